@@ -1,0 +1,55 @@
+/*
+ * CharBackend: a byte stream to the outside (terminal, file, socket ...), as a UART or the monitor sees it.
+ *
+ * Flow control works both ways. Input: the backend asks can_receive() for how many bytes the front end
+ * takes now, hands over no more, and stops reading its fd until chr_accept_input(). Output: chr_write()
+ * takes as many bytes as it can; the front end keeps the rest and is called at writable() when there is room.
+ * Main thread or a vCPU, machine lock held.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef CHAR_CHAR_H
+#define CHAR_CHAR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/error.h"
+
+typedef struct CharBackend CharBackend;
+
+typedef enum ChrEvent { CHR_EVENT_OPENED, CHR_EVENT_CLOSED, CHR_EVENT_BREAK } ChrEvent;
+
+typedef struct CharHandlers {
+    size_t (*can_receive)(void *opaque); /* bytes the front end takes now */
+    void (*receive)(void *opaque, const uint8_t *data, size_t size);
+    void (*writable)(void *opaque); /* may be NULL */
+    void (*event)(void *opaque, ChrEvent event); /* may be NULL */
+} CharHandlers;
+
+/*
+ * Makes a backend from the tradition's words: stdio, null, file:PATH, pipe:PATH, pty, unix:PATH[,server][,nowait],
+ * tcp:HOST:PORT[,server][,nowait], mon:SPEC (multiplexed with the monitor), none (NULL without error).
+ */
+CharBackend *chr_open(const char *id, const char *spec, Error **errp);
+CharBackend *chr_find(const char *id);
+const char *chr_id(const CharBackend *chr);
+const char *chr_spec(const CharBackend *chr);
+void chr_each(void (*fn)(CharBackend *chr, void *opaque), void *opaque);
+void chr_close(CharBackend *chr);
+void chr_close_all(void); /* also puts the terminal back as it was */
+
+/* One front end a backend, except a mux, which takes several and Ctrl-a c switches between them. */
+bool chr_attach(CharBackend *chr, const CharHandlers *handlers, void *opaque, Error **errp);
+void chr_detach(CharBackend *chr, void *opaque);
+/* Bytes taken, 0..size; a backend without a peer takes and drops everything. chr NULL: takes everything. */
+size_t chr_write(CharBackend *chr, const void *data, size_t size);
+void chr_printf(CharBackend *chr, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* can_receive() has grown: go on reading. */
+void chr_accept_input(CharBackend *chr);
+/* Line settings for a host serial port or pty; others ignore them. */
+void chr_set_line(CharBackend *chr, unsigned baud, unsigned data_bits, char parity, unsigned stop_bits);
+void chr_set_break(CharBackend *chr, bool on);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * The running machine as a whole: run state, reset and power requests. What vl.c, the monitor and the
+ * board's reset and power registers share.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef HW_MACHINE_H
+#define HW_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum RunState {
+    RUN_STATE_PRELAUNCH, /* -S: not started yet */
+    RUN_STATE_RUNNING,
+    RUN_STATE_PAUSED,   /* stopped by the user */
+    RUN_STATE_IO_ERROR, /* stopped by a failed disk request; `cont` tries again */
+    RUN_STATE_SHUTDOWN, /* powered off with -no-shutdown */
+    RUN_STATE_INTERNAL_ERROR,
+} RunState;
+
+RunState machine_run_state(void);
+const char *run_state_name(RunState s); /* "running", "paused", "io-error", ... */
+bool machine_running(void);
+
+/* Stops (every vCPU out of guest code, virtual clock still) and starts the machine. Main thread, lock held. */
+void machine_stop(RunState why);
+void machine_start(void);
+
+/* Requests from devices and the monitor, any thread with the lock: carried out by the main loop. */
+void machine_request_reset(void);    /* -no-reboot makes it a shutdown */
+void machine_request_shutdown(int status); /* power off: ends the program with status unless -no-shutdown */
+void machine_request_powerdown(void); /* the power button: ACPI event to the guest */
+/* The board's power button. */
+void machine_set_powerdown_handler(void (*fn)(void *opaque), void *opaque);
+/* Called by the vCPUs on a triple fault: same as a reset request. */
+
+/* Calls fn on every change between running and not running. */
+void machine_add_state_handler(void (*fn)(void *opaque, bool running, RunState state), void *opaque);
+
+/* Set from the options before the machine is made. */
+typedef struct MachineConfig {
+    uint64_t ram_size;   /* bytes */
+    unsigned cpus;       /* 1..64 */
+    const char *machine; /* "pc" or "isapc" */
+    const char *cpu_model; /* "qemu64,+sse4.2"; NULL: the default */
+    const char *bios;    /* file name; NULL: the machine's default */
+    const char *kernel, *initrd, *append;
+    const char *boot;    /* "order=cdn,menu=on..." already validated */
+    bool acpi;
+    bool no_reboot, no_shutdown, start_stopped;
+    int64_t rtc_offset_sec; /* guest's RTC minus host's UTC at start */
+    bool rtc_localtime;
+    bool rtc_clock_vm;   /* RTC runs on CLOCK_VIRTUAL instead of following the host's */
+    const char *name;
+    bool vga;            /* a VGA adapter on the board */
+} MachineConfig;
+extern MachineConfig machine_config;
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * Display: the meeting point of a graphics adapter and whatever shows its picture; and of keyboard and
+ * mouse devices and whatever feeds them.
+ *
+ * The adapter owns the picture's contents and draws into the Surface on demand (gfx_update). User
+ * interfaces (screenshots, SDL, VNC, curses) are listeners. Machine lock held throughout.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef UI_DISPLAY_H
+#define UI_DISPLAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/error.h"
+
+/* 32-bit pixels, 0x00RRGGBB in host order. */
+typedef struct Surface {
+    uint32_t *pixels;
+    unsigned width, height; /* pixels */
+    unsigned stride;        /* pixels a line */
+} Surface;
+
+typedef struct Display Display;
+
+typedef struct DisplayAdapter {
+    /* Brings the surface up to date, calling display_resize() and display_dirty() as needed. */
+    void (*update)(void *opaque);
+    /* Everything must be drawn again. */
+    void (*invalidate)(void *opaque);
+    /* In text mode: the characters; cells is an array of char|attr<<8 of *cols x *rows. May be NULL or fail. */
+    bool (*text)(void *opaque, unsigned *cols, unsigned *rows, uint16_t **cells);
+} DisplayAdapter;
+
+typedef struct DisplayListener {
+    void (*resized)(void *opaque, const Surface *surface);
+    void (*dirty)(void *opaque, unsigned x, unsigned y, unsigned w, unsigned h);
+    void *opaque;
+    struct DisplayListener *next;
+} DisplayListener;
+
+Display *display_new(const DisplayAdapter *adapter, void *opaque);
+Display *display_first(void); /* NULL: the machine has no screen */
+Surface *display_surface(Display *d);
+/* The adapter's: a new picture size; the pixels are black. */
+void display_resize(Display *d, unsigned width, unsigned height);
+void display_dirty(Display *d, unsigned x, unsigned y, unsigned w, unsigned h);
+/* The user interface's. */
+void display_add_listener(Display *d, DisplayListener *l);
+void display_update(Display *d);
+/* Updates and writes the picture: PNG, or PPM where the name ends in .ppm. */
+bool display_screendump(Display *d, const char *path, Error **errp);
+/* The text screen as UTF-8 lines (caller frees), or NULL in a graphics mode. */
+char *display_text(Display *d);
+
+/* ---- input ---- */
+/*
+ * Keys by Linux' input event codes (KEY_A = 30 ...): the devices translate to their scan codes.
+ */
+typedef void InputKeyHandler(void *opaque, unsigned key, bool down);
+typedef void InputMouseHandler(void *opaque, int dx, int dy, int dz, unsigned buttons);
+void input_set_keyboard(InputKeyHandler *fn, void *opaque);
+void input_set_mouse(InputMouseHandler *fn, void *opaque);
+void input_key(unsigned key, bool down);
+/* buttons: bit 0 left, 1 right, 2 middle. */
+void input_mouse(int dx, int dy, int dz, unsigned buttons);
+/* "ctrl-alt-delete", "a", "shift-semicolon", "ret", "0x1e" (a scan code): pressed in order, released after hold_ms. */
+bool input_send_keys(const char *keys, unsigned hold_ms, Error **errp);
+
+#endif
