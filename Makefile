@@ -43,6 +43,8 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/libvole.a
 unit: $(UNIT_BINS)
 	@for t in $(UNIT_BINS); do $$t || exit 1; done
 
+include pc-bios/rules.mk
+
 clean:
 	rm -rf $(B)
 

@@ -1,0 +1,146 @@
+/*
+ * Option ROM that starts a Multiboot 1 kernel which the emulator's loader has prepared: it copies
+ * the image (kernel, modules and their strings in one piece) and the information structure into
+ * memory, adds what only the BIOS knows (memory sizes and the memory map), and enters the kernel
+ * in the state of the Multiboot Specification 0.6.96, section 3.2.
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "optionrom.h"
+
+#define BOOTLOADER_MAGIC 0x2badb002
+#define CR0_PE 0x01
+#define CR0_PG 0x80000000
+
+/* Offsets in the information structure, and its flags this ROM adds. */
+#define MBI_FLAGS 0
+#define MBI_MEM_LOWER 4
+#define MBI_MEM_UPPER 8
+#define MBI_MMAP_LENGTH 44
+#define MBI_MMAP_ADDR 48
+#define MBI_HAS_MEMORY 0x01
+#define MBI_HAS_MMAP 0x40
+
+/* A map entry: its own size (not counting this field), base, length, type. */
+#define MMAP_ENTRY_SIZE 24
+#define MMAP_MAX_ENTRIES 128
+#define E820_SIZE 20
+#define E820_MAGIC 0x534d4150           /* "SMAP" */
+#define E820_RAM 1
+
+product:
+        .asciz "Multiboot kernel"
+
+boot_entry:
+        movw $FW_CFG_KERNEL_ADDR, %ax
+        call fw_cfg_word
+        movl %eax, %edi
+        movw $FW_CFG_KERNEL_SIZE, %ax
+        call fw_cfg_word
+        movl %eax, %ecx
+        movw $FW_CFG_KERNEL_DATA, %ax
+        call fw_cfg_read
+
+        /* The information structure lies in the first 64 KB, so that DS = 0 reaches it; the
+           memory map follows it. */
+        movw $FW_CFG_INITRD_ADDR, %ax
+        call fw_cfg_word
+        movl %eax, %edi
+        movw $FW_CFG_INITRD_SIZE, %ax
+        call fw_cfg_word
+        movl %eax, %ecx
+        movw $FW_CFG_INITRD_DATA, %ax
+        call fw_cfg_read
+        movl %edi, %ebp
+        addl %edi, %ecx
+        addl $3, %ecx
+        andl $~3, %ecx
+        movl %ecx, MBI_MMAP_ADDR(%bp)
+        movl $0, MBI_MMAP_LENGTH(%bp)
+        movl $0, MBI_MEM_UPPER(%bp)
+
+        int $0x12                       /* KB of conventional memory */
+        movzwl %ax, %eax
+        movl %eax, MBI_MEM_LOWER(%bp)
+        call memory_map
+        orl $MBI_HAS_MEMORY, MBI_FLAGS(%bp)
+        cli
+        cld
+
+        movw $FW_CFG_KERNEL_ENTRY, %ax
+        call fw_cfg_word
+        movl %eax, %edx
+        call enable_a20
+        call load_gdt
+
+        /* To protected mode by a far return, as the ROM's linear address is not fixed. */
+        movl VAR_ROM, %ecx
+        addl $protected_entry, %ecx
+        movl %cr0, %eax
+        andl $~CR0_PG, %eax
+        orb $CR0_PE, %al
+        movl %eax, %cr0
+        pushl $CODE_SELECTOR
+        pushl %ecx
+        lretl
+
+/* Fills the map behind the information structure (DS:BP) from INT 15h, AX=E820h. mem_upper is
+   the memory from 1 MB up to the first hole. */
+memory_map:
+        movw MBI_MMAP_ADDR(%bp), %di
+        xorl %ebx, %ebx
+1:      movl $0xe820, %eax
+        movl $E820_SIZE, %ecx
+        movl $E820_MAGIC, %edx
+        pushw %ds
+        popw %es
+        pushw %di
+        pushl %ebp
+        addw $4, %di
+        int $0x15
+        popl %ebp
+        popw %di
+        jc 3f
+        cmpl $E820_MAGIC, %eax
+        jne 3f
+        movl $E820_SIZE, (%di)
+        cmpl $E820_RAM, 20(%di)
+        jne 2f
+        cmpl $0x100000, 4(%di)
+        jne 2f
+        cmpl $0, 8(%di)
+        jne 2f
+        movl 12(%di), %eax
+        movl 16(%di), %edx
+        shrdl $10, %edx, %eax
+        movl %eax, MBI_MEM_UPPER(%bp)
+2:      addw $MMAP_ENTRY_SIZE, %di
+        addl $MMAP_ENTRY_SIZE, MBI_MMAP_LENGTH(%bp)
+        orl $MBI_HAS_MMAP, MBI_FLAGS(%bp)
+        cmpl $(MMAP_ENTRY_SIZE * MMAP_MAX_ENTRIES), MBI_MMAP_LENGTH(%bp)
+        jae 3f
+        testl %ebx, %ebx
+        jnz 1b
+3:      ret
+
+/* The BIOS leaves the gate open; the specification asks for it, so be sure (port 92h, bit 1). */
+enable_a20:
+        inb $0x92, %al
+        testb $2, %al
+        jnz 1f
+        orb $2, %al
+        andb $0xfe, %al
+        outb %al, $0x92
+1:      ret
+
+        .code32
+protected_entry:
+        movl $DATA_SELECTOR, %eax
+        movl %eax, %ds
+        movl %eax, %es
+        movl %eax, %fs
+        movl %eax, %gs
+        movl %eax, %ss
+        movl $STACK_TOP, %esp
+        movl %ebp, %ebx
+        movl $BOOTLOADER_MAGIC, %eax
+        jmp *%edx
