@@ -1,0 +1,30 @@
+/*
+ * IDE: the disk controllers as the board sees them. The channel and drive model is in hw/ide-core.h.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef HW_IDE_H
+#define HW_IDE_H
+
+#include <stdint.h>
+
+#include "block/block.h"
+#include "hw/irq.h"
+
+struct PCIBus;
+
+enum { IDE_CHANNELS = 2, IDE_DRIVES = 4 };
+
+/*
+ * The IDE function of the PIIX3, both channels in legacy mode (1F0h/3F6h, IRQ 14; 170h/376h, IRQ 15).
+ * drives: primary master and slave, secondary master and slave; NULL: none there. The backends stay the
+ * caller's.
+ */
+void piix3_ide_create(struct PCIBus *bus, int devfn, BlockBackend *const drives[IDE_DRIVES],
+                      IrqLine *irq14, IrqLine *irq15);
+
+/* One channel on the ISA bus without bus mastering, for a board without PCI. */
+void isa_ide_create(uint16_t command_port, uint16_t control_port, IrqLine *irq,
+                    BlockBackend *const drives[2]);
+
+#endif
