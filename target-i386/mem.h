@@ -1,0 +1,74 @@
+/*
+ * Memory as instructions see it: segmentation, paging, the soft TLB; inline fast paths.
+ *
+ * `seg` is SEG_ES..SEG_GS, `off` the effective address already cut to the address size. Each access makes
+ * the segment's checks (#GP/#SS), the canonical check in 64-bit mode, #AC when HF_AC, then translates for the current
+ * privilege (#PF). Accesses that cross a page check both pages before anything is written.
+ * Everything that can fault leaves by longjmp: call it before changing state.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef TARGET_I386_MEM_H
+#define TARGET_I386_MEM_H
+
+#include "target-i386/cpu.h"
+
+/* Data reads and writes at the current privilege. */
+uint8_t mem_read8(CPUX86State *env, unsigned seg, uint64_t off);
+uint16_t mem_read16(CPUX86State *env, unsigned seg, uint64_t off);
+uint32_t mem_read32(CPUX86State *env, unsigned seg, uint64_t off);
+uint64_t mem_read64(CPUX86State *env, unsigned seg, uint64_t off);
+void mem_write8(CPUX86State *env, unsigned seg, uint64_t off, uint8_t v);
+void mem_write16(CPUX86State *env, unsigned seg, uint64_t off, uint16_t v);
+void mem_write32(CPUX86State *env, unsigned seg, uint64_t off, uint32_t v);
+void mem_write64(CPUX86State *env, unsigned seg, uint64_t off, uint64_t v);
+/* By size 1, 2, 4, 8. */
+uint64_t mem_read(CPUX86State *env, unsigned seg, uint64_t off, unsigned size);
+void mem_write(CPUX86State *env, unsigned seg, uint64_t off, uint64_t v, unsigned size);
+/* Any length (vectors, FXSAVE, descriptors); a write checks all of it before the first byte. */
+void mem_read_bytes(CPUX86State *env, unsigned seg, uint64_t off, void *buf, unsigned size);
+void mem_write_bytes(CPUX86State *env, unsigned seg, uint64_t off, const void *buf, unsigned size);
+/* Faults as a write of size bytes would, changes nothing: for read-modify-write and multi-part stores. */
+void mem_probe_write(CPUX86State *env, unsigned seg, uint64_t off, unsigned size);
+/*
+ * For atomics: checks for writing and returns the host address, marked dirty, when the operand lies in RAM
+ * within one page; NULL otherwise (device or page crossing: use vcpu_exclusive_begin() and plain accesses).
+ */
+void *mem_atomic_ptr(CPUX86State *env, unsigned seg, uint64_t off, unsigned size);
+/*
+ * For bulk string operations: the host address of off and in *len the number of bytes (at most the value
+ * passed in) that lie in plain RAM from there up to the page's end with all checks made; NULL where bulk access is not possible
+ * (device, breakpoint, code page for write, address wrap): then do one element the slow way.
+ */
+void *mem_bulk_ptr(CPUX86State *env, unsigned seg, uint64_t off, uint64_t *len, bool write);
+
+/* System structures (GDT, LDT, IDT, TSS, SMRAM): linear addresses, supervisor rights whatever the CPL. */
+uint64_t mem_sys_read(CPUX86State *env, uint64_t linear, unsigned size);
+void mem_sys_write(CPUX86State *env, uint64_t linear, uint64_t v, unsigned size);
+
+/* Stack pushes and pops by operand size, honouring the stack's address size; SP changes only if all went well. */
+void mem_push(CPUX86State *env, uint64_t v, unsigned size);
+uint64_t mem_pop(CPUX86State *env, unsigned size);
+
+/*
+ * Code: the page's bytes for executing at CS:rip (checks limit, canonical, NX, SMEP, user): *host points at the instruction,
+ * *avail is the number of bytes to the page's end, *phys its physical address. host NULL: the page is no RAM; fetch
+ * byte-wise with mem_fetch_bytes(). May fault.
+ */
+const uint8_t *mem_code_ptr(CPUX86State *env, uint64_t rip, unsigned *avail, hwaddr *phys);
+/* Copies up to size bytes of code from rip, stops before a byte that would fault (unless the very first does); returns how many. */
+unsigned mem_fetch_bytes(CPUX86State *env, uint64_t rip, uint8_t *buf, unsigned size);
+
+/* Without side effects, for debuggers: false where not mapped. No A/D bits, no faults, no MMIO. */
+bool mem_debug_translate(CPUX86State *env, uint64_t linear, hwaddr *phys);
+bool mem_debug_read(CPUX86State *env, uint64_t linear, void *buf, unsigned size);
+bool mem_debug_write(CPUX86State *env, uint64_t linear, const void *buf, unsigned size);
+
+/* TLB upkeep, own thread. */
+void tlb_flush(CPUX86State *env);            /* all, global pages too */
+void tlb_flush_nonglobal(CPUX86State *env);  /* MOV CR3 */
+void tlb_flush_page(CPUX86State *env, uint64_t linear);
+/* From any thread: this vCPU must again take the slow path on writes to the RAM page. */
+void tlb_protect_ram(CPUX86State *env, ram_addr addr, uint64_t size);
+
+#endif
