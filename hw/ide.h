@@ -11,7 +11,7 @@
 #include "block/block.h"
 #include "hw/irq.h"
 
-struct PCIBus;
+typedef struct PciBus PciBus;
 
 enum { IDE_CHANNELS = 2, IDE_DRIVES = 4 };
 
@@ -20,7 +20,7 @@ enum { IDE_CHANNELS = 2, IDE_DRIVES = 4 };
  * drives: primary master and slave, secondary master and slave; NULL: none there. The backends stay the
  * caller's.
  */
-void piix3_ide_create(struct PCIBus *bus, int devfn, BlockBackend *const drives[IDE_DRIVES],
+void piix3_ide_create(PciBus *bus, int devfn, BlockBackend *const drives[IDE_DRIVES],
                       IrqLine *irq14, IrqLine *irq15);
 
 /* One channel on the ISA bus without bus mastering, for a board without PCI. */

@@ -123,7 +123,7 @@ void pci_set_subsystem(PciDevice *d, uint16_t vendor, uint16_t id);
  * to a power of two. A 64-bit BAR takes n and n+1. The map follows the register and PCI_COMMAND by itself.
  */
 void pci_register_bar(PciDevice *d, unsigned n, uint8_t flags, MemoryRegion *region);
-/* Loads `file` (found by data_file_find()) as expansion ROM, unless the user's romfile says another. */
+/* Loads `file` (found by loader_find_file()) as expansion ROM, unless the user's romfile says another. */
 bool pci_register_rom(PciDevice *d, const char *file, Error **errp);
 /* Room for a capability of `size` bytes (zeroed but for its header, not writable); returns its offset. */
 uint8_t pci_add_capability(PciDevice *d, uint8_t cap_id, unsigned size);
