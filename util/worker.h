@@ -1,0 +1,24 @@
+/*
+ * The worker pool: blocking work (file I/O) away from the main loop.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef UTIL_WORKER_H
+#define UTIL_WORKER_H
+
+typedef struct WorkItem WorkItem;
+
+/* Embedded in the submitter's request, which must live until `done` was called. */
+struct WorkItem {
+    void (*work)(WorkItem *item); /* on a worker thread, without the machine lock */
+    void (*done)(WorkItem *item); /* then on the main loop, with it */
+    WorkItem *next;               /* the pool's */
+};
+
+/*
+ * Queues the item; items are begun in order, several run at once. Needs the machine lock. Threads are
+ * made on demand, so nothing runs before the first call (a program may fork until then).
+ */
+void worker_submit(WorkItem *item);
+
+#endif
