@@ -17,6 +17,7 @@ typedef enum RunState {
     RUN_STATE_IO_ERROR, /* stopped by a failed disk request; `cont` tries again */
     RUN_STATE_SHUTDOWN, /* powered off with -no-shutdown */
     RUN_STATE_INTERNAL_ERROR,
+    RUN_STATE_DEBUG, /* at a debugger's breakpoint */
 } RunState;
 
 RunState machine_run_state(void);
@@ -31,9 +32,11 @@ void machine_start(void);
 void machine_request_reset(void);    /* -no-reboot makes it a shutdown */
 void machine_request_shutdown(int status); /* power off: ends the program with status unless -no-shutdown */
 void machine_request_powerdown(void); /* the power button: ACPI event to the guest */
-/* The board's power button. */
+/* Who gets the power button's press. */
 void machine_set_powerdown_handler(void (*fn)(void *opaque), void *opaque);
-/* Called by the vCPUs on a triple fault: same as a reset request. */
+/* Stops the machine from where machine_stop() may not be called: a device on a vCPU thread. */
+void machine_request_stop(RunState why);
+void machine_request_debug_stop(void);
 
 /* Calls fn on every change between running and not running. */
 void machine_add_state_handler(void (*fn)(void *opaque, bool running, RunState state), void *opaque);

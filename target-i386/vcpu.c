@@ -1,0 +1,391 @@
+/*
+ * vCPU threads.
+ *
+ * A vCPU thread is in one of three places: inside cpu_exec() ("in guest"), asleep (halted, paused, or waiting
+ * for a reset), or between the two. Everything that wants its attention goes through vcpu_kick(), which
+ * sets exit_request for a thread in guest and `kicked` for one that sleeps; a thread clears both before it looks
+ * at what there is to do, so that no kick is lost.
+ *
+ * Three mutexes, taken in this order and never the other way round: the machine lock (util/loop.h), then
+ * guest_mutex (who is in guest, exclusive sections), then a vCPU's own (its sleep and its work queue).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "target-i386/vcpu.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hw/machine.h"
+#include "hw/vmstate.h"
+#include "target-i386/excp.h"
+#include "target-i386/exec.h"
+#include "util/loop.h"
+
+typedef struct VCpuWork {
+    void (*fn)(CPUX86State *env, void *data);
+    void *data;
+    struct VCpuWork *next;
+} VCpuWork;
+
+typedef struct VCpu {
+    CPUX86State *env;
+    pthread_t thread;
+    char name[16];
+
+    pthread_mutex_t mutex; /* the fields below */
+    pthread_cond_t wakeup;
+    bool kicked;
+    bool stop_requested; /* stay out of guest code until vcpu_resume_all() */
+    bool stopped;        /* and it does */
+    bool dead;           /* shut down (triple fault) until reset */
+    bool ending;
+    VCpuWork *work, **work_tail;
+} VCpu;
+
+static VCpu *vcpus;
+static unsigned nvcpus;
+static bool threads_running;
+
+/* Signalled whenever a vCPU's `stopped` becomes true. */
+static pthread_mutex_t stop_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t stop_cond = PTHREAD_COND_INITIALIZER;
+
+/* Who is in guest code, for exclusive sections. */
+static pthread_mutex_t guest_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t guest_resume = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t guest_left = PTHREAD_COND_INITIALIZER;
+static unsigned vcpus_in_guest;
+static bool exclusive;
+
+static void guest_enter(void)
+{
+    pthread_mutex_lock(&guest_mutex);
+    while (exclusive) {
+        pthread_cond_wait(&guest_resume, &guest_mutex);
+    }
+    vcpus_in_guest++;
+    pthread_mutex_unlock(&guest_mutex);
+}
+
+static void guest_leave(void)
+{
+    pthread_mutex_lock(&guest_mutex);
+    vcpus_in_guest--;
+    pthread_cond_broadcast(&guest_left);
+    pthread_mutex_unlock(&guest_mutex);
+}
+
+void vcpu_exclusive_begin(void)
+{
+    if (!current_cpu || !threads_running) {
+        return; /* single-threaded use: tests, cpu_exec_one() on the main thread */
+    }
+    pthread_mutex_lock(&guest_mutex);
+    vcpus_in_guest--;
+    pthread_cond_broadcast(&guest_left);
+    while (exclusive) {
+        pthread_cond_wait(&guest_resume, &guest_mutex);
+    }
+    exclusive = true;
+    for (unsigned i = 0; i < nvcpus; i++) {
+        if (vcpus[i].env != current_cpu) {
+            vcpu_kick(vcpus[i].env);
+        }
+    }
+    while (vcpus_in_guest) {
+        pthread_cond_wait(&guest_left, &guest_mutex);
+    }
+    pthread_mutex_unlock(&guest_mutex);
+}
+
+void vcpu_exclusive_end(void)
+{
+    if (!current_cpu || !threads_running) {
+        return;
+    }
+    pthread_mutex_lock(&guest_mutex);
+    exclusive = false;
+    vcpus_in_guest++;
+    pthread_cond_broadcast(&guest_resume);
+    pthread_mutex_unlock(&guest_mutex);
+}
+
+void vcpu_kick(CPUX86State *env)
+{
+    VCpu *v = env->vcpu;
+
+    atomic_store(&env->exit_request, 1);
+    if (!v || env == current_cpu) {
+        return; /* its own thread looks at exit_request before it sleeps */
+    }
+    pthread_mutex_lock(&v->mutex);
+    v->kicked = true;
+    pthread_cond_signal(&v->wakeup);
+    pthread_mutex_unlock(&v->mutex);
+}
+
+void vcpu_queue_work(CPUX86State *env, void (*fn)(CPUX86State *env, void *data), void *data)
+{
+    VCpu *v = env->vcpu;
+
+    if (!v) {
+        fn(env, data); /* a CPU without a thread belongs to its only caller */
+        return;
+    }
+    VCpuWork *w = malloc(sizeof(*w));
+    if (!w) {
+        abort();
+    }
+    *w = (VCpuWork){fn, data, NULL};
+    pthread_mutex_lock(&v->mutex);
+    *v->work_tail = w;
+    v->work_tail = &w->next;
+    pthread_mutex_unlock(&v->mutex);
+    atomic_fetch_or(&env->interrupt_request, CPU_INTERRUPT_WORK);
+    vcpu_kick(env);
+}
+
+void vcpu_run_queued_work(CPUX86State *env)
+{
+    VCpu *v = env->vcpu;
+
+    atomic_fetch_and(&env->interrupt_request, ~CPU_INTERRUPT_WORK);
+    if (!v) {
+        return;
+    }
+    pthread_mutex_lock(&v->mutex);
+    VCpuWork *w = v->work;
+    v->work = NULL;
+    v->work_tail = &v->work;
+    pthread_mutex_unlock(&v->mutex);
+    while (w) {
+        VCpuWork *next = w->next;
+        w->fn(env, w->data);
+        free(w);
+        w = next;
+    }
+}
+
+static void report_stopped(VCpu *v)
+{
+    pthread_mutex_lock(&stop_mutex);
+    v->stopped = true;
+    pthread_cond_broadcast(&stop_cond);
+    pthread_mutex_unlock(&stop_mutex);
+}
+
+/*
+ * Sleeps until there is guest code to run. False: the thread is to end.
+ */
+static bool wait_until_runnable(VCpu *v)
+{
+    CPUX86State *env = v->env;
+
+    for (;;) {
+        pthread_mutex_lock(&v->mutex);
+        v->kicked = false;
+        bool ending = v->ending, stop = v->stop_requested, dead = v->dead;
+        pthread_mutex_unlock(&v->mutex);
+        atomic_store(&env->exit_request, 0);
+
+        if (ending) {
+            return false;
+        }
+        if (stop) {
+            report_stopped(v);
+        } else {
+            if (atomic_load(&env->interrupt_request) & CPU_INTERRUPT_WORK) {
+                vcpu_run_queued_work(env);
+            }
+            machine_lock();
+            bool runnable = !dead && (!(env->halted || env->wait_sipi) || cpu_has_work(env));
+            machine_unlock();
+            if (runnable) {
+                return true;
+            }
+        }
+        pthread_mutex_lock(&v->mutex);
+        while (!v->kicked) {
+            pthread_cond_wait(&v->wakeup, &v->mutex);
+        }
+        pthread_mutex_unlock(&v->mutex);
+    }
+}
+
+static void *vcpu_thread(void *arg)
+{
+    VCpu *v = arg;
+
+    current_cpu = v->env;
+    pthread_setname_np(pthread_self(), v->name);
+    while (wait_until_runnable(v)) {
+        guest_enter();
+        CpuExit why = cpu_exec(v->env);
+        guest_leave();
+        switch (why) {
+        case CPU_EXIT_KICK:
+        case CPU_EXIT_HALT:
+            break;
+        case CPU_EXIT_RESET:
+            v->dead = true; /* own thread, read by itself; cleared while paused */
+            machine_lock();
+            machine_request_reset();
+            machine_unlock();
+            break;
+        case CPU_EXIT_DEBUG:
+            machine_lock();
+            machine_request_debug_stop();
+            machine_unlock();
+            break;
+        }
+    }
+    current_cpu = NULL;
+    return NULL;
+}
+
+bool vcpu_create_all(unsigned count, const char *model, Error **errp)
+{
+    vcpus = calloc(count, sizeof(*vcpus));
+    if (!vcpus) {
+        abort();
+    }
+    for (unsigned i = 0; i < count; i++) {
+        VCpu *v = &vcpus[i];
+        v->env = cpu_new(i, model, errp);
+        if (!v->env) {
+            while (i--) {
+                cpu_free(vcpus[i].env);
+            }
+            free(vcpus);
+            vcpus = NULL;
+            return false;
+        }
+        v->env->vcpu = v;
+        v->stop_requested = v->stopped = true;
+        v->work_tail = &v->work;
+        pthread_mutex_init(&v->mutex, NULL);
+        pthread_cond_init(&v->wakeup, NULL);
+        snprintf(v->name, sizeof(v->name), "vcpu-%u", i);
+        vmstate_register(&cpu_vmstate, v->name, v->env);
+    }
+    nvcpus = count;
+    return true;
+}
+
+bool vcpu_start_threads(Error **errp)
+{
+    sigset_t all, old;
+
+    /* Signals that the user or the system sends are the main loop's; a vCPU only takes its own faults. */
+    sigfillset(&all);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGILL);
+    sigdelset(&all, SIGABRT);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int err = 0;
+    unsigned started = 0;
+    threads_running = true;
+    while (started < nvcpus && !err) {
+        err = pthread_create(&vcpus[started].thread, NULL, vcpu_thread, &vcpus[started]);
+        started += !err;
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (err) {
+        error_set_errno(errp, err, "cannot start a thread for virtual CPU %u", started);
+        nvcpus = started;
+        vcpu_stop_threads();
+        return false;
+    }
+    return true;
+}
+
+unsigned vcpu_count(void)
+{
+    return nvcpus;
+}
+
+CPUX86State *vcpu_env(unsigned index)
+{
+    return index < nvcpus ? vcpus[index].env : NULL;
+}
+
+/* Sets a flag of every vCPU under its mutex and wakes it. */
+static void tell_all(size_t flag_offset, bool value)
+{
+    for (unsigned i = 0; i < nvcpus; i++) {
+        VCpu *v = &vcpus[i];
+        pthread_mutex_lock(&v->mutex);
+        *(bool *)((char *)v + flag_offset) = value;
+        pthread_mutex_unlock(&v->mutex);
+        vcpu_kick(v->env);
+    }
+}
+
+static bool all_stopped(void)
+{
+    for (unsigned i = 0; i < nvcpus; i++) {
+        if (!vcpus[i].stopped) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void vcpu_pause_all(void)
+{
+    if (!threads_running) {
+        return;
+    }
+    tell_all(offsetof(VCpu, stop_requested), true);
+    /* A vCPU may be on its way into a device: it gets the lock, finishes and sees the request. */
+    machine_unlock();
+    pthread_mutex_lock(&stop_mutex);
+    while (!all_stopped()) {
+        pthread_cond_wait(&stop_cond, &stop_mutex);
+    }
+    pthread_mutex_unlock(&stop_mutex);
+    machine_lock();
+}
+
+void vcpu_resume_all(void)
+{
+    pthread_mutex_lock(&stop_mutex);
+    for (unsigned i = 0; i < nvcpus; i++) {
+        vcpus[i].stopped = false;
+    }
+    pthread_mutex_unlock(&stop_mutex);
+    tell_all(offsetof(VCpu, stop_requested), false);
+}
+
+void vcpu_stop_threads(void)
+{
+    if (!threads_running) {
+        return;
+    }
+    tell_all(offsetof(VCpu, ending), true);
+    bool locked = machine_lock_held();
+    if (locked) {
+        machine_unlock();
+    }
+    for (unsigned i = 0; i < nvcpus; i++) {
+        pthread_join(vcpus[i].thread, NULL);
+    }
+    threads_running = false;
+    if (locked) {
+        machine_lock();
+    }
+}
+
+void vcpu_reset_all(void)
+{
+    for (unsigned i = 0; i < nvcpus; i++) {
+        vcpus[i].dead = false;
+        cpu_reset(vcpus[i].env, false);
+    }
+}
