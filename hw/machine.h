@@ -57,6 +57,8 @@ typedef struct MachineConfig {
     bool rtc_clock_vm;   /* RTC runs on CLOCK_VIRTUAL instead of following the host's */
     const char *name;
     bool vga;            /* a VGA adapter on the board */
+    struct CharBackend *serial[4]; /* COM1..COM4; NULL: not on the board */
+    bool nographic;      /* the firmware's screen goes to the first serial line too */
 } MachineConfig;
 extern MachineConfig machine_config;
 
