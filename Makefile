@@ -1,18 +1,46 @@
 # Vole's one Makefile: every room's sources are found by wildcard, everything is built into $(B).
-B ?= build
-CC ?= cc
+#
+#   make              build/vole, build/vole-img and their links
+#   make demo         set up, build, boot Linux to a shell on this terminal
+#   make check        set up, build, run the tests        make check-long   the long ones too
+#   make install      DESTDIR=, see ./configure --prefix
+#   V=1 shows commands; SANITIZE=1 builds with ASan and UBSan into build-sanitize
+#
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+B ?= $(if $(filter 1,$(SANITIZE)),build-sanitize,build)
+ifneq ($(V),1)
+Q = @
+MAKEFLAGS += --no-print-directory
+say = @printf '  %-7s %s\n' $(1) $(2)
+endif
+
+# ---- the commands that set the machine up first; they call make again when that is done ----
+SETUP_GOALS = demo check check-long
+ifneq ($(filter $(SETUP_GOALS),$(MAKECMDGOALS)),)
+
+$(SETUP_GOALS):
+	$(Q)scripts/setup $@
+	$(Q)$(MAKE) run-$@
+
+.PHONY: $(SETUP_GOALS)
+else
+# ---- everything else ----
+
+ifeq ($(filter clean distclean,$(MAKECMDGOALS)),)
+include config.mk
+endif
+
+config.mk config.h: configure
+	./configure
+
 CFLAGS ?= -O2 -g
-WERROR ?= -Werror
 VOLE_CFLAGS = -std=gnu11 -Wall -Wextra $(WERROR) -Wstrict-prototypes -Wmissing-prototypes \
-	-Wno-unused-parameter -D_GNU_SOURCE -fno-strict-aliasing -fwrapv -pthread -I. -I$(B)
-LIBS = -pthread -lz -lpng
+	-Wno-unused-parameter -D_GNU_SOURCE -fno-strict-aliasing -fwrapv -pthread -I. -I$(B) $(CONFIG_CFLAGS)
+LIBS = -pthread $(CONFIG_LIBS) -lm
 ifeq ($(SANITIZE),1)
 VOLE_CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LDFLAGS += -fsanitize=address,undefined
-endif
-ifneq ($(V),1)
-Q = @
-say = @printf '  %-7s %s\n' $(1) $(2)
 endif
 
 ROOMS = util target-i386 hw block net char audio ui monitor
@@ -20,8 +48,9 @@ LIB_SRCS = $(foreach r,$(ROOMS),$(wildcard $(r)/*.c))
 LIB_OBJS = $(LIB_SRCS:%.c=$(B)/%.o)
 UNIT_SRCS = $(wildcard tests/unit/*/*.c)
 UNIT_BINS = $(UNIT_SRCS:%.c=$(B)/%)
+VOLE_LINKS = qemu qemu-system-i386 qemu-system-x86_64
 
-all: $(if $(wildcard vl.c),$(B)/vole) $(B)/libvole.a
+all: $(B)/libvole.a $(if $(wildcard vl.c),$(B)/vole $(VOLE_LINKS:%=$(B)/%) $(B)/vole.1)
 
 $(B)/libvole.a: $(LIB_OBJS)
 	$(call say,AR,$@)
@@ -31,7 +60,16 @@ $(B)/vole: $(B)/vl.o $(B)/libvole.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-$(B)/%.o: %.c
+$(VOLE_LINKS:%=$(B)/%): $(B)/vole
+	$(Q)ln -sf vole $@
+
+# The manual page: a frame, and the options from the program's own table.
+$(B)/vole.1: $(B)/vole docs/vole.1.in
+	$(call say,MAN,$@)
+	$(Q)$(B)/vole -help-manual >$@.options && \
+	sed -e 's/@VERSION@/$(VERSION)/' -e '/@OPTIONS@/{r $@.options' -e 'd}' docs/vole.1.in >$@
+
+$(B)/%.o: %.c config.h
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(VOLE_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -43,11 +81,45 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/libvole.a
 unit: $(UNIT_BINS)
 	@for t in $(UNIT_BINS); do $$t || exit 1; done
 
-include pc-bios/rules.mk
+-include $(wildcard pc-bios/rules.mk tests/*/rules.mk)
+
+# ---- running things ----
+run-demo: all
+	$(Q)scripts/demo $(B)
+
+run-check: all $(UNIT_BINS)
+	$(Q)tests/run $(B)
+
+run-check-long: all $(UNIT_BINS)
+	$(Q)tests/run --long $(B)
+
+report-size:
+	$(Q)scripts/report-size
+
+# ---- installing ----
+bindir = $(DESTDIR)$(PREFIX)/bin
+datadir = $(DESTDIR)$(PREFIX)/share/vole
+mandir = $(DESTDIR)$(PREFIX)/share/man/man1
+
+install: all
+	install -d $(bindir) $(datadir) $(mandir)
+	install -m 755 $(B)/vole $(bindir)/vole
+	for l in $(VOLE_LINKS); do ln -sf vole $(bindir)/$$l; done
+	install -m 644 $(PC_BIOS_ROMS) $(datadir)/
+	install -m 644 $(B)/vole.1 $(mandir)/vole.1
+
+uninstall:
+	rm -f $(bindir)/vole $(VOLE_LINKS:%=$(bindir)/%) $(mandir)/vole.1
+	rm -rf $(datadir)
 
 clean:
-	rm -rf $(B)
+	rm -rf build build-sanitize
 
-.PHONY: all unit clean
+distclean: clean
+	rm -f config.mk config.h
+
+.PHONY: all unit run-demo run-check run-check-long report-size install uninstall clean distclean
 .SECONDARY:
+.DELETE_ON_ERROR:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
+endif
