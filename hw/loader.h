@@ -15,12 +15,17 @@
 #include "hw/memory.h"
 #include "util/error.h"
 
-/* Adds a directory to look for data files in, before the built-in ones (-L). Copies. */
+/* Adds a directory to look for data files in, before the built-in ones, after those added earlier (-L).
+   Copies. */
 void loader_add_data_dir(const char *dir);
-/* The path of a data file: as given when it exists there, else in the data directories; NULL: nowhere.
-   The caller frees it. */
-char *loader_find_file(const char *name);
-/* A whole regular file in memory of its own (malloc); NULL with an error that names it. max_size bounds it. */
+/*
+ * The path of a data file, the caller's to free. A name with a slash is taken as it stands; others are
+ * looked for in the directories of -L, beside the program, in the installed and the distribution's data
+ * directories and last where we are. NULL with an error: nowhere.
+ */
+char *loader_find_file(const char *name, Error **errp);
+/* A whole regular file of 1 to max_size bytes in memory of its own (malloc); NULL with an error that
+   names it. */
 uint8_t *loader_read_file(const char *path, size_t max_size, size_t *size, Error **errp);
 
 /* Makes `mr` a ROM with the contents of a data file, its size rounded up to pages; the file ends at the
@@ -38,10 +43,6 @@ typedef struct BiosRegions {
 } BiosRegions;
 bool loader_bios_init(BiosRegions *regions, const char *file, Error **errp);
 
-/* What a kernel image is: by its contents. */
-typedef enum KernelKind { KERNEL_UNKNOWN, KERNEL_LINUX, KERNEL_MULTIBOOT } KernelKind;
-KernelKind kernel_probe(const uint8_t *image, size_t size);
-
 /*
  * Prepares -kernel, -initrd and -append for the option ROMs: fills fw's kernel items and adds the ROM
  * to be booted as genroms/NAME; *rom gets that name. low_ram: bytes of RAM below 4 GB.
@@ -50,6 +51,8 @@ bool loader_load_kernel(FwCfg *fw, const char *kernel, const char *initrd, const
                         uint64_t low_ram, const char **rom, Error **errp);
 
 /* The parts of loader_load_kernel(), for their tests. */
+bool linux_probe(const uint8_t *image, size_t size);
+bool multiboot_probe(const uint8_t *image, size_t size);
 typedef struct LinuxLayout {
     uint32_t setup_addr, setup_size;   /* bytes at the start of the image; patched in place */
     uint32_t kernel_addr, kernel_size; /* what follows it */
