@@ -9,6 +9,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 B ?= $(if $(filter 1,$(SANITIZE)),build-sanitize,build)
+all:
 ifneq ($(V),1)
 Q = @
 MAKEFLAGS += --no-print-directory
