@@ -91,6 +91,7 @@ struct PciDevice {
     uint8_t wmask[256];   /* bits the guest may write */
     uint8_t w1cmask[256]; /* bits the guest clears by writing 1 */
     uint8_t preset[256];  /* values after reset of everything in wmask and w1cmask */
+    uint8_t cap_next;     /* where the next capability goes; 0: none so far */
     /* After the guest wrote registers addr .. addr+size-1 (config holds the result). May be NULL. */
     void (*config_written)(PciDevice *d, unsigned addr, unsigned size);
     /* saved */
@@ -167,8 +168,11 @@ typedef struct PciBusOps {
 
 #define PCI_ROUTER_INPUTS 4
 
-/* One bus with its configuration mechanism at ports 0xCF8 and 0xCFC. mem holds the memory BARs, I/O
- * BARs go into the port map. */
+extern const DeviceClass pci_bus_class;
+/*
+ * One bus with its configuration mechanism at ports 0xCF8 and 0xCFC. mem holds the memory BARs, I/O
+ * BARs go into the port map.
+ */
 PciBus *pci_bus_new(MemoryRegion *mem);
 /* The router comes after the bus, since it is a device there. */
 void pci_bus_set_router(PciBus *bus, const PciBusOps *ops, void *opaque);
@@ -185,6 +189,5 @@ PciDevice *pci_bus_device(PciBus *bus, int devfn);
 void pci_each_device(PciBus *bus, void (*fn)(PciDevice *d, void *opaque), void *opaque);
 /* What `info pci` prints; the string is the caller's. */
 char *pci_info_text(void);
-void pci_bus_free(PciBus *bus); /* for tests */
 
 #endif
