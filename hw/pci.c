@@ -159,10 +159,9 @@ bool pci_register_rom(PciDevice *d, const char *file, Error **errp)
     if (!*name) {
         return true;
     }
-    path = loader_find_file(name);
+    path = loader_find_file(name, errp);
     if (!path) {
-        error_set(errp, "%s: the expansion ROM '%s' was not found; -L names its directory",
-                  d->dev.class->name, name);
+        error_prepend(errp, "%s: expansion ROM: ", d->dev.class->name);
         return false;
     }
     data = loader_read_file(path, MAX_ROM_SIZE, &size, errp);
