@@ -1,0 +1,121 @@
+"""SeaBIOS on its own: banner on the screen, a boot sector from a raw disk, nothing to boot, garbage of all kinds."""
+# SPDX-License-Identifier: GPL-2.0-or-later
+import os
+import random
+import subprocess
+import time
+
+from vm import Machine, check
+
+BUILD = "build/guests"
+SECTOR = """
+    .code16
+    .globl _start
+_start:
+    movb %dl, drive - _start + 0x7c00   # the BIOS names the boot drive
+    movw $0x3f8, %dx
+    movw $message - _start + 0x7c00, %si
+1:  lodsb
+    testb %al, %al
+    jz 2f
+    outb %al, %dx
+    movb $0x0e, %ah
+    movw $7, %bx
+    pushw %dx
+    int $0x10
+    popw %dx
+    jmp 1b
+2:  hlt
+    jmp 2b
+message: .asciz "Vole test sector runs\\r\\n"
+drive:  .byte 0
+    .org 510
+    .word 0xaa55
+"""
+
+
+def boot_sector():
+    os.makedirs(BUILD, exist_ok=True)
+    source, obj, image = (os.path.join(BUILD, "sector" + e) for e in (".S", ".o", ".img"))
+    with open(source, "w") as f:
+        f.write(SECTOR)
+    subprocess.run(["as", "--32", "-o", obj, source], check=True)
+    subprocess.run(["ld", "-m", "elf_i386", "-Ttext=0x0", "--oformat", "binary", "-o", image, obj], check=True)
+    with open(image, "r+b") as f:
+        f.truncate(4 << 20)
+    return image
+
+
+def wait_for_screen(machine, text, seconds=120):
+    """The text screen through the monitor: a page of characters and attributes at B8000h."""
+    end = time.monotonic() + seconds
+    while True:
+        dump = machine.monitor("xp /4000bx 0xb8000")
+        cells = [int(w, 16) for line in dump.split("\n") if ":" in line for w in line.split(":", 1)[1].split()]
+        screen = "".join(chr(c) if 32 <= c < 127 else " " for c in cells[::2])
+        if text in screen:
+            return screen
+        check(time.monotonic() < end, "no %r on the screen:\n%s" % (text, screen))
+        time.sleep(0.3)
+
+
+def test_seabios_banner_and_boot_sector():
+    with Machine("-hda", boot_sector(), monitor=True) as m:
+        m.expect("Vole test sector runs")
+        screen = wait_for_screen(m, "Vole test sector runs")
+        check("SeaBIOS" in screen, "no SeaBIOS banner:\n" + screen)
+        m.monitor("screendump %s/seabios.png" % BUILD)
+        check(os.path.getsize(BUILD + "/seabios.png") > 500, "no screenshot")
+        m.monitor("quit")
+        check(m.wait() == 0, "quit: status %s" % m.process.returncode)
+
+
+def test_nothing_to_boot():
+    with Machine(monitor=True) as m:
+        wait_for_screen(m, "No bootable device")
+
+
+def test_isapc_boot_sector():
+    with Machine("-M", "isapc", "-cpu", "486", "-m", "16", "-hda", boot_sector(), monitor=True) as m:
+        m.expect("Vole test sector runs")
+
+
+def garbage(name, size, seed):
+    path = os.path.join(BUILD, name)
+    os.makedirs(BUILD, exist_ok=True)
+    with open(path, "wb") as f:
+        f.write(random.Random(seed).randbytes(size))
+    return path
+
+
+def survives(*args):
+    """Runs a while: it may go on running, or end with a message; it may not die of a signal."""
+    with Machine(*args, serial=False) as m:
+        time.sleep(3)
+        status = m.process.poll()
+        check(status is None or status in (0, 1), "%s: status %s\n%s" % (args, status, m.tail()))
+
+
+def test_random_bios():
+    for seed in range(4):
+        survives("-m", "8", "-bios", garbage("random.bios", 65536, seed))
+
+
+def test_random_disk():
+    for seed in range(2):
+        path = garbage("random.disk", 1 << 20, seed)
+        with open(path, "r+b") as f:
+            f.seek(510)
+            f.write(b"\x55\xaa")
+        survives("-m", "8", "-hda", path)
+
+
+def test_random_kernel():
+    survives("-m", "8", "-kernel", garbage("random.kernel", 1 << 20, 1))
+    path = garbage("random.bzimage", 1 << 20, 2)
+    with open(path, "r+b") as f:
+        f.seek(0x1fe)
+        f.write(b"\x55\xaa")
+        f.seek(0x202)
+        f.write(b"HdrS")
+    survives("-m", "8", "-kernel", path)
