@@ -19,7 +19,13 @@
 
 typedef struct CharBackend CharBackend;
 
-typedef enum ChrEvent { CHR_EVENT_OPENED, CHR_EVENT_CLOSED, CHR_EVENT_BREAK } ChrEvent;
+typedef enum ChrEvent {
+    CHR_EVENT_OPENED, /* a peer is there; also told to a front end that attaches later */
+    CHR_EVENT_CLOSED, /* the peer has gone */
+    CHR_EVENT_BREAK,
+    CHR_EVENT_FOCUS_IN, /* mux: what is typed goes to this front end now ... */
+    CHR_EVENT_FOCUS_OUT, /* ... and not any more */
+} ChrEvent;
 
 typedef struct CharHandlers {
     size_t (*can_receive)(void *opaque); /* bytes the front end takes now */
@@ -30,15 +36,31 @@ typedef struct CharHandlers {
 
 /*
  * Makes a backend from the tradition's words: stdio, null, file:PATH, pipe:PATH, pty, unix:PATH[,server][,nowait],
- * tcp:HOST:PORT[,server][,nowait], mon:SPEC (multiplexed with the monitor), none (NULL without error).
+ * tcp:HOST:PORT[,server][,nowait], ringbuf[:SIZE], mon:SPEC (multiplexed with the monitor), chardev:ID (one
+ * that is open already), none (NULL without error). With mon:stdio Ctrl-C and its like go to the guest.
+ * A server without nowait waits here for its first peer.
  */
 CharBackend *chr_open(const char *id, const char *spec, Error **errp);
+/*
+ * The same from the words of -chardev: "socket,id=ID,path=PATH,server=on,wait=off", "stdio,id=ID,mux=on" ...;
+ * "help" lists the kinds on stdout (NULL without error).
+ */
+CharBackend *chr_open_option(const char *option, Error **errp);
+/* True for a mux: several front ends share it, the first one attached has the focus. */
+bool chr_is_mux(const CharBackend *chr);
+/* True when a person's terminal may be at the other end (a tty, a pty, a socket). */
+bool chr_is_interactive(const CharBackend *chr);
 CharBackend *chr_find(const char *id);
 const char *chr_id(const CharBackend *chr);
 const char *chr_spec(const CharBackend *chr);
 void chr_each(void (*fn)(CharBackend *chr, void *opaque), void *opaque);
 void chr_close(CharBackend *chr);
 void chr_close_all(void); /* also puts the terminal back as it was */
+
+/* Bytes a ring buffer backend holds for reading, taken out; 0 on any other kind. */
+size_t chr_ringbuf_read(CharBackend *chr, void *buf, size_t size);
+/* Feeds a ring buffer backend's front end, as far as it takes it; returns the bytes taken. */
+size_t chr_ringbuf_feed(CharBackend *chr, const void *data, size_t size);
 
 /* One front end a backend, except a mux, which takes several and Ctrl-a c switches between them. */
 bool chr_attach(CharBackend *chr, const CharHandlers *handlers, void *opaque, Error **errp);

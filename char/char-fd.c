@@ -1,0 +1,173 @@
+/*
+ * A byte stream over file descriptors: reads only what the front end takes, keeps a write that does not
+ * fit with the front end, and serves descriptors that epoll refuses.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "char/char-int.h"
+
+/* One turn reads at most this much, so that a fast peer does not keep the loop from the others. */
+#define READ_CHUNK 4096
+
+bool chr_fd_set_nonblocking(int fd, Error **errp)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+        error_set_errno(errp, errno, "cannot make a file descriptor nonblocking");
+        return false;
+    }
+    return true;
+}
+
+/* Regular files and some devices (/dev/null) cannot be waited for, they are always ready. */
+static bool fd_polls(int fd)
+{
+    struct epoll_event ev = {.events = EPOLLIN};
+    int ep = epoll_create1(EPOLL_CLOEXEC);
+    bool polls = ep < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) == 0 || errno != EPERM;
+
+    if (ep >= 0) {
+        close(ep);
+    }
+    return polls;
+}
+
+static void fail_later(ChrFd *f)
+{
+    f->failed = true;
+    timer_set(&f->timer, clock_now(CLOCK_HOST));
+}
+
+static void on_read(void *opaque)
+{
+    ChrFd *f = opaque;
+    uint8_t buf[READ_CHUNK];
+    size_t room = chr_fe_can_receive(f->chr);
+    ssize_t n;
+
+    if (room == 0) {
+        chr_fd_update(f);
+        return;
+    }
+    n = read(f->in, buf, room < sizeof(buf) ? room : sizeof(buf));
+    if (n > 0) {
+        chr_fe_receive(f->chr, buf, (size_t)n);
+        chr_fd_update(f);
+    } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+        f->closed(f->chr);
+    }
+}
+
+static void on_write(void *opaque)
+{
+    ChrFd *f = opaque;
+
+    f->want_write = false;
+    chr_fd_update(f);
+    chr_fe_writable(f->chr);
+}
+
+static void on_timer(void *opaque)
+{
+    ChrFd *f = opaque;
+
+    if (f->failed) {
+        f->closed(f->chr);
+        return;
+    }
+    if (f->want_write && !f->out_polls) {
+        on_write(f);
+    }
+    if (f->in >= 0 && !f->in_polls) {
+        on_read(f);
+    }
+}
+
+void chr_fd_start(ChrFd *f, CharBackend *chr, int in, int out, void (*closed)(CharBackend *chr))
+{
+    *f = (ChrFd){.chr = chr, .in = in, .out = out, .closed = closed};
+    f->in_polls = in >= 0 && fd_polls(in);
+    f->out_polls = out >= 0 && (out == in ? f->in_polls : fd_polls(out));
+    timer_init(&f->timer, CLOCK_HOST, on_timer, f);
+    chr_fd_update(f);
+}
+
+void chr_fd_stop(ChrFd *f)
+{
+    if (!f->chr) {
+        return;
+    }
+    if (f->in >= 0 && f->in_polls) {
+        loop_set_fd(f->in, NULL, NULL, NULL);
+    }
+    if (f->out >= 0 && f->out_polls && f->out != f->in) {
+        loop_set_fd(f->out, NULL, NULL, NULL);
+    }
+    timer_cancel(&f->timer);
+    *f = (ChrFd){.in = -1, .out = -1};
+}
+
+void chr_fd_update(ChrFd *f)
+{
+    FdCallback *read_cb, *write_cb;
+    bool idle_turn = false;
+
+    if (!f->chr || f->failed) {
+        return;
+    }
+    read_cb = f->in >= 0 && chr_fe_can_receive(f->chr) > 0 ? on_read : NULL;
+    write_cb = f->out >= 0 && f->want_write ? on_write : NULL;
+    if (f->in == f->out) {
+        if (f->in_polls) {
+            loop_set_fd(f->in, read_cb, write_cb, f);
+        } else {
+            idle_turn = read_cb || write_cb;
+        }
+    } else {
+        if (f->in_polls) {
+            loop_set_fd(f->in, read_cb, NULL, f);
+        } else {
+            idle_turn |= read_cb != NULL;
+        }
+        if (f->out_polls) {
+            loop_set_fd(f->out, NULL, write_cb, f);
+        } else {
+            idle_turn |= write_cb != NULL;
+        }
+    }
+    if (idle_turn && !timer_pending(&f->timer)) {
+        timer_set(&f->timer, clock_now(CLOCK_HOST));
+    }
+}
+
+size_t chr_fd_write(ChrFd *f, const uint8_t *data, size_t size)
+{
+    size_t done = 0;
+
+    if (!f->chr || f->failed || f->out < 0) {
+        return size;
+    }
+    while (done < size) {
+        ssize_t n = write(f->out, data + done, size - done);
+        if (n > 0) {
+            done += (size_t)n;
+        } else if (n < 0 && errno == EINTR) {
+            continue;
+        } else if (n < 0 && errno == EAGAIN) {
+            f->want_write = true;
+            chr_fd_update(f);
+            return done;
+        } else {
+            fail_later(f);
+            return size;
+        }
+    }
+    return size;
+}
