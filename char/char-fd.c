@@ -82,10 +82,10 @@ static void on_timer(void *opaque)
         f->closed(f->chr);
         return;
     }
-    if (f->want_write && !f->out_polls) {
+    if (f->writing && !f->out_polls) {
         on_write(f);
     }
-    if (f->in >= 0 && !f->in_polls) {
+    if (f->reading && !f->in_polls) {
         on_read(f);
     }
 }
@@ -104,10 +104,10 @@ void chr_fd_stop(ChrFd *f)
     if (!f->chr) {
         return;
     }
-    if (f->in >= 0 && f->in_polls) {
+    if (f->in >= 0 && f->in_polls && (f->reading || f->writing)) {
         loop_set_fd(f->in, NULL, NULL, NULL);
     }
-    if (f->out >= 0 && f->out_polls && f->out != f->in) {
+    if (f->out >= 0 && f->out_polls && f->out != f->in && f->writing) {
         loop_set_fd(f->out, NULL, NULL, NULL);
     }
     timer_cancel(&f->timer);
@@ -116,34 +116,26 @@ void chr_fd_stop(ChrFd *f)
 
 void chr_fd_update(ChrFd *f)
 {
-    FdCallback *read_cb, *write_cb;
-    bool idle_turn = false;
+    bool reading, writing;
 
     if (!f->chr || f->failed) {
         return;
     }
-    read_cb = f->in >= 0 && chr_fe_can_receive(f->chr) > 0 ? on_read : NULL;
-    write_cb = f->out >= 0 && f->want_write ? on_write : NULL;
-    if (f->in == f->out) {
-        if (f->in_polls) {
-            loop_set_fd(f->in, read_cb, write_cb, f);
-        } else {
-            idle_turn = read_cb || write_cb;
-        }
-    } else {
-        if (f->in_polls) {
-            loop_set_fd(f->in, read_cb, NULL, f);
-        } else {
-            idle_turn |= read_cb != NULL;
-        }
-        if (f->out_polls) {
-            loop_set_fd(f->out, NULL, write_cb, f);
-        } else {
-            idle_turn |= write_cb != NULL;
-        }
-    }
-    if (idle_turn && !timer_pending(&f->timer)) {
+    reading = f->in >= 0 && chr_fe_can_receive(f->chr) > 0;
+    writing = f->out >= 0 && f->want_write;
+    if (((reading && !f->in_polls) || (writing && !f->out_polls)) && !timer_pending(&f->timer)) {
         timer_set(&f->timer, clock_now(CLOCK_HOST));
+    }
+    if (reading == f->reading && writing == f->writing) {
+        return; /* asked for with every byte a guest reads: cheap when nothing changes */
+    }
+    f->reading = reading;
+    f->writing = writing;
+    if (f->in >= 0 && f->in_polls) {
+        loop_set_fd(f->in, reading ? on_read : NULL, writing && f->out == f->in ? on_write : NULL, f);
+    }
+    if (f->out >= 0 && f->out_polls && f->out != f->in) {
+        loop_set_fd(f->out, NULL, writing ? on_write : NULL, f);
     }
 }
 

@@ -84,6 +84,7 @@ typedef struct ChrFd {
     int in, out; /* may be the same one; -1: none */
     bool in_polls, out_polls; /* false: epoll refuses it (regular file, /dev/null): always ready */
     bool want_write; /* the front end waits for room */
+    bool reading, writing; /* what the loop watches for now */
     bool failed;
     /* End of file on `in`, or an error on either; called from the loop, never from a write. */
     void (*closed)(CharBackend *chr);
