@@ -146,6 +146,14 @@ context_enter:
     popl %ds
     iretl
 
+/* The catching task begins here, its vector in ECX, the error code, if there is one, on top. */
+    .globl task_trap
+task_trap:
+    movl (%esp), %eax
+    pushl %eax
+    pushl %ecx
+    call task_trap_c
+
 context_leave:
     movl run_sp, %esp
     movw $0x10, %ax

@@ -27,7 +27,7 @@ enum {
     SEL_UCODE64 = 0x3b, /* DPL 3, 64-bit; in the order that SYSRET wants */
     SEL_TSS = 0x40,     /* two slots in long mode */
     SEL_CODE32 = 0x50,  /* flat, DPL 0, 32-bit in either mode */
-    SEL_DF_TSS = 0x58,  /* what the 32-bit IDT's task gate 8 leads to */
+    SEL_CATCHER = 0x58, /* the task of catch_by_task() */
     SEL_FREE = 0x60,
     GDT_SLOTS = 128,
 };
@@ -249,6 +249,13 @@ typedef struct Tss16 {
 } Tss16;
 extern volatile Tss32 tss;
 void task_context(volatile Tss32 *t, const void *code); /* CPL 0, flat, a stack of its own */
+
+/*
+ * Lets a task gate catch the vector for run(): works when the stack, or what TSS.SS0 names, is
+ * broken. catch_by_gate() goes back to the normal gate.
+ */
+void catch_by_task(unsigned vector);
+void catch_by_gate(unsigned vector);
 #endif
 
 /* --- Paging --- */

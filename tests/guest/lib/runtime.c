@@ -271,8 +271,10 @@ static void init_tss(void)
 }
 #else
 volatile Tss32 tss;
-static volatile Tss32 df_tss; /* the double fault handler's: works with a broken stack, too */
-static uint8_t df_stack[4096] __attribute__((aligned(16)));
+static volatile Tss32 catcher_tss;
+static uint8_t catcher_stack[4096] __attribute__((aligned(16)));
+extern char task_trap[];
+void task_trap_c(Word vector, Word error);
 
 void task_context(volatile Tss32 *t, const void *code)
 {
@@ -293,10 +295,48 @@ static void init_tss(void)
 {
     task_context(&tss, NULL);
     set_gdt(SEL_TSS, segment((Word)&tss, sizeof(tss) - 1, TYPE_TSS, 0));
-    task_context(&df_tss, trap_entries + 8 * 16);
-    df_tss.esp = (Word)df_stack + sizeof(df_stack);
-    set_gdt(SEL_DF_TSS, segment((Word)&df_tss, sizeof(df_tss) - 1, TYPE_TSS, 0));
     asm volatile("ltr %w0" : : "r"(SEL_TSS));
+}
+
+void catch_by_task(unsigned vector)
+{
+    task_context(&catcher_tss, task_trap);
+    catcher_tss.esp = (Word)catcher_stack + sizeof(catcher_stack) - 16;
+    catcher_tss.ecx = vector;
+    set_gdt(SEL_CATCHER, segment((Word)&catcher_tss, sizeof(catcher_tss) - 1, TYPE_TSS, 0));
+    put_idt(vector, gate(0, SEL_CATCHER, TYPE_TASK_GATE, 0));
+}
+
+/* The interrupted code's registers are in its TSS; an error code is on the catcher's stack. */
+void task_trap_c(Word vector, Word error)
+{
+    trap.ax = tss.eax;
+    trap.bx = tss.ebx;
+    trap.cx = tss.ecx;
+    trap.dx = tss.edx;
+    trap.si = tss.esi;
+    trap.di = tss.edi;
+    trap.bp = tss.ebp;
+    trap.sp = tss.esp;
+    trap.ip = tss.eip;
+    trap.flags = tss.eflags;
+    trap.cs = tss.cs & 0xffff;
+    trap.ss = tss.ss & 0xffff;
+    trap.ds = tss.ds & 0xffff;
+    trap.es = tss.es & 0xffff;
+    trap.fs = tss.fs & 0xffff;
+    trap.gs = tss.gs & 0xffff;
+    trap.vector = vector;
+    trap.error = error & 0xffff;
+    trap.cr2 = READ_REG("cr2");
+    set_gdt(SEL_TSS, segment((Word)&tss, sizeof(tss) - 1, TYPE_TSS, 0));
+    asm volatile("clts; ltr %w0" : : "r"(SEL_TSS));
+    catch_by_task(vector);
+}
+
+void catch_by_gate(unsigned vector)
+{
+    set_idt(vector, (Word)trap_entries + 16 * vector, SEL_CODE, TYPE_INT);
 }
 #endif
 
