@@ -1,13 +1,12 @@
 /*
- * A byte stream over file descriptors: reads only what the front end takes, keeps a write that does not
- * fit with the front end, and serves descriptors that epoll refuses.
+ * A byte stream over file descriptors: reads only what the front end takes, and leaves with the front
+ * end what does not fit into a write.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "char/char-int.h"
@@ -26,23 +25,10 @@ bool chr_fd_set_nonblocking(int fd, Error **errp)
     return true;
 }
 
-/* Regular files and some devices (/dev/null) cannot be waited for, they are always ready. */
-static bool fd_polls(int fd)
-{
-    struct epoll_event ev = {.events = EPOLLIN};
-    int ep = epoll_create1(EPOLL_CLOEXEC);
-    bool polls = ep < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) == 0 || errno != EPERM;
-
-    if (ep >= 0) {
-        close(ep);
-    }
-    return polls;
-}
-
 static void fail_later(ChrFd *f)
 {
     f->failed = true;
-    timer_set(&f->timer, clock_now(CLOCK_HOST));
+    timer_set(&f->failure, clock_now(CLOCK_HOST));
 }
 
 static void on_read(void *opaque)
@@ -74,28 +60,17 @@ static void on_write(void *opaque)
     chr_fe_writable(f->chr);
 }
 
-static void on_timer(void *opaque)
+static void report_failure(void *opaque)
 {
     ChrFd *f = opaque;
 
-    if (f->failed) {
-        f->closed(f->chr);
-        return;
-    }
-    if (f->writing && !f->out_polls) {
-        on_write(f);
-    }
-    if (f->reading && !f->in_polls) {
-        on_read(f);
-    }
+    f->closed(f->chr);
 }
 
 void chr_fd_start(ChrFd *f, CharBackend *chr, int in, int out, void (*closed)(CharBackend *chr))
 {
     *f = (ChrFd){.chr = chr, .in = in, .out = out, .closed = closed};
-    f->in_polls = in >= 0 && fd_polls(in);
-    f->out_polls = out >= 0 && (out == in ? f->in_polls : fd_polls(out));
-    timer_init(&f->timer, CLOCK_HOST, on_timer, f);
+    timer_init(&f->failure, CLOCK_HOST, report_failure, f);
     chr_fd_update(f);
 }
 
@@ -104,13 +79,13 @@ void chr_fd_stop(ChrFd *f)
     if (!f->chr) {
         return;
     }
-    if (f->in >= 0 && f->in_polls && (f->reading || f->writing)) {
+    if (f->in >= 0 && (f->reading || f->writing)) {
         loop_set_fd(f->in, NULL, NULL, NULL);
     }
-    if (f->out >= 0 && f->out_polls && f->out != f->in && f->writing) {
+    if (f->out >= 0 && f->out != f->in && f->writing) {
         loop_set_fd(f->out, NULL, NULL, NULL);
     }
-    timer_cancel(&f->timer);
+    timer_cancel(&f->failure);
     *f = (ChrFd){.in = -1, .out = -1};
 }
 
@@ -123,18 +98,15 @@ void chr_fd_update(ChrFd *f)
     }
     reading = f->in >= 0 && chr_fe_can_receive(f->chr) > 0;
     writing = f->out >= 0 && f->want_write;
-    if (((reading && !f->in_polls) || (writing && !f->out_polls)) && !timer_pending(&f->timer)) {
-        timer_set(&f->timer, clock_now(CLOCK_HOST));
-    }
     if (reading == f->reading && writing == f->writing) {
         return; /* asked for with every byte a guest reads: cheap when nothing changes */
     }
     f->reading = reading;
     f->writing = writing;
-    if (f->in >= 0 && f->in_polls) {
+    if (f->in >= 0) {
         loop_set_fd(f->in, reading ? on_read : NULL, writing && f->out == f->in ? on_write : NULL, f);
     }
-    if (f->out >= 0 && f->out_polls && f->out != f->in) {
+    if (f->out >= 0 && f->out != f->in) {
         loop_set_fd(f->out, NULL, writing ? on_write : NULL, f);
     }
 }

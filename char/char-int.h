@@ -82,13 +82,12 @@ CharBackend *chr_mux_new(const char *id, CharBackend *lower);
 typedef struct ChrFd {
     CharBackend *chr;
     int in, out; /* may be the same one; -1: none */
-    bool in_polls, out_polls; /* false: epoll refuses it (regular file, /dev/null): always ready */
     bool want_write; /* the front end waits for room */
     bool reading, writing; /* what the loop watches for now */
     bool failed;
     /* End of file on `in`, or an error on either; called from the loop, never from a write. */
     void (*closed)(CharBackend *chr);
-    Timer timer; /* for what does not poll, and to report a failed write */
+    Timer failure; /* reports a failed write from the loop */
 } ChrFd;
 
 /* Starts watching. The descriptors are nonblocking already and stay the caller's. */

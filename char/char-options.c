@@ -4,13 +4,14 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "char/char-int.h"
+#include "util/options.h"
+
+#define RINGBUF_MAX (64u << 20)
 
 static const ChrDriver *const drivers[] = {
     &chr_null_driver, &chr_stdio_driver, &chr_file_driver, &chr_pipe_driver,
@@ -72,38 +73,15 @@ static char *next_item(const char **s)
     return item;
 }
 
-static bool parse_bool(const char *key, const char *value, bool *out, Error **errp)
+static bool parse_ring_size(const char *text, ChrOptions *o, Error **errp)
 {
-    if (!value || strcmp(value, "on") == 0 || strcmp(value, "yes") == 0) {
-        *out = true;
-    } else if (strcmp(value, "off") == 0 || strcmp(value, "no") == 0) {
-        *out = false;
-    } else {
-        error_set(errp, "%s=%s: must be 'on' or 'off'", key, value);
+    if (!parse_size("size", text, 1, &o->size, errp)) {
         return false;
     }
-    return true;
-}
-
-static bool parse_size(const char *text, uint64_t *size, Error **errp)
-{
-    char *end;
-    unsigned long long v;
-
-    errno = 0;
-    v = strtoull(text, &end, 0);
-    if (end != text && (*end == 'K' || *end == 'k')) {
-        v <<= 10;
-        end++;
-    } else if (end != text && (*end == 'M' || *end == 'm')) {
-        v <<= 20;
-        end++;
-    }
-    if (errno || end == text || *end || v == 0 || v > (64u << 20)) {
-        error_set(errp, "size '%s': must be 1 to 64M bytes", text);
+    if (o->size == 0 || o->size > RINGBUF_MAX) {
+        error_set(errp, "size %s: must be 1 to 64M bytes", text);
         return false;
     }
-    *size = v;
     return true;
 }
 
@@ -131,11 +109,11 @@ static bool parse_item(ChrOptions *o, char *item, Error **errp)
         return true;
     }
     if (strcmp(item, "size") == 0 && value) {
-        return parse_size(value, &o->size, errp);
+        return parse_ring_size(value, o, errp);
     }
     for (int i = 0; keys[i]; i++) {
         if (strcmp(keys[i], item) == 0) {
-            if (!parse_bool(item, value, &on, errp)) {
+            if (!parse_bool(item, value ? value : "on", &on, errp)) {
                 return false;
             }
             if (strcmp(item, "server") == 0) {
@@ -239,7 +217,7 @@ bool chr_parse_spec(ChrOptions *o, const char *spec, Error **errp)
     } else if (first && o->driver == &chr_tcp_driver) {
         ok = parse_address(o, first, errp);
     } else if (first && o->driver == &chr_ringbuf_driver) {
-        ok = parse_size(first, &o->size, errp);
+        ok = parse_ring_size(first, o, errp);
     } else if (first && *first) {
         error_set(errp, "'%s': '%s' takes no address", spec, o->driver->name);
         ok = false;
