@@ -41,6 +41,7 @@ typedef struct DisplayListener {
 } DisplayListener;
 
 Display *display_new(const DisplayAdapter *adapter, void *opaque);
+void display_free(Display *d);
 Display *display_first(void); /* NULL: the machine has no screen */
 Surface *display_surface(Display *d);
 /* The adapter's: a new picture size; the pixels are black. */
@@ -48,6 +49,7 @@ void display_resize(Display *d, unsigned width, unsigned height);
 void display_dirty(Display *d, unsigned x, unsigned y, unsigned w, unsigned h);
 /* The user interface's. */
 void display_add_listener(Display *d, DisplayListener *l);
+void display_remove_listener(Display *d, DisplayListener *l);
 void display_update(Display *d);
 /* Updates and writes the picture: PNG, or PPM where the name ends in .ppm. */
 bool display_screendump(Display *d, const char *path, Error **errp);
@@ -60,6 +62,7 @@ char *display_text(Display *d);
  */
 typedef void InputKeyHandler(void *opaque, unsigned key, bool down);
 typedef void InputMouseHandler(void *opaque, int dx, int dy, int dz, unsigned buttons);
+/* The last one set receives what is typed; fn NULL takes it away. */
 void input_set_keyboard(InputKeyHandler *fn, void *opaque);
 void input_set_mouse(InputMouseHandler *fn, void *opaque);
 void input_key(unsigned key, bool down);
@@ -67,5 +70,9 @@ void input_key(unsigned key, bool down);
 void input_mouse(int dx, int dy, int dz, unsigned buttons);
 /* "ctrl-alt-delete", "a", "shift-semicolon", "ret", "0x1e" (a scan code): pressed in order, released after hold_ms. */
 bool input_send_keys(const char *keys, unsigned hold_ms, Error **errp);
+/* The names that input_send_keys() knows, in a NULL-terminated list, for completion. */
+const char *const *input_key_names(void);
+/* Linux' code of a key's name, or 0. */
+unsigned input_key_by_name(const char *name);
 
 #endif
