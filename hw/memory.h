@@ -59,6 +59,7 @@ struct MemoryRegion {
     uint64_t size;
     int priority; /* higher wins where siblings overlap */
     bool enabled; /* true after init */
+    bool readonly; /* all that shows through this region, aliases and children too, is read-only */
     const MemoryOps *ops;
     void *opaque;
     uint8_t *host;       /* RAM, ROM: its bytes */
@@ -77,8 +78,11 @@ struct MemoryRegion {
 typedef uint64_t ram_addr;
 #define RAM_ADDR_INVALID (~(ram_addr)0)
 
-/* Reserves the mapping; `max_bytes` bounds the sum of all blocks. Once, at start. Sparse, zero pages. */
+/* Reserves the mapping; `max_bytes` bounds the sum of all blocks. Once, at start (a test that calls it
+ * again starts from nothing). Sparse, zero pages. */
 bool memory_ram_init(uint64_t max_bytes, Error **errp);
+/* Takes the next block, whole pages; for the regions below. RAM_ADDR_INVALID when none is left. */
+ram_addr memory_ram_alloc(uint64_t size, Error **errp);
 int memory_ram_fd(void);
 uint8_t *memory_ram_base(void);
 uint64_t memory_ram_used(void);
@@ -120,13 +124,16 @@ bool memory_region_init_rom(MemoryRegion *mr, const char *name, uint64_t size, E
 void memory_region_init_alias(MemoryRegion *mr, const char *name, MemoryRegion *of, hwaddr offset,
                               uint64_t size);
 
-/* Puts mr at addr into container; the region's struct stays the caller's and must outlive its place. */
+/*
+ * Puts mr at addr into container; the region's struct stays the caller's and must outlive its place. Among
+ * siblings of one priority the one added last wins. Whatever reaches beyond the container is cut off.
+ */
 void memory_region_add(MemoryRegion *container, hwaddr addr, MemoryRegion *mr, int priority);
 void memory_region_remove(MemoryRegion *mr);
 void memory_region_set_enabled(MemoryRegion *mr, bool enabled);
 void memory_region_set_addr(MemoryRegion *mr, hwaddr addr);
 void memory_region_set_alias_offset(MemoryRegion *mr, hwaddr offset);
-/* RAM shown read-only (PAM, locked flash): writes are lost. */
+/* RAM, or an alias of it, shown read-only (PAM, locked flash): writes are lost. */
 void memory_region_set_readonly(MemoryRegion *mr, bool readonly);
 /* Groups changes: the maps are flattened once, at the outermost commit. */
 void memory_transaction_begin(void);
@@ -136,7 +143,7 @@ void memory_transaction_commit(void);
 struct AddressSpace {
     const char *name;
     MemoryRegion *root;
-    FlatView *view; /* atomically replaced; old views stay valid until every vCPU has moved on */
+    _Atomic(FlatView *) view; /* replaced at once; the old one is freed when no lookup is in it any more */
     AddressSpace *next;
 };
 
@@ -144,8 +151,10 @@ extern AddressSpace memory_as;     /* guest-physical memory as devices and norma
 extern AddressSpace memory_smm_as; /* the same with SMRAM shown: what a vCPU in SMM sees */
 extern AddressSpace memory_io_as;  /* the 64 K ports */
 
-/* Sets up the three spaces above with empty roots (containers of 2^52, 2^52 and 2^16 bytes). */
+/* Sets up the three spaces above with empty roots (containers of 2^52, 2^52 and 2^16 bytes). A test that calls
+ * it again starts from nothing. */
 void memory_init(void);
+/* Spaces of up to 64 K are mapped byte by byte, larger ones by page. */
 void address_space_init(AddressSpace *as, MemoryRegion *root, const char *name);
 
 /* What a physical page is, for a TLB: lock-free. */
@@ -182,7 +191,7 @@ void ioport_add(MemoryRegion *mr, uint16_t port);
 bool dma_read(hwaddr addr, void *buf, uint64_t size);
 bool dma_write(hwaddr addr, const void *buf, uint64_t size);
 
-/* For the monitor (`info mtree`): one line a range of the flat view of as, to the callback. */
+/* For the monitor (`info mtree`): each range of the flat view of as, in order; fn must not change the map. */
 void memory_each_range(AddressSpace *as,
                        void (*fn)(hwaddr addr, uint64_t size, const MemoryRegion *mr, bool readonly,
                                   void *opaque),

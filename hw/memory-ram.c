@@ -1,0 +1,232 @@
+/*
+ * Guest RAM: one memfd mapping that blocks are carved from, and its dirty bitmaps.
+ *
+ * The bitmaps hold a bit a page that is set while the page is clean, so that fresh RAM is dirty for
+ * everybody without its bits being touched: a large guest costs nothing before it is used.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "hw/memory-internal.h"
+
+static int ram_fd = -1;
+static uint8_t *ram_base;
+static uint64_t ram_size, ram_used;
+
+typedef _Atomic uint64_t BitmapWord;
+static BitmapWord *clean[DIRTY_CLIENTS];
+static size_t clean_bytes; /* of one bitmap */
+
+static const MemoryListener no_listener;
+const MemoryListener *memory_listener = &no_listener;
+
+void memory_set_listener(const MemoryListener *listener)
+{
+    memory_listener = listener ? listener : &no_listener;
+}
+
+static void unmap_all(void)
+{
+    if (ram_base) {
+        munmap(ram_base, ram_size);
+        close(ram_fd);
+    }
+    for (DirtyClient c = 0; c < DIRTY_CLIENTS; c++) {
+        if (clean[c]) {
+            munmap(clean[c], clean_bytes);
+        }
+        clean[c] = NULL;
+    }
+    ram_base = NULL;
+    ram_fd = -1;
+    ram_size = ram_used = 0;
+}
+
+static void *map_anonymous(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+bool memory_ram_init(uint64_t max_bytes, Error **errp)
+{
+    unmap_all();
+    uint64_t size = (max_bytes + GUEST_PAGE_SIZE - 1) & GUEST_PAGE_MASK;
+    if (size < max_bytes || size > (uint64_t)1 << 46) {
+        error_set(errp, "cannot map %llu bytes of guest memory", (unsigned long long)max_bytes);
+        return false;
+    }
+    ram_fd = memfd_create("guest-ram", MFD_CLOEXEC);
+    if (ram_fd < 0 || ftruncate(ram_fd, (off_t)size) < 0) {
+        goto fail;
+    }
+    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, ram_fd, 0);
+    if (base == MAP_FAILED) {
+        goto fail;
+    }
+    ram_base = base;
+    ram_size = size;
+    clean_bytes = (size / GUEST_PAGE_SIZE / 64 + 1) * sizeof(uint64_t);
+    for (DirtyClient c = 0; c < DIRTY_CLIENTS; c++) {
+        clean[c] = map_anonymous(clean_bytes);
+        if (!clean[c]) {
+            goto fail;
+        }
+    }
+    return true;
+
+fail:
+    error_set_errno(errp, errno, "cannot map %llu MB of guest memory",
+                    (unsigned long long)(max_bytes >> 20));
+    if (!ram_base && ram_fd >= 0) {
+        close(ram_fd);
+        ram_fd = -1;
+    }
+    unmap_all();
+    return false;
+}
+
+int memory_ram_fd(void)
+{
+    return ram_fd;
+}
+
+uint8_t *memory_ram_base(void)
+{
+    return ram_base;
+}
+
+uint64_t memory_ram_used(void)
+{
+    return ram_used;
+}
+
+ram_addr memory_ram_alloc(uint64_t size, Error **errp)
+{
+    uint64_t rounded = (size + GUEST_PAGE_SIZE - 1) & GUEST_PAGE_MASK;
+
+    if (rounded < size || rounded > ram_size - ram_used) {
+        error_set(errp, "no room for %llu KB of guest memory: %llu of %llu KB are in use",
+                  (unsigned long long)(size >> 10), (unsigned long long)(ram_used >> 10),
+                  (unsigned long long)(ram_size >> 10));
+        return RAM_ADDR_INVALID;
+    }
+    ram_addr place = ram_used;
+    ram_used += rounded;
+    return place;
+}
+
+/* ---- dirty bitmaps ---- */
+
+typedef struct PageSpan {
+    uint64_t first, end; /* pages; end is behind the last */
+} PageSpan;
+
+/* The pages that the bytes touch, cut to those there are. */
+static PageSpan page_span(ram_addr addr, uint64_t size)
+{
+    if (addr >= ram_size || size == 0) {
+        return (PageSpan){0, 0};
+    }
+    if (size > ram_size - addr) {
+        size = ram_size - addr;
+    }
+    return (PageSpan){addr >> GUEST_PAGE_BITS, ((addr + size - 1) >> GUEST_PAGE_BITS) + 1};
+}
+
+/* The bits of the span that lie in the word with bit number `page`; moves page to the next word. */
+static uint64_t next_mask(const PageSpan *span, uint64_t *page)
+{
+    uint64_t mask = ~0ull << (*page % 64);
+    uint64_t next = (*page | 63) + 1;
+
+    if (next > span->end) {
+        mask &= ~0ull >> (next - span->end);
+        next = span->end;
+    }
+    *page = next;
+    return mask;
+}
+
+void memory_dirty_set(ram_addr addr, uint64_t size)
+{
+    PageSpan span = page_span(addr, size);
+
+    for (uint64_t page = span.first; page < span.end;) {
+        size_t word = page / 64;
+        uint64_t mask = next_mask(&span, &page);
+        for (DirtyClient c = 0; c < DIRTY_CLIENTS; c++) {
+            if (atomic_load_explicit(&clean[c][word], memory_order_relaxed) & mask) {
+                atomic_fetch_and(&clean[c][word], ~mask);
+            }
+        }
+    }
+}
+
+static bool page_clean(ram_addr addr, DirtyClient client)
+{
+    uint64_t page = addr >> GUEST_PAGE_BITS;
+
+    return addr < ram_size && (atomic_load(&clean[client][page / 64]) >> (page % 64) & 1);
+}
+
+bool memory_dirty_get(ram_addr addr, DirtyClient client)
+{
+    return !page_clean(addr, client);
+}
+
+bool memory_dirty_all(ram_addr addr)
+{
+    for (DirtyClient c = 0; c < DIRTY_CLIENTS; c++) {
+        if (page_clean(addr, c)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void memory_dirty_reset(ram_addr addr, uint64_t size, DirtyClient client)
+{
+    PageSpan span = page_span(addr, size);
+    bool changed = false;
+
+    for (uint64_t page = span.first; page < span.end;) {
+        size_t word = page / 64;
+        uint64_t mask = next_mask(&span, &page);
+        changed |= (atomic_fetch_or(&clean[client][word], mask) & mask) != mask;
+    }
+    /* Pages that were clean before are on the slow path already. */
+    if (changed && memory_listener->protect) {
+        memory_listener->protect(addr, size);
+    }
+}
+
+static bool has_code(ram_addr addr, uint64_t size)
+{
+    PageSpan span = page_span(addr, size);
+
+    for (uint64_t page = span.first; page < span.end;) {
+        size_t word = page / 64;
+        uint64_t mask = next_mask(&span, &page);
+        if (atomic_load(&clean[DIRTY_CODE][word]) & mask) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void memory_ram_written(ram_addr addr, uint64_t size)
+{
+    bool code = has_code(addr, size);
+
+    memory_dirty_set(addr, size);
+    if (code && memory_listener->code_written) {
+        memory_listener->code_written(addr, size);
+    }
+}
