@@ -1,0 +1,21 @@
+/*
+ * Every device class there is. A new device adds its class here and in the table of hw/devices.c.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef HW_DEVICES_H
+#define HW_DEVICES_H
+
+#include "hw/device.h"
+
+extern const DeviceClass debug_exit_class;
+extern const DeviceClass debugcon_class;
+extern const DeviceClass fw_cfg_class;
+extern const DeviceClass i8254_class;
+extern const DeviceClass i8259_class;
+extern const DeviceClass mc146818_class;
+extern const DeviceClass pc_testdev_class;
+extern const DeviceClass pci_bus_class;
+extern const DeviceClass serial_class;
+
+#endif
