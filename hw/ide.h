@@ -23,6 +23,15 @@ enum { IDE_CHANNELS = 2, IDE_DRIVES = 4 };
 void piix3_ide_create(PciBus *bus, int devfn, BlockBackend *const drives[IDE_DRIVES],
                       IrqLine *irq14, IrqLine *irq15);
 
+/* How a disk looks to a BIOS: its geometry and the translation of addresses by cylinders, numbered as
+   in CMOS register 39h. */
+typedef enum IdeTranslation { IDE_TRANSLATION_NONE = 0, IDE_TRANSLATION_LBA = 1 } IdeTranslation;
+typedef struct IdeBiosGeometry {
+    uint32_t cylinders, heads, sectors; /* up to 16383, 16, 63 */
+    IdeTranslation translation;
+} IdeBiosGeometry;
+IdeBiosGeometry ide_bios_geometry(BlockBackend *blk);
+
 /* One channel on the ISA bus without bus mastering, for a board without PCI. */
 void isa_ide_create(uint16_t command_port, uint16_t control_port, IrqLine *irq,
                     BlockBackend *const drives[2]);
