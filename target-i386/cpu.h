@@ -199,6 +199,7 @@ typedef struct CpuModel CpuModel;         /* target-i386/cpuid.h */
 #define HF_SMM        0x0200u
 #define HF_FLAT       0x0400u /* CS DS ES SS all base 0, limit 4G, plain: no segment checks needed (always in 64-bit code) */
 #define HF_AC         0x0800u /* alignment checks are on: CPL 3, CR0.AM, EFLAGS.AC */
+#define HF_STEP       0x1000u /* TF, RF or code breakpoints: see cpu_insn_begin() in system.h */
 
 struct CPUX86State {
     /* ---- hot ---- */
@@ -218,6 +219,7 @@ struct CPUX86State {
     uint64_t cr2, cr3;
     uint64_t efer;
     uint64_t dr[8]; /* dr[4], dr[5] unused */
+    uint64_t pdptr[4]; /* PAE without long mode: loaded by MOV CR3, kept until the next */
     uint64_t xcr0;
     uint64_t a20_mask; /* and-mask of physical addresses: bit 20 clear while A20 is gated */
 
@@ -230,10 +232,12 @@ struct CPUX86State {
     bool smm_nmi_blocked; /* NMI blocking at SMM entry, put back by RSM */
     uint8_t sipi_vector;
     uint32_t pending_db;  /* DR6 bits of a #DB trap that is due after this instruction */
+    bool step_trap;       /* TF was set when this instruction began */
 
     /* ---- exception being delivered ---- */
     int excp_vector;      /* -1: none; for double-fault logic */
     uint32_t excp_error;
+    int delivering; /* the vector whose delivery is under way; -1: none */
     jmp_buf *fault_jmp;   /* where cpu_raise() lands */
 
     /* ---- MSRs ---- */
@@ -244,6 +248,8 @@ struct CPUX86State {
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
     uint64_t mcg_status, mcg_ctl, mce_banks[4 * 10];
     uint64_t debugctl;
+    uint64_t feature_control;
+    uint64_t syscfg, hwcr, nb_cfg, top_mem[2], k7_evtsel[4], k7_perfctr[4]; /* AMD's */
 
     /* ---- x87, SSE, AVX ---- */
     uint64_t xstate_bv; /* components not in their initial state, for XSAVEOPT/XSAVEC/XINUSE */

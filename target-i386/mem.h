@@ -13,18 +13,12 @@
 
 #include "target-i386/cpu.h"
 
-/* Data reads and writes at the current privilege. */
-uint8_t mem_read8(CPUX86State *env, unsigned seg, uint64_t off);
-uint16_t mem_read16(CPUX86State *env, unsigned seg, uint64_t off);
-uint32_t mem_read32(CPUX86State *env, unsigned seg, uint64_t off);
-uint64_t mem_read64(CPUX86State *env, unsigned seg, uint64_t off);
-void mem_write8(CPUX86State *env, unsigned seg, uint64_t off, uint8_t v);
-void mem_write16(CPUX86State *env, unsigned seg, uint64_t off, uint16_t v);
-void mem_write32(CPUX86State *env, unsigned seg, uint64_t off, uint32_t v);
-void mem_write64(CPUX86State *env, unsigned seg, uint64_t off, uint64_t v);
-/* By size 1, 2, 4, 8. */
-uint64_t mem_read(CPUX86State *env, unsigned seg, uint64_t off, unsigned size);
-void mem_write(CPUX86State *env, unsigned seg, uint64_t off, uint64_t v, unsigned size);
+/*
+ * Data reads and writes at the current privilege, by width and by size in bytes: mem_read8 .. mem_read64,
+ * mem_write8 .. mem_write64, mem_read, mem_write.
+ */
+#include "target-i386/mem-inline.h"
+
 /* Any length (vectors, FXSAVE, descriptors); a write checks all of it before the first byte. */
 void mem_read_bytes(CPUX86State *env, unsigned seg, uint64_t off, void *buf, unsigned size);
 void mem_write_bytes(CPUX86State *env, unsigned seg, uint64_t off, const void *buf, unsigned size);

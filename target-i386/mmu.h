@@ -1,0 +1,102 @@
+/*
+ * The soft TLB and the page walk: linear to physical, and accesses to linear addresses.
+ *
+ * A TLB belongs to one vCPU and is direct-mapped, one table a class of access. An entry has a tag for each kind
+ * of access: the linear page, with low bits set where the fast path may not be taken. So the fast
+ * path is one compare, which also fails for operands that cross into the next page: its tag is never
+ * in this page's slot.
+ *
+ * Only the owner touches its TLB, but for tlb_protect_ram(), which sets bits in write tags from any thread. The
+ * lock orders that against a fill: a fill either sees the page's dirty bits cleared, or is seen by the protector.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef TARGET_I386_MMU_H
+#define TARGET_I386_MMU_H
+
+#include "target-i386/cpu.h"
+
+#define TLB_BITS 10
+#define TLB_SIZE (1u << TLB_BITS)
+
+/* Low bits of a tag. */
+#define TLB_MMIO     0x001u /* no host memory (write tags: ROM too) */
+#define TLB_NOTDIRTY 0x002u /* write tags: some dirty client wants to hear of it */
+#define TLB_WATCH    0x004u /* a data breakpoint lies in the page */
+#define TLB_INVALID  0x800u
+
+/* Classes of access, each with its own table. */
+enum {
+    MMU_KERNEL,      /* CPL 0 to 2, and what the CPU does on its own; SMAP is enforced */
+    MMU_KERNEL_USER, /* CPL 0 to 2 with EFLAGS.AC: may touch user pages in spite of SMAP */
+    MMU_USER,
+    MMU_CLASSES
+};
+
+typedef enum MmuAccess { MMU_READ, MMU_WRITE, MMU_EXEC } MmuAccess;
+
+typedef struct TlbEntry {
+    uint64_t tag[3]; /* by MmuAccess */
+    uintptr_t addend; /* host address = linear + addend */
+} TlbEntry;
+
+typedef struct TlbInfo {
+    hwaddr phys;  /* of the page */
+    ram_addr ram; /* RAM_ADDR_INVALID for what is not RAM */
+    uint8_t page_bits;
+    bool global;
+} TlbInfo;
+
+typedef struct PhysCacheEntry {
+    hwaddr page; /* | 1: empty */
+    MemoryPage mem;
+} PhysCacheEntry;
+
+#define PHYS_CACHE_SIZE 64u
+
+struct CpuTlb {
+    TlbEntry *data; /* the table of data accesses and fetches at the current privilege */
+    unsigned data_class;
+    atomic_flag lock;
+    uint64_t large_seen; /* hash bits of the 2 MB areas that entries from large pages lie in */
+    TlbEntry entries[MMU_CLASSES][TLB_SIZE];
+    TlbInfo info[MMU_CLASSES][TLB_SIZE];
+    PhysCacheEntry phys_cache[PHYS_CACHE_SIZE]; /* where page tables lie */
+};
+
+CpuTlb *mmu_new(void);
+void mmu_free(CpuTlb *tlb);
+/* Chooses the class of data accesses from hflags, CR4 and EFLAGS.AC. */
+void mmu_update_class(CPUX86State *env);
+
+static inline TlbEntry *tlb_slot(CpuTlb *tlb, unsigned cls, uint64_t linear)
+{
+    return &tlb->entries[cls][(linear >> GUEST_PAGE_BITS) & (TLB_SIZE - 1)];
+}
+
+/* Accesses of 1, 2, 4 or 8 bytes to a linear address. Page faults raise. */
+uint64_t mmu_read(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size);
+void mmu_write(CPUX86State *env, unsigned cls, uint64_t linear, uint64_t v, unsigned size);
+/* Any size; a write checks all of it first. */
+void mmu_read_bytes(CPUX86State *env, unsigned cls, uint64_t linear, void *buf, unsigned size);
+void mmu_write_bytes(CPUX86State *env, unsigned cls, uint64_t linear, const void *buf, unsigned size);
+/* Faults as the access would. */
+void mmu_probe(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size, MmuAccess access);
+/*
+ * The host address, with the page's checks made (write: marked dirty); NULL when the bytes from linear to
+ * linear + size - 1 do not lie in RAM of one page, or a breakpoint may be in it.
+ */
+uint8_t *mmu_host_ptr(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size, MmuAccess access);
+/* Code: as mmu_host_ptr() for one byte; *phys is set in either case. */
+uint8_t *mmu_code_ptr(CPUX86State *env, uint64_t linear, hwaddr *phys);
+/* True when a fetch from linear would not fault. No side effects on the guest but accessed bits. */
+bool mmu_can_fetch(CPUX86State *env, uint64_t linear);
+
+/* Physical accesses of the CPU's own (page tables, SMRAM): RAM directly, anything else through the map. */
+uint64_t mmu_phys_read(CPUX86State *env, hwaddr addr, unsigned size);
+void mmu_phys_write(CPUX86State *env, hwaddr addr, uint64_t v, unsigned size);
+
+/* Reads the four PDPTEs at cr3 into env->pdptr. False: a reserved bit is set (#GP), nothing changed. */
+bool mmu_load_pdptrs(CPUX86State *env, uint64_t cr3);
+
+#endif
