@@ -109,7 +109,6 @@ context_enter:
     pushfl
     movl 24(%esp), %eax
     movl %esp, run_sp
-    movl %esp, tss+4            /* esp0: traps from outer rings push below here */
     testl $VM, FLAGS(%eax)
     jnz 1f
     testl $3, CS(%eax)
@@ -286,3 +285,6 @@ from_real:
 stack_top:
     .skip 8192
 trap_stack_top:
+    .skip 8192
+    .globl ring0_stack_top
+ring0_stack_top:

@@ -131,9 +131,6 @@ context_enter:
     pushq %r15
     pushfq
     movq %rsp, run_sp
-    movq %rsp, %rax
-    andq $-16, %rax
-    movq %rax, tss+4            /* rsp0: traps from outer rings push below here */
     pushq SS(%rdi)
     pushq SP(%rdi)
     pushq FLAGS(%rdi)
@@ -187,3 +184,6 @@ boot_pd:
     .skip 16384
     .globl stack_top
 stack_top:
+    .skip 16384
+    .globl ring0_stack_top
+ring0_stack_top:

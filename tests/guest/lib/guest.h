@@ -27,8 +27,8 @@ enum {
     SEL_UCODE64 = 0x3b, /* DPL 3, 64-bit; in the order that SYSRET wants */
     SEL_TSS = 0x40,     /* two slots in long mode */
     SEL_CODE32 = 0x50,  /* flat, DPL 0, 32-bit in either mode */
-    SEL_CATCHER = 0x58, /* the task of catch_by_task() */
     SEL_FREE = 0x60,
+    SEL_CATCHERS = 0x380, /* the tasks of catch_by_task() */
     GDT_SLOTS = 128,
 };
 #ifdef __x86_64__
@@ -251,7 +251,7 @@ extern volatile Tss32 tss;
 void task_context(volatile Tss32 *t, const void *code); /* CPL 0, flat, a stack of its own */
 
 /*
- * Lets a task gate catch the vector for run(): works when the stack, or what TSS.SS0 names, is
+ * Lets a task gate catch the vector (8 to 23) for run(): works when the stack, or what TSS.SS0 names, is
  * broken. catch_by_gate() goes back to the normal gate.
  */
 void catch_by_task(unsigned vector);

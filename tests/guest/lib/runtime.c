@@ -8,7 +8,8 @@ enum { PORT_DEBUGCON = 0xe9, PORT_DEBUG_EXIT = 0xf4 };
 enum { NO_TRAP = 0xff, USER_DONE = 0x30 };
 
 /* In entry32.S and entry64.S. */
-extern char trap_entries[], stack_top[];
+extern char trap_entries[];
+extern char ring0_stack_top[]; /* for traps from outer rings: stays as it was until the next one */
 void context_enter(Context *c);
 void guest_start(void);
 unsigned trap_c(Frame *f);
@@ -262,7 +263,7 @@ volatile TssLong tss;
 
 static void init_tss(void)
 {
-    tss.sp[0] = (Word)stack_top;
+    tss.sp[0] = (Word)ring0_stack_top;
     tss.iomap = offsetof(TssLong, bitmap);
     tss.bitmap[sizeof(tss.bitmap) - 1] = 0xff;
     set_gdt(SEL_TSS, segment((Word)&tss, sizeof(tss) - 1, TYPE_TSS, 0));
@@ -271,7 +272,8 @@ static void init_tss(void)
 }
 #else
 volatile Tss32 tss;
-static volatile Tss32 catcher_tss;
+enum { FIRST_CATCHER = 8, CATCHERS = 16 };
+static volatile uint32_t catcher_tss[CATCHERS][26]; /* one a vector, without I/O bitmap */
 static uint8_t catcher_stack[4096] __attribute__((aligned(16)));
 extern char task_trap[];
 void task_trap_c(Word vector, Word error);
@@ -282,7 +284,7 @@ void task_context(volatile Tss32 *t, const void *code)
     t->cs = SEL_CODE;
     t->ss = t->ds = t->es = t->fs = t->gs = SEL_DATA;
     t->ss0 = SEL_DATA;
-    t->esp0 = (Word)stack_top;
+    t->esp0 = (Word)ring0_stack_top;
     t->esp = (Word)kernel_stack + sizeof(kernel_stack);
     t->eip = (Word)code;
     t->eflags = 2;
@@ -300,11 +302,14 @@ static void init_tss(void)
 
 void catch_by_task(unsigned vector)
 {
-    task_context(&catcher_tss, task_trap);
-    catcher_tss.esp = (Word)catcher_stack + sizeof(catcher_stack) - 16;
-    catcher_tss.ecx = vector;
-    set_gdt(SEL_CATCHER, segment((Word)&catcher_tss, sizeof(catcher_tss) - 1, TYPE_TSS, 0));
-    put_idt(vector, gate(0, SEL_CATCHER, TYPE_TASK_GATE, 0));
+    static volatile Tss32 t;
+    unsigned n = vector - FIRST_CATCHER, selector = SEL_CATCHERS + n * 8;
+    task_context(&t, task_trap);
+    t.esp = (Word)catcher_stack + sizeof(catcher_stack) - 16;
+    t.ecx = vector;
+    memcpy((void *)catcher_tss[n], (void *)&t, sizeof(catcher_tss[n]));
+    set_gdt(selector, segment((Word)catcher_tss[n], sizeof(catcher_tss[n]) - 1, TYPE_TSS, 0));
+    put_idt(vector, gate(0, selector, TYPE_TASK_GATE, 0));
 }
 
 /* The interrupted code's registers are in its TSS; an error code is on the catcher's stack. */
@@ -552,6 +557,7 @@ void guest_start(void)
     set_idt(3, (Word)trap_entries + 16 * 3, SEL_CODE, TYPE_INT | DPL(3));
     set_idt(4, (Word)trap_entries + 16 * 4, SEL_CODE, TYPE_INT | DPL(3));
     set_idt(USER_DONE, (Word)trap_entries + 16 * USER_DONE, SEL_CODE, TYPE_INT | DPL(3));
+    asm volatile("lldt %w0" : : "r"(0));
     init_tss();
     asm volatile("lidt %0" : : "m"(idt_pointer));
 #ifndef __x86_64__
