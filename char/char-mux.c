@@ -229,7 +229,7 @@ static void mux_receive(void *opaque, const uint8_t *data, size_t size)
     for (size_t i = 0; i < size; i++) {
         if (m->escaped) {
             m->escaped = false;
-            if (m->focus >= 0 && data[i] == 'c') {
+            if (m->focus >= 0) {
                 drain_queue(&m->ends[m->focus]);
             }
             escape_key(m, data[i]);

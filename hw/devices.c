@@ -16,5 +16,7 @@ const DeviceClass *const device_classes[] = {
     &pc_testdev_class,
     &pci_bus_class,
     &serial_class,
+    &vga_isa_class,
+    &vga_pci_class,
     NULL,
 };

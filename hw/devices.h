@@ -17,5 +17,7 @@ extern const DeviceClass mc146818_class;
 extern const DeviceClass pc_testdev_class;
 extern const DeviceClass pci_bus_class;
 extern const DeviceClass serial_class;
+extern const DeviceClass vga_isa_class;
+extern const DeviceClass vga_pci_class;
 
 #endif
