@@ -8,14 +8,24 @@
 
 #include "hw/device.h"
 
+extern const DeviceClass a20_class;
 extern const DeviceClass debug_exit_class;
 extern const DeviceClass debugcon_class;
 extern const DeviceClass fw_cfg_class;
+extern const DeviceClass i440fx_class;
+extern const DeviceClass i8042_class;
+extern const DeviceClass i8237_class;
 extern const DeviceClass i8254_class;
 extern const DeviceClass i8259_class;
 extern const DeviceClass mc146818_class;
 extern const DeviceClass pc_testdev_class;
 extern const DeviceClass pci_bus_class;
+extern const DeviceClass piix3_class;
+extern const DeviceClass piix4_pm_class;
+extern const DeviceClass port61_class;
+extern const DeviceClass port92_class;
+extern const DeviceClass ps2_keyboard_class;
+extern const DeviceClass ps2_mouse_class;
 extern const DeviceClass serial_class;
 extern const DeviceClass vga_isa_class;
 extern const DeviceClass vga_pci_class;

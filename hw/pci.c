@@ -552,6 +552,11 @@ void pci_bus_set_reset_control(PciBus *bus, const PciResetControlOps *ops, void 
     bus->reset_control_opaque = opaque;
 }
 
+MemoryRegion *pci_bus_memory(PciBus *bus)
+{
+    return bus->mem;
+}
+
 PciBus *pci_bus_first(void)
 {
     return first_bus;

@@ -174,6 +174,8 @@ extern const DeviceClass pci_bus_class;
  * BARs go into the port map.
  */
 PciBus *pci_bus_new(MemoryRegion *mem);
+/* The memory of the bus, for what is decoded at fixed addresses (VGA's window). */
+MemoryRegion *pci_bus_memory(PciBus *bus);
 /* The router comes after the bus, since it is a device there. */
 void pci_bus_set_router(PciBus *bus, const PciBusOps *ops, void *opaque);
 /* Byte accesses to port 0xCF9, which lies inside the address register: the reset control register. */

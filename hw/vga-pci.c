@@ -99,7 +99,7 @@ static bool vga_pci_realize(Device *dev, Error **errp)
         vga_exit(&s->vga);
         return false;
     }
-    vga_map_legacy(&s->vga, memory_as.root);
+    vga_map_legacy(&s->vga, pci_bus_memory(s->pci.bus));
     return true;
 }
 
