@@ -276,6 +276,8 @@ typedef enum Effect {
     FX_PUSHF,
     FX_POPF,
     FX_INT,    /* clears TF, IF, NT on the way */
+    FX_SYSCALL,
+    FX_SYSENTER,
     FX_LAST
 } Effect;
 
@@ -298,11 +300,12 @@ enum {
     FP = INSN_SIMD_FP,
     HOST = INSN_HOST_EXEC,
 
-    ROW_OWN = 0x0f << 20 | 0x7 << 24, /* the bits below: not part of Insn.flags */
+    ROW_OWN = 0xff << 20, /* the bits below: not part of Insn.flags */
     NOHOST = 1 << 20,  /* vector or x87 row without INSN_HOST_EXEC */
     BYTE = 1 << 21,    /* operand size is 1 */
     D64 = 1 << 22,     /* operand size in 64-bit mode is 8, with 66 2 */
     F64 = 1 << 23,     /* operand size is 8 in 64-bit mode, else 4; 66 is ignored */
+    M64 = 1 << 27,     /* operand size is 8 in 64-bit mode, elsewhere by 66 as usual */
     CAP4 = 1 << 24,    /* operand size 8 becomes 4 */
     ALIGN = 1 << 25,   /* memory must be aligned to its size */
     NOALIGN = 1 << 26, /* legacy vector row whose memory needs no alignment */

@@ -75,6 +75,9 @@ static const struct {
     [FX_POPF] = {EFL_IOPL, EFL_ARITH | EFL_TF | EFL_IF | EFL_DF | EFL_IOPL | EFL_NT, 0},
     [FX_INT] = {EFL_ARITH | EFL_TF | EFL_IF | EFL_DF | EFL_IOPL | EFL_NT,
                 EFL_TF | EFL_IF | EFL_NT, 0},
+    [FX_SYSCALL] = {EFL_ARITH | EFL_TF | EFL_IF | EFL_DF | EFL_IOPL | EFL_NT,
+                    EFL_ARITH | EFL_TF | EFL_IF | EFL_DF | EFL_IOPL | EFL_NT, 0},
+    [FX_SYSENTER] = {0, EFL_IF, 0},
 };
 
 static const uint16_t condition_flags[8] = {
@@ -83,7 +86,7 @@ static const uint16_t condition_flags[8] = {
 };
 
 /* How a row's operand size comes about. */
-enum { OPSIZE_V, OPSIZE_BYTE, OPSIZE_D64, OPSIZE_F64, OPSIZE_CAP4, OPSIZE_Y };
+enum { OPSIZE_V, OPSIZE_BYTE, OPSIZE_D64, OPSIZE_F64, OPSIZE_CAP4, OPSIZE_Y, OPSIZE_M64 };
 
 /* A row, digested: what can be worked out before there are bytes. */
 typedef struct Row {
@@ -152,6 +155,8 @@ static uint8_t opsize_rule(const InsnRow *r, bool vex)
         return OPSIZE_D64;
     if (r->attr & F64)
         return OPSIZE_F64;
+    if (r->attr & M64)
+        return OPSIZE_M64;
     if (r->attr & CAP4)
         return OPSIZE_CAP4;
     if (vex || ((r->when >> 16 & SEL_PP) && !by_operand_size))
@@ -415,7 +420,7 @@ static bool decode_vex(Decoder *d)
             insn->map = INSN_MAP_1; /* no VEX rows there */
     }
     last = d->bytes[d->pos + (three ? 2 : 1)];
-    insn->vvvv = ~last >> 3 & (d->mode64 ? 15 : 7);
+    insn->vvvv = ~last >> 3 & 15;
     insn->vl = last >> 2 & 1;
     insn->pp = last & 3;
     insn->prefixes |= INSN_PFX_VEX;
@@ -568,6 +573,8 @@ static uint8_t operand_size(const Decoder *d, uint8_t rule)
         return d->mode64 ? 8 : 4;
     case OPSIZE_CAP4:
         return v == 8 ? 4 : v;
+    case OPSIZE_M64:
+        return d->mode64 ? 8 : v;
     case OPSIZE_Y:
         return w ? 8 : 4;
     default:
@@ -666,6 +673,11 @@ static bool decode_immediate(Decoder *d, const struct OperandInfo *o, InsnOperan
     return true;
 }
 
+static uint8_t vvvv_register(const Decoder *d)
+{
+    return d->insn->vvvv & (d->mode64 ? 15 : 7);
+}
+
 static void set_register(Decoder *d, const struct OperandInfo *o, InsnOperand *op, uint8_t number)
 {
     uint16_t size = resolve_size(d, o->reg_size);
@@ -708,13 +720,14 @@ static void set_register(Decoder *d, const struct OperandInfo *o, InsnOperand *o
 static void set_vsib(Decoder *d, const struct OperandInfo *o, InsnOperand *op)
 {
     Insn *insn = d->insn;
+    uint8_t destination = (insn->modrm >> 3 & 7) | d->rex_r;
+    uint8_t mask = vvvv_register(d);
 
     set_memory(d, o, op);
     insn->index_kind = resolve_size(d, o->reg_size) > 16 ? OPND_YMM : OPND_XMM;
     if (insn->addrsize == 2 || (insn->modrm & 7) != 4)
         d->ud = true;
-    else if (insn->index == insn->vvvv || insn->index == ((insn->modrm >> 3 & 7) | d->rex_r) ||
-             insn->vvvv == ((insn->modrm >> 3 & 7) | d->rex_r))
+    else if (insn->index == mask || insn->index == destination || mask == destination)
         d->ud = true;
 }
 
@@ -744,7 +757,7 @@ static bool decode_operand(Decoder *d, const struct OperandInfo *o, InsnOperand 
         set_register(d, o, op, (insn->modrm >> 3 & 7) | (o->kind == OPND_SEG ? 0 : d->rex_r));
         return true;
     case SRC_VVVV:
-        set_register(d, o, op, insn->vvvv);
+        set_register(d, o, op, vvvv_register(d));
         return true;
     case SRC_OPCODE:
         set_register(d, o, op, (insn->opcode & 7) | d->rex_b);

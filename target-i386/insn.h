@@ -312,7 +312,7 @@ struct Insn {
     uint8_t seg_override : 4; /* last segment prefix as it stood, INSN_SEG_NONE without */
     uint8_t prefixes;         /* INSN_PFX_* */
     uint8_t rex;              /* the whole REX byte, 0 without */
-    uint8_t vvvv : 4;         /* VEX.vvvv, already inverted */
+    uint8_t vvvv : 4;         /* VEX.vvvv, already inverted; bit 3 is ignored outside 64-bit mode */
     uint8_t vl : 2;           /* VEX.L */
     uint8_t pp : 2;           /* 0 none, 1 66, 2 F3, 3 F2: mandatory prefix or VEX.pp */
     uint8_t map;              /* InsnMap */
