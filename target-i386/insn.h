@@ -362,10 +362,10 @@ typedef enum InsnStatus {
  * for INSN_OK and INSN_UD, and is garbage otherwise. */
 InsnStatus insn_decode(const DecodeMode *mode, const uint8_t *bytes, size_t avail, Insn *out);
 
-/* Mnemonic of an operation, lower case; conditions and size suffixes are the printer's. */
+/* Mnemonic of an operation, in no particular case; conditions and size suffixes are the printer's. */
 const char *insn_op_name(InsnOp op);
 
-/* Lower-case name of a feature as CPUID lists call it ("sse4_1"); NULL beyond the end. */
+/* Lower-case name of a feature ("sse4_1"); NULL beyond the end. */
 const char *insn_feature_name(InsnFeature feature);
 
 /*
@@ -396,10 +396,12 @@ size_t insn_form_count(void);
 bool insn_form(size_t index, InsnForm *form);
 
 /*
- * Builds the bytes of a form's instance: prefixes the row needs (66/F2/F3/REX.W/VEX), opcode, ModRM
- * and what follows it. `tail` is copied behind the opcode: ModRM (fields that the form fixes are put
- * in), SIB, displacement, immediates. rex_bits: R, X, B as 4, 2, 1; vvvv: VEX register (not
- * inverted). Returns the length, 0 when the form cannot be encoded in the mode.
+ * Builds the bytes of one instance of a form: the prefixes the row needs (66/F2/F3, REX or VEX), the
+ * opcode, and `tail` behind it: ModRM (into which the fields that the form fixes are put), SIB,
+ * displacement, immediates. rex_bits: R, X, B as 4, 2, 1; vvvv: VEX register (not inverted).
+ * Constraints that are -1 may be chosen by filling them in before the call: l = 1 for 256 bits,
+ * w = 1 for REX.W or VEX.W. Returns the length; 0 when the mode has no such instance (W in 32-bit
+ * code), when ModRM contradicts the form (register for memory) or nothing would be left of 15 bytes.
  */
 size_t insn_form_encode(const InsnForm *form, uint8_t code_size, uint8_t rex_bits, uint8_t vvvv,
                         const uint8_t *tail, size_t tail_size, uint8_t bytes[INSN_MAX_LENGTH]);

@@ -170,6 +170,8 @@ static const Difference known[] = {
     {KIND(OPSIZE), NULL, selects_by_prefix,
      "instructions that select by mandatory prefix have no 16-bit form; Zydis counts 66 and the "
      "code size as for others"},
+    {KIND(MEMORY), "call jmp", NULL,
+     "CET's notrack: Zydis takes the DS prefix for that alone; without CET it is an override"},
     {KIND(MEMORY), "lea", NULL, "LEA's segment has no meaning; Zydis ignores a prefix"},
     {KIND(OPSIZE), "clflush clflushopt clwb prefetch* crc32", NULL, "byte operand: size 1"},
     {KIND(OPSIZE), "cmpxchg8b invlpg nop syscall rdpid", NULL, "operand size has no meaning"},
