@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hw/device.h"
+#include "hw/devices.h"
 #include "hw/memory.h"
 #include "util/log.h"
 

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "hw/device.h"
+#include "hw/devices.h"
 #include "hw/ide-core.h"
 #include "hw/ide.h"
 #include "hw/memory.h"

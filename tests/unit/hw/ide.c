@@ -1,0 +1,865 @@
+/*
+ * IDE at its registers: identification, PIO and DMA transfers in every addressing mode, errors, absent
+ * drives, resets, the CD-ROM's packets, and saved state in the middle of transfers.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "hw/ide.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "hw/ide-core.h"
+#include "hw/memory.h"
+#include "hw/pci.h"
+#include "hw/vmstate.h"
+#include "util/loop.h"
+
+#include "../test.h"
+
+enum { SECTORS = 5000, CD_SECTORS = 300 };
+enum { BM = 0xc000, RAM_SIZE = 8 << 20 };
+enum { DATA = 0x1f0, COUNT = 0x1f2, LOW = 0x1f3, MID = 0x1f4, HIGH = 0x1f5, DEV = 0x1f6, STATUS = 0x1f7 };
+enum { CONTROL = 0x3f6 };
+
+static char disk_path[64], cd_path[64];
+static IrqLine irq14, irq15;
+static int irq_level[2], irq_count[2];
+static MemoryRegion ram;
+
+static uint8_t pattern(uint64_t offset)
+{
+    return offset / 512 * 7 + offset * 13 + (offset >> 9 & 0xff);
+}
+
+static void make_image(char path[64], size_t bytes)
+{
+    strcpy(path, "/tmp/vole-ide-XXXXXX");
+    int fd = mkstemp(path);
+    uint8_t *data = malloc(bytes);
+    for (size_t i = 0; i < bytes; i++) {
+        data[i] = pattern(i);
+    }
+    if (write(fd, data, bytes) != (ssize_t)bytes) {
+        abort();
+    }
+    close(fd);
+    free(data);
+}
+
+static void irq_changed(void *opaque, int n, bool level)
+{
+    irq_count[n] += level && !irq_level[n];
+    irq_level[n] = level;
+}
+
+static void out(uint16_t port, uint32_t v)
+{
+    ioport_write(port, v, 1);
+}
+
+static uint8_t in(uint16_t port)
+{
+    return ioport_read(port, 1);
+}
+
+static void config_write(uint8_t reg, uint32_t value, unsigned size)
+{
+    ioport_write(0xcf8, 0x80000900 | (reg & ~3), 4);
+    ioport_write(0xcfc + (reg & 3), value, size);
+}
+
+static BlockBackend *open_image(const char *id, const char *path, bool cdrom)
+{
+    BlkOpenOptions o = {.file = path, .format = "raw", .cdrom = cdrom};
+    Error *err = NULL;
+    BlockBackend *blk = blk_open(id, &o, &err);
+    if (!blk) {
+        error_report_free(err);
+        exit(1);
+    }
+    return blk;
+}
+
+/* The machine is made once; every test begins with a reset one. Primary master: disk; secondary
+   master: CD-ROM. */
+static void set_up(void)
+{
+    static bool made;
+
+    if (!made) {
+        made = true;
+        loop_init();
+        machine_lock();
+        memory_init();
+        memory_ram_init(64 << 20, NULL);
+        memory_region_init_ram(&ram, "ram", RAM_SIZE, NULL);
+        memory_region_add(memory_as.root, 0, &ram, 0);
+        irq_init(&irq14, irq_changed, NULL, 0);
+        irq_init(&irq15, irq_changed, NULL, 1);
+        make_image(disk_path, SECTORS * 512);
+        make_image(cd_path, CD_SECTORS * 2048);
+        BlockBackend *drives[4] = {
+            open_image("ide0-hd0", disk_path, false), NULL, open_image("ide1-cd0", cd_path, true), NULL};
+        piix3_ide_create(pci_bus_new(memory_as.root), PCI_DEVFN(1, 1), drives, &irq14, &irq15);
+        unlink(disk_path);
+        unlink(cd_path);
+    }
+    blk_drain(NULL);
+    devices_reset();
+    config_write(0x20, BM, 4);
+    config_write(0x40, 0x80008000, 4);
+    config_write(0x04, 5, 2);
+    irq_count[0] = irq_count[1] = 0;
+}
+
+/* Waits for the image. */
+static uint8_t settle(uint16_t base)
+{
+    blk_drain(NULL);
+    return in(base + 0x206);
+}
+
+static void read_words(uint16_t base, void *buf, unsigned words)
+{
+    for (unsigned i = 0; i < words; i++) {
+        uint16_t v = ioport_read(base, 2);
+        memcpy((uint8_t *)buf + 2 * i, &v, 2);
+    }
+}
+
+static void write_words(uint16_t base, const void *buf, unsigned words)
+{
+    for (unsigned i = 0; i < words; i++) {
+        uint16_t v;
+        memcpy(&v, (const uint8_t *)buf + 2 * i, 2);
+        ioport_write(base, v, 2);
+    }
+}
+
+static bool matches(const uint8_t *data, uint64_t sector, unsigned sectors)
+{
+    for (unsigned i = 0; i < sectors * 512; i++) {
+        if (data[i] != pattern(sector * 512 + i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void lba28(uint32_t lba, uint8_t count, uint8_t command)
+{
+    out(DEV, 0xe0 | (lba >> 24 & 15));
+    out(COUNT, count);
+    out(LOW, lba);
+    out(MID, lba >> 8);
+    out(HIGH, lba >> 16);
+    out(STATUS, command);
+}
+
+static void lba48(uint64_t lba, uint16_t count, uint8_t command)
+{
+    out(DEV, 0x40);
+    out(COUNT, count >> 8);
+    out(COUNT, count);
+    out(LOW, lba >> 24);
+    out(LOW, lba);
+    out(MID, lba >> 32);
+    out(MID, lba >> 8);
+    out(HIGH, lba >> 40);
+    out(HIGH, lba >> 16);
+    out(STATUS, command);
+}
+
+/* Restores the pattern after a test that wrote. */
+static void repair(uint32_t lba, unsigned count)
+{
+    uint8_t data[512];
+
+    for (unsigned s = lba; s < lba + count; s++) {
+        for (unsigned i = 0; i < 512; i++) {
+            data[i] = pattern(s * 512ull + i);
+        }
+        lba28(s, 1, 0x30);
+        write_words(DATA, data, 256);
+        settle(0x1f0);
+    }
+}
+
+/* ---- identification and registers ---- */
+
+static void identifies_the_disk(void)
+{
+    uint16_t id[256];
+    uint8_t sum = 0;
+
+    set_up();
+    out(DEV, 0xa0);
+    out(STATUS, 0xec);
+    CHECK_EQ(irq_count[0], 1);
+    CHECK_EQ(in(STATUS), ATA_DRDY | ATA_DSC | ATA_DRQ);
+    CHECK_EQ(irq_level[0], 0);
+    read_words(DATA, id, 256);
+    CHECK_EQ(in(STATUS), ATA_DRDY | ATA_DSC);
+    CHECK_EQ(irq_count[0], 1);
+    CHECK_EQ(id[0], 0x40);
+    CHECK_EQ(id[3], 16);
+    CHECK_EQ(id[6], 63);
+    CHECK_EQ(id[1], SECTORS / (16 * 63));
+    CHECK_EQ(id[60] | id[61] << 16, SECTORS);
+    CHECK_EQ(id[100], SECTORS);
+    CHECK_EQ(id[83] & 0x400, 0x400);
+    for (unsigned i = 0; i < 512; i++) {
+        sum += ((uint8_t *)id)[i];
+    }
+    CHECK_EQ(sum, 0);
+    CHECK(memcmp(id + 27, "OVELH RADDSI K", 14) == 0);
+}
+
+static void reset_shows_signatures(void)
+{
+    set_up();
+    CHECK_EQ(in(COUNT), 1);
+    CHECK_EQ(in(LOW), 1);
+    CHECK_EQ(in(MID), 0);
+    CHECK_EQ(in(0x174), 0x14);
+    CHECK_EQ(in(0x175), 0xeb);
+    out(MID, 0x33);
+    out(CONTROL, 0x04);
+    CHECK_EQ(in(STATUS), ATA_BSY);
+    out(CONTROL, 0x00);
+    CHECK_EQ(in(STATUS), ATA_DRDY | ATA_DSC);
+    CHECK_EQ(in(0x1f1), 1);
+    CHECK_EQ(in(MID), 0);
+    out(STATUS, 0x90);
+    CHECK_EQ(irq_count[0], 1);
+    CHECK_EQ(in(0x1f1), 1);
+}
+
+static void absent_drives_answer_as_wires_do(void)
+{
+    set_up();
+    out(DEV, 0xb0);
+    CHECK_EQ(in(STATUS), 0);
+    CHECK_EQ(in(CONTROL), 0);
+    CHECK_EQ(ioport_read(DATA, 2), 0xffff);
+    out(STATUS, 0xec);
+    CHECK_EQ(in(STATUS), 0);
+    CHECK_EQ(irq_count[0], 0);
+    out(DEV, 0xa0);
+    CHECK_EQ(in(STATUS), ATA_DRDY | ATA_DSC);
+}
+
+static void decoding_follows_idetim(void)
+{
+    set_up();
+    CHECK_EQ(in(STATUS), 0x50);
+    config_write(0x40, 0x0000, 2);
+    CHECK_EQ(in(STATUS), 0xff);
+    CHECK_EQ(in(0x177), 0);
+    config_write(0x04, 0, 2);
+    CHECK_EQ(in(0x177), 0xff);
+}
+
+/* ---- PIO ---- */
+
+static void reads_by_pio_with_an_interrupt_a_sector(void)
+{
+    static uint8_t data[3 * 512];
+
+    set_up();
+    lba28(1234, 3, 0x20);
+    CHECK_EQ(in(CONTROL), ATA_BSY);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(settle(0x1f0), ATA_DRDY | ATA_DSC | ATA_DRQ);
+        CHECK_EQ(irq_count[0], i + 1);
+        in(STATUS);
+        read_words(DATA, data + 512 * i, 256);
+    }
+    CHECK_EQ(in(STATUS), ATA_DRDY | ATA_DSC);
+    CHECK_EQ(irq_count[0], 3);
+    CHECK(matches(data, 1234, 3));
+    CHECK_EQ(in(COUNT), 0);
+    CHECK_EQ(in(LOW) | in(MID) << 8 | in(HIGH) << 16, 1236);
+}
+
+static void reads_256_sectors_for_count_zero(void)
+{
+    static uint8_t data[256 * 512];
+
+    set_up();
+    lba28(100, 0, 0x20);
+    for (int i = 0; i < 256; i++) {
+        CHECK_EQ(settle(0x1f0), 0x58);
+        read_words(DATA, data + 512 * i, 256);
+    }
+    CHECK_EQ(in(STATUS), 0x50);
+    CHECK(matches(data, 100, 256));
+}
+
+static void reads_by_cylinder_head_sector(void)
+{
+    uint8_t data[512];
+
+    set_up();
+    out(DEV, 0xa0 | 5);
+    out(COUNT, 1);
+    out(LOW, 63);
+    out(MID, 2);
+    out(HIGH, 0);
+    out(STATUS, 0x20);
+    CHECK_EQ(settle(0x1f0), 0x58);
+    read_words(DATA, data, 256);
+    CHECK(matches(data, (2 * 16 + 5) * 63 + 62, 1));
+    /* another translation, and the registers count in it */
+    out(DEV, 0xa0 | 3);
+    out(COUNT, 17);
+    out(STATUS, 0x91);
+    CHECK_EQ(in(STATUS), 0x50);
+    out(DEV, 0xa0 | 3);
+    out(COUNT, 2);
+    out(LOW, 17);
+    out(MID, 1);
+    out(STATUS, 0x20);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(settle(0x1f0), 0x58);
+        read_words(DATA, data, 256);
+        CHECK(matches(data, (1 * 4 + 3) * 17 + 16 + i, 1));
+    }
+    CHECK_EQ(in(LOW), 1);
+    CHECK_EQ(in(MID), 2);
+    CHECK_EQ(in(DEV) & 15, 0);
+}
+
+static void multiple_moves_blocks(void)
+{
+    static uint8_t data[20 * 512];
+
+    set_up();
+    lba28(10, 1, 0xc4);
+    CHECK_EQ(in(STATUS), 0x51); /* not set yet */
+    out(COUNT, 3);
+    out(STATUS, 0xc6);
+    CHECK_EQ(in(STATUS), 0x51);
+    out(COUNT, 8);
+    out(STATUS, 0xc6);
+    CHECK_EQ(in(STATUS), 0x50);
+    irq_count[0] = 0;
+    lba28(10, 20, 0xc4);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(settle(0x1f0), 0x58);
+        CHECK_EQ(irq_count[0], i + 1);
+        in(STATUS);
+        read_words(DATA, data + i * 8 * 512, i < 2 ? 8 * 256 : 4 * 256);
+    }
+    CHECK_EQ(in(STATUS), 0x50);
+    CHECK(matches(data, 10, 20));
+}
+
+static void writes_by_pio_and_lba48(void)
+{
+    static uint8_t data[300 * 512], back[300 * 512];
+
+    set_up();
+    for (unsigned i = 0; i < sizeof(data); i++) {
+        data[i] = i * 31 + (i >> 9);
+    }
+    lba48(2000, 300, 0x34);
+    CHECK_EQ(in(CONTROL), 0x58);
+    CHECK_EQ(irq_count[0], 0); /* the first block comes unasked */
+    for (int i = 0; i < 300; i++) {
+        CHECK_EQ(settle(0x1f0), 0x58);
+        write_words(DATA, data + 512 * i, 256);
+    }
+    CHECK_EQ(settle(0x1f0), 0x50);
+    CHECK_EQ(in(STATUS), 0x50);
+    lba48(2000, 300, 0x24);
+    for (int i = 0; i < 300; i++) {
+        CHECK_EQ(settle(0x1f0), 0x58);
+        read_words(DATA, back + 512 * i, 256);
+    }
+    CHECK(memcmp(data, back, sizeof(data)) == 0);
+    CHECK_EQ(in(LOW), (2299 & 0xff));
+    out(CONTROL, 0x80);
+    CHECK_EQ(in(COUNT), 0);
+    CHECK_EQ(in(LOW), 0);
+    out(CONTROL, 0);
+    repair(2000, 300);
+}
+
+static void refuses_what_is_out_of_range(void)
+{
+    set_up();
+    lba28(SECTORS, 1, 0x20);
+    CHECK_EQ(in(STATUS), 0x51);
+    CHECK_EQ(in(0x1f1), ATA_IDNF);
+    lba28(SECTORS - 1, 2, 0xc8);
+    CHECK_EQ(in(STATUS), 0x51);
+    lba48(1ull << 40, 1, 0x25);
+    CHECK_EQ(in(0x1f1), ATA_IDNF);
+    out(DEV, 0xa0);
+    out(COUNT, 1);
+    out(LOW, 0); /* no sector 0 */
+    out(STATUS, 0x20);
+    CHECK_EQ(in(0x1f1), ATA_IDNF);
+    out(STATUS, 0x05); /* no such command */
+    CHECK_EQ(in(0x1f1), ATA_ABRT);
+    lba28(SECTORS - 1, 1, 0x40);
+    CHECK_EQ(settle(0x1f0), 0x50);
+}
+
+static void settings_and_power(void)
+{
+    set_up();
+    out(DEV, 0xe0);
+    out(STATUS, 0xf8);
+    CHECK_EQ(in(LOW) | in(MID) << 8 | in(HIGH) << 16, SECTORS - 1);
+    out(STATUS, 0xe0);
+    out(STATUS, 0xe5);
+    CHECK_EQ(in(COUNT), 0x00);
+    out(STATUS, 0xe1);
+    out(STATUS, 0xe5);
+    CHECK_EQ(in(COUNT), 0x80);
+    out(0x1f1, 0x03);
+    out(COUNT, 0x45);
+    out(STATUS, 0xef);
+    CHECK_EQ(in(STATUS), 0x50);
+    out(COUNT, 0x47);
+    out(STATUS, 0xef);
+    CHECK_EQ(in(STATUS), 0x51);
+    out(STATUS, 0xe7);
+    CHECK_EQ(in(CONTROL), ATA_BSY);
+    CHECK_EQ(settle(0x1f0), 0x50);
+    out(0x1f1, 0xda);
+    out(MID, 0x4f);
+    out(HIGH, 0xc2);
+    out(STATUS, 0xb0);
+    CHECK_EQ(in(STATUS), 0x50);
+    CHECK_EQ(in(MID), 0x4f);
+    out(STATUS, 0xe6); /* asleep: only a reset wakes it */
+    out(STATUS, 0xe5);
+    in(STATUS);
+    lba28(0, 1, 0x20);
+    CHECK_EQ(in(CONTROL), 0x50);
+    out(CONTROL, 4);
+    out(CONTROL, 0);
+    lba28(0, 1, 0x20);
+    CHECK_EQ(settle(0x1f0), 0x58);
+}
+
+static void nien_holds_the_line(void)
+{
+    set_up();
+    out(CONTROL, 0x02);
+    out(STATUS, 0xec);
+    CHECK_EQ(irq_count[0], 0);
+    out(CONTROL, 0x00);
+    CHECK_EQ(irq_level[0], 1);
+    in(CONTROL);
+    CHECK_EQ(irq_level[0], 1);
+    in(STATUS);
+    CHECK_EQ(irq_level[0], 0);
+}
+
+/* ---- DMA ---- */
+
+static void put_prd(unsigned n, uint32_t addr, uint32_t count, bool last)
+{
+    uint32_t prd[2] = {addr, (count & 0xffff) | (last ? 0x80000000u : 0)};
+    dma_write(0x1000 + 8 * n, prd, 8);
+}
+
+static void start_dma(uint8_t command)
+{
+    ioport_write(BM + 4, 0x1000, 4);
+    out(BM + 2, 0x06);
+    out(BM, command);
+    out(BM, command | 1);
+}
+
+static void dma_scatters_and_gathers(void)
+{
+    static uint8_t data[200 * 512];
+
+    set_up();
+    put_prd(0, 0x10000, 6, false);
+    put_prd(1, 0x20000, 0, false); /* 64 KB */
+    put_prd(2, 0x40000, sizeof(data) - 65536 - 6, true);
+    lba28(3000, 200, 0xc8);
+    start_dma(8);
+    CHECK_EQ(in(BM + 2) & 5, 1);
+    CHECK_EQ(settle(0x1f0), 0x50);
+    CHECK_EQ(in(BM + 2) & 7, 4); /* interrupt, and the engine is idle */
+    CHECK_EQ(irq_level[0], 1);
+    dma_read(0x10000, data, 6);
+    dma_read(0x20000, data + 6, 65536);
+    dma_read(0x40000, data + 65542, sizeof(data) - 65542);
+    CHECK(matches(data, 3000, 200));
+    out(BM, 0);
+    /* and back, elsewhere on the disk */
+    lba48(4000, 200, 0x35);
+    start_dma(0);
+    CHECK_EQ(settle(0x1f0), 0x50);
+    CHECK_EQ(in(BM + 2) & 7, 4);
+    out(BM, 0);
+    put_prd(0, 0x100000, sizeof(data) / 2, false);
+    put_prd(1, 0x100000 + sizeof(data) / 2, sizeof(data) / 2, true);
+    lba48(4000, 200, 0x25);
+    start_dma(8);
+    CHECK_EQ(settle(0x1f0), 0x50);
+    dma_read(0x100000, data, sizeof(data));
+    CHECK(matches(data, 3000, 200));
+    out(BM, 0);
+    repair(4000, 200);
+}
+
+static void dma_table_longer_or_shorter_than_the_transfer(void)
+{
+    uint8_t data[1024];
+
+    set_up();
+    put_prd(0, 0x10000, 4096, true);
+    lba28(5, 2, 0xc8);
+    start_dma(8);
+    settle(0x1f0);
+    CHECK_EQ(in(BM + 2) & 7, 5); /* the data sheet's sign of a longer table */
+    out(BM, 0);
+    CHECK_EQ(in(BM + 2) & 1, 0);
+    /* shorter: the drive waits with its request, the host gives the rest another table */
+    put_prd(0, 0x10000, 100, true);
+    lba28(5, 2, 0xc8);
+    irq_count[0] = 0;
+    start_dma(8);
+    settle(0x1f0);
+    CHECK_EQ(in(BM + 2) & 7, 0);
+    CHECK_EQ(in(CONTROL) & ATA_DRQ, ATA_DRQ);
+    CHECK_EQ(irq_count[0], 0);
+    out(BM, 8);
+    put_prd(0, 0x10064, 924, true);
+    start_dma(8);
+    settle(0x1f0);
+    CHECK_EQ(in(BM + 2) & 7, 4);
+    dma_read(0x10000, data, sizeof(data));
+    CHECK(matches(data, 5, 2));
+    out(BM, 0);
+}
+
+static void dma_errors_and_stops(void)
+{
+    set_up();
+    put_prd(0, 0xe0000000, 512, true); /* nothing there */
+    lba28(5, 1, 0xc8);
+    start_dma(8);
+    settle(0x1f0);
+    CHECK_EQ(in(BM + 2) & 3, 2);
+    out(BM, 0);
+    out(BM + 2, 2);
+    CHECK_EQ(in(BM + 2) & 2, 0);
+    /* bus mastering switched off */
+    config_write(0x04, 1, 2);
+    put_prd(0, 0x10000, 512, true);
+    lba28(5, 1, 0xc8);
+    start_dma(8);
+    settle(0x1f0);
+    CHECK_EQ(in(BM + 2) & 3, 2);
+    out(BM, 0);
+    /* stopped while the image is asked, reset, and all is well */
+    config_write(0x04, 5, 2);
+    lba28(5, 1, 0xc8);
+    start_dma(8);
+    out(BM, 8);
+    CHECK_EQ(settle(0x1f0) & ATA_DRQ, ATA_DRQ);
+    out(CONTROL, 4);
+    out(CONTROL, 0);
+    CHECK_EQ(in(STATUS), 0x50);
+    lba28(5, 1, 0xc8);
+    start_dma(8);
+    CHECK_EQ(settle(0x1f0), 0x50);
+    CHECK_EQ(in(BM + 2) & 7, 4);
+}
+
+static void reset_in_a_request_keeps_the_order_of_writes(void)
+{
+    uint8_t a[512], b[512], back[512];
+
+    set_up();
+    memset(a, 0xaa, 512);
+    memset(b, 0xbb, 512);
+    lba28(77, 1, 0x30);
+    write_words(DATA, a, 256);
+    CHECK_EQ(in(CONTROL), ATA_BSY);
+    out(CONTROL, 4);
+    out(CONTROL, 0);
+    CHECK_EQ(in(STATUS), 0x50);
+    lba28(77, 1, 0x30);
+    write_words(DATA, b, 256);
+    CHECK_EQ(settle(0x1f0), 0x50);
+    lba28(77, 1, 0x20);
+    CHECK_EQ(settle(0x1f0), 0x58);
+    read_words(DATA, back, 256);
+    CHECK(memcmp(back, b, 512) == 0);
+    repair(77, 1);
+}
+
+/* ---- CD-ROM (secondary channel) ---- */
+
+static void packet(uint16_t limit, bool dma, const uint8_t p[12])
+{
+    out(0x176, 0xa0);
+    out(0x171, dma);
+    out(0x174, limit);
+    out(0x175, limit >> 8);
+    out(0x177, 0xa0);
+    write_words(0x170, p, 6);
+}
+
+static bool cd_matches(const uint8_t *data, uint64_t offset, unsigned bytes)
+{
+    for (unsigned i = 0; i < bytes; i++) {
+        if (data[i] != pattern(offset + i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void cdrom_reads_in_blocks_the_host_allows(void)
+{
+    static uint8_t data[3 * 2048];
+    static const uint8_t read_3[12] = {0x28, 0, 0, 0, 0, 17, 0, 0, 3};
+    unsigned got = 0, blocks = 0;
+
+    set_up();
+    out(0x177, 0xec);
+    CHECK_EQ(in(0x177), 0x51);
+    CHECK_EQ(in(0x174), 0x14);
+    irq_count[1] = 0;
+    packet(0x1001, false, read_3);
+    while (settle(0x170) & ATA_DRQ) {
+        unsigned n = in(0x174) | in(0x175) << 8;
+        CHECK(n <= 0x1000 && n % 2 == 0 && got + n <= sizeof(data));
+        CHECK_EQ(in(0x172), ATAPI_IO);
+        CHECK_EQ(irq_count[1], blocks + 1);
+        in(0x177);
+        read_words(0x170, data + got, n / 2);
+        got += n;
+        blocks++;
+    }
+    CHECK_EQ(got, sizeof(data));
+    CHECK_EQ(blocks, 2);
+    CHECK_EQ(in(0x172), ATAPI_IO | ATAPI_CD);
+    CHECK_EQ(irq_count[1], 3);
+    CHECK(cd_matches(data, 17 * 2048, sizeof(data)));
+    /* the same by DMA */
+    put_prd(0, 0x50000, sizeof(data), true);
+    packet(0, true, read_3);
+    ioport_write(BM + 12, 0x1000, 4);
+    out(BM + 8, 9);
+    CHECK_EQ(settle(0x170), 0x50);
+    CHECK_EQ(in(BM + 10) & 7, 4);
+    dma_read(0x50000, data, sizeof(data));
+    CHECK(cd_matches(data, 17 * 2048, sizeof(data)));
+    out(BM + 8, 0);
+}
+
+static void cdrom_answers_about_itself(void)
+{
+    static const uint8_t capacity[12] = {0x25}, beyond[12] = {0x28, 0, 0, 0, 1, 44, 0, 0, 1};
+    static const uint8_t sense[12] = {0x03, 0, 0, 0, 18}, inquire[12] = {0x12, 0, 0, 0, 36};
+    static const uint8_t toc[12] = {0x43, 2, 0, 0, 0, 0, 0, 0, 20}, unknown[12] = {0xff};
+    uint8_t b[64];
+
+    set_up();
+    packet(0x100, false, capacity);
+    CHECK_EQ(settle(0x170), 0x58);
+    read_words(0x170, b, 4);
+    CHECK_EQ(b[2] << 8 | b[3], CD_SECTORS - 1);
+    CHECK_EQ(b[6] << 8 | b[7], 2048);
+    packet(0x100, false, beyond);
+    CHECK_EQ(in(0x177), 0x51);
+    packet(0x100, false, sense);
+    read_words(0x170, b, 9);
+    CHECK_EQ(b[2], 5);
+    CHECK_EQ(b[12], 0x21);
+    packet(0x100, false, unknown);
+    CHECK_EQ(in(0x171), 0x54);
+    packet(0x100, false, inquire);
+    CHECK_EQ(in(0x174), 36);
+    read_words(0x170, b, 18);
+    CHECK_EQ(b[0], 5);
+    CHECK(memcmp(b + 8, "VOLE", 4) == 0);
+    packet(0x100, false, toc);
+    read_words(0x170, b, 10);
+    CHECK_EQ(b[1], 18);
+    CHECK_EQ(b[4 + 6], 2); /* track 1 at 00:02:00 */
+    CHECK_EQ(b[12 + 2], 0xaa);
+    CHECK_EQ(in(0x177), 0x50);
+}
+
+static void cdrom_tray(void)
+{
+    static const uint8_t eject[12] = {0x1b, 0, 0, 0, 2}, load[12] = {0x1b, 0, 0, 0, 3}, ready[12] = {0};
+    static const uint8_t lock[12] = {0x1e, 0, 0, 0, 1}, unlock[12] = {0x1e};
+
+    set_up();
+    packet(0, false, ready);
+    CHECK_EQ(in(0x177), 0x50);
+    packet(0, false, lock);
+    packet(0, false, eject);
+    CHECK_EQ(in(0x177), 0x51);
+    packet(0, false, unlock);
+    packet(0, false, eject);
+    CHECK_EQ(in(0x177), 0x50);
+    packet(0, false, ready);
+    CHECK_EQ(in(0x171), 0x20);
+    packet(0, false, load);
+    packet(0, false, ready);
+    CHECK_EQ(in(0x171), 0x60); /* not ready to ready: attention once */
+    packet(0, false, ready);
+    CHECK_EQ(in(0x177), 0x50);
+}
+
+/* ---- saved state ---- */
+
+static Buffer save(void)
+{
+    Buffer b = {0};
+    vmstate_save_all(&b);
+    return b;
+}
+
+static bool load(const Buffer *b)
+{
+    Reader r = {.data = b->data, .size = b->size};
+    Error *err = NULL;
+    bool ok = vmstate_load_all(&r, &err);
+    if (!ok) {
+        error_report_free(err);
+    }
+    return ok;
+}
+
+/* Run, save, disturb, load, compare, continue: in the middle of a PIO read. */
+static void state_in_a_pio_transfer(void)
+{
+    static uint8_t data[3 * 512], other[512];
+
+    set_up();
+    lba28(900, 3, 0x20);
+    settle(0x1f0);
+    in(STATUS);
+    read_words(DATA, data, 300);
+    Buffer saved = save();
+    lba28(1, 1, 0x20);
+    settle(0x1f0);
+    read_words(DATA, other, 256);
+    out(COUNT, 0x55);
+    CHECK(load(&saved));
+    Buffer again = save();
+    CHECK_EQ(again.size, saved.size);
+    CHECK(memcmp(again.data, saved.data, saved.size) == 0);
+    CHECK_EQ(in(STATUS), 0x58);
+    read_words(DATA, data + 600, 3 * 256 - 300);
+    CHECK_EQ(in(STATUS), 0x50);
+    CHECK(matches(data, 900, 3));
+    buffer_free(&saved);
+    buffer_free(&again);
+}
+
+/* A request in flight is started again by the loaded state. */
+static void state_with_a_request_in_flight(void)
+{
+    static uint8_t data[512], back[512];
+
+    set_up();
+    for (int i = 0; i < 512; i++) {
+        data[i] = i ^ 0x5a;
+    }
+    lba28(4500, 1, 0x30);
+    write_words(DATA, data, 256);
+    CHECK_EQ(in(CONTROL), ATA_BSY);
+    Buffer saved = save();
+    settle(0x1f0);
+    repair(4500, 1);
+    CHECK(load(&saved));
+    CHECK_EQ(in(CONTROL), ATA_BSY);
+    CHECK_EQ(settle(0x1f0), 0x50);
+    CHECK_EQ(irq_level[0], 1);
+    lba28(4500, 1, 0x20);
+    settle(0x1f0);
+    read_words(DATA, back, 256);
+    CHECK(memcmp(back, data, 512) == 0);
+    repair(4500, 1);
+    buffer_free(&saved);
+}
+
+static void state_in_a_dma_transfer(void)
+{
+    static uint8_t data[1024];
+
+    set_up();
+    put_prd(0, 0x10000, 100, true);
+    lba28(600, 2, 0xc8);
+    start_dma(8);
+    settle(0x1f0);
+    Buffer saved = save();
+    devices_reset();
+    CHECK(load(&saved));
+    out(BM, 8);
+    put_prd(0, 0x10064, 924, true);
+    start_dma(8);
+    CHECK_EQ(settle(0x1f0), 0x50);
+    CHECK_EQ(in(BM + 2) & 7, 4);
+    dma_read(0x10000, data, sizeof(data));
+    CHECK(matches(data, 600, 2));
+    buffer_free(&saved);
+}
+
+/* Anything at all at the ports: nothing may break, and the drive comes back with a reset. */
+static void random_accesses(void)
+{
+    uint32_t x = 12345;
+    uint8_t data[512];
+
+    set_up();
+    for (int i = 0; i < 300000; i++) {
+        x = x * 1664525 + 1013904223;
+        uint16_t port = (x >> 8 & 1 ? 0x1f0 : 0x170) + (x >> 9 & 7);
+        switch (x >> 13 & 15) {
+        case 0:
+            port = x >> 8 & 1 ? 0x3f6 : 0x376;
+            break;
+        case 1:
+            port = BM + (x >> 9 & 15);
+            break;
+        }
+        unsigned size = 1u << ((x >> 17) % 3);
+        uint32_t v = x >> 19 & 1 ? x >> 20 : (x >> 20) & 0xff;
+        if (x >> 18 & 1) {
+            ioport_write(port, v, size);
+        } else {
+            ioport_read(port, size);
+        }
+        if (i % 64 == 0) {
+            loop_run_once(0);
+        }
+    }
+    blk_drain(NULL);
+    out(BM, 0);
+    out(CONTROL, 4);
+    out(CONTROL, 0);
+    lba28(0, 1, 0x20);
+    CHECK_EQ(settle(0x1f0), 0x58);
+    read_words(DATA, data, 256);
+    CHECK_EQ(in(STATUS), 0x50);
+}
+
+TESTS(TEST(identifies_the_disk), TEST(reset_shows_signatures), TEST(absent_drives_answer_as_wires_do),
+      TEST(decoding_follows_idetim), TEST(reads_by_pio_with_an_interrupt_a_sector),
+      TEST(reads_256_sectors_for_count_zero), TEST(reads_by_cylinder_head_sector),
+      TEST(multiple_moves_blocks), TEST(writes_by_pio_and_lba48), TEST(refuses_what_is_out_of_range),
+      TEST(settings_and_power), TEST(nien_holds_the_line), TEST(dma_scatters_and_gathers),
+      TEST(dma_table_longer_or_shorter_than_the_transfer), TEST(dma_errors_and_stops),
+      TEST(reset_in_a_request_keeps_the_order_of_writes), TEST(cdrom_reads_in_blocks_the_host_allows),
+      TEST(cdrom_answers_about_itself), TEST(cdrom_tray), TEST(state_in_a_pio_transfer),
+      TEST(state_with_a_request_in_flight), TEST(state_in_a_dma_transfer), TEST(random_accesses))
