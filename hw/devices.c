@@ -8,6 +8,7 @@
 /* clang-format off */
 const DeviceClass *const device_classes[] = {
     &a20_class,
+    &apic_class,
     &debug_exit_class,
     &debugcon_class,
     &fw_cfg_class,
@@ -17,6 +18,7 @@ const DeviceClass *const device_classes[] = {
     &i8254_class,
     &i8259_class,
     &isa_ide_class,
+    &ioapic_class,
     &mc146818_class,
     &pc_testdev_class,
     &pci_bus_class,

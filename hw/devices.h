@@ -9,6 +9,7 @@
 #include "hw/device.h"
 
 extern const DeviceClass a20_class;
+extern const DeviceClass apic_class;
 extern const DeviceClass debug_exit_class;
 extern const DeviceClass debugcon_class;
 extern const DeviceClass fw_cfg_class;
@@ -18,6 +19,7 @@ extern const DeviceClass i8237_class;
 extern const DeviceClass i8254_class;
 extern const DeviceClass i8259_class;
 extern const DeviceClass isa_ide_class;
+extern const DeviceClass ioapic_class;
 extern const DeviceClass mc146818_class;
 extern const DeviceClass pc_testdev_class;
 extern const DeviceClass pci_bus_class;
