@@ -8,6 +8,8 @@
  */
 #include "guest.h"
 
+#define NO_P "a reserved bit does not set P"
+
 CODE32(read, "movl (%ebx), %eax");
 CODE32(write, "movl %eax, (%ebx)");
 CODE32(jump, "jmp *%ebx");
@@ -27,7 +29,9 @@ static void no_execute(void)
     static const uint8_t int_30[] = {0xcd, 0x30};
     memcpy((void *)TEST_PA, int_30, sizeof(int_30));
     map(TEST_VA, TEST_PA | PTE_P | PTE_U | PTE_W | PTE_NX);
+    qemu_deviates(NO_P);
     access("NX without EFER.NXE is reserved", read, false, TEST_VA, PF(9));
+    qemu_deviates(NO_P);
     access("NX without EFER.NXE, user write", write, true, TEST_VA, PF(0xf));
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
     access("NX: read", read, false, TEST_VA, DONE);
@@ -51,12 +55,15 @@ static void no_execute(void)
 static void reserved(void)
 {
     map(TEST_VA, TEST_PA | PTE_P | 1ull << 62);
+    qemu_deviates(NO_P);
     access("bit 62", read, false, TEST_VA, PF(9));
     map(TEST_VA, TEST_PA | PTE_P | 1ull << 52);
+    qemu_deviates(NO_P);
     access("bit 52", read, true, TEST_VA, PF(0xd));
     Word large = 0x30000000;
     set_entry(large, 2, 0x400000 | PTE_P | PTE_PS | 1 << 13);
     invlpg(large);
+    qemu_deviates(NO_P);
     access("bit 13 of a 2 MB page", read, false, large, PF(9));
     set_entry(large, 2, 0x400000 | PTE_P | PTE_PS);
     invlpg(large);
