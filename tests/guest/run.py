@@ -7,6 +7,7 @@ A NAME picks the tests whose name contains it. A test's source may carry header 
 program reads:
     /* args: -smp 2 */      more arguments for the emulator
     /* resets: yes */       the guest resets the machine: no -no-reboot
+    /* not on QEMU: why */  QEMU's deviation would end the test
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 import argparse
@@ -108,6 +109,9 @@ def main():
             if options.names and not any(n in name for n in options.names):
                 continue
             source = os.path.join(here, directory, file)
+            if deviations_fail and header(source, "not on QEMU"):
+                print("skip %-38s on QEMU: %s" % (name, header(source, "not on QEMU")))
+                continue
             rom = os.path.join(options.build, name + ".bin")
             began = time.monotonic()
             out, trouble = start(command_line(options, source, rom))

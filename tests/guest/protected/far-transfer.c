@@ -1,5 +1,5 @@
 /*
- * Far JMP, CALL and RET that keep the privilege level (SDM Vol. 3, 6.8.1):
+ * Far JMP, CALL and RET that keep the privilege level (SDM Vol. 3, 5.8.1):
  *   null selector                                    #GP(0)
  *   beyond the GDT, data or system segment           #GP(sel)
  *   non-conforming: DPL != CPL or RPL > CPL          #GP(sel)

@@ -1,5 +1,5 @@
 /*
- * Real mode delivers through the four-byte vectors at IDTR.base (SDM Vol. 3, 21.1.4): FLAGS, CS, IP
+ * Real mode delivers through the four-byte vectors at IDTR.base (SDM Vol. 3, 20.1.4): FLAGS, CS, IP
  * are pushed as 16 bits, no error code; IF and TF are cleared. Faults push their own IP, INT n and
  * INT3 the next one.
  *   DIV by 0 -> 0, INT3 -> 3, INTO with OF -> 4, BOUND outside -> 5, UD2 -> 6, INT 0x55 -> 0x55
