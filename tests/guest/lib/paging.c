@@ -95,7 +95,6 @@ static void map_large(Word first, Word last)
 void paging_on(PagingMode wanted)
 {
     mode = wanted;
-    next_table = TABLES_START;
     root = new_table();
     map_large(0, 0x3fffffff);
     map_large(0xfec00000, 0xfeffffff);
