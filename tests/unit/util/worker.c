@@ -1,0 +1,124 @@
+/*
+ * The worker pool: items run off the main thread and at the same time, completions on the main thread
+ * under the lock, also when a completion submits more or runs the loop itself.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "util/worker.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "util/loop.h"
+
+#include "../test.h"
+
+enum { ITEMS = 1000 };
+
+typedef struct TestItem {
+    WorkItem item; /* first */
+    pthread_t worked_on;
+    bool worked, done, lock_held;
+} TestItem;
+
+static TestItem items[ITEMS];
+static unsigned done_count;
+static atomic_uint meeting;
+
+static void set_up(void)
+{
+    static bool made;
+
+    if (!made) {
+        made = true;
+        loop_init();
+        machine_lock();
+    }
+    memset(items, 0, sizeof(items));
+    done_count = 0;
+    meeting = 0;
+}
+
+static void work(WorkItem *item)
+{
+    TestItem *t = (TestItem *)item;
+    t->worked_on = pthread_self();
+    t->worked = true;
+}
+
+static void done(WorkItem *item)
+{
+    TestItem *t = (TestItem *)item;
+    t->done = t->worked;
+    t->lock_held = machine_lock_held();
+    done_count++;
+}
+
+static void submit(TestItem *t, void (*w)(WorkItem *), void (*d)(WorkItem *))
+{
+    t->item.work = w;
+    t->item.done = d;
+    worker_submit(&t->item);
+}
+
+static void every_item_is_done_once(void)
+{
+    set_up();
+    for (int i = 0; i < ITEMS; i++) {
+        submit(&items[i], work, done);
+    }
+    CHECK_EQ(done_count, 0);
+    while (done_count < ITEMS) {
+        loop_run_once(-1);
+    }
+    for (int i = 0; i < ITEMS; i++) {
+        CHECK(items[i].done && items[i].lock_held);
+        CHECK(!pthread_equal(items[i].worked_on, pthread_self()));
+    }
+}
+
+/* Each waits for the other: one thread alone could not finish them. */
+static void work_meeting(WorkItem *item)
+{
+    meeting++;
+    while (meeting < 2) {
+        usleep(100);
+    }
+    work(item);
+}
+
+static void items_run_at_the_same_time(void)
+{
+    set_up();
+    submit(&items[0], work_meeting, done);
+    submit(&items[1], work_meeting, done);
+    while (done_count < 2) {
+        loop_run_once(-1);
+    }
+    CHECK(items[0].done && items[1].done);
+}
+
+static void done_runs_the_loop(WorkItem *item)
+{
+    done(item);
+    submit(&items[5], work, done);
+    while (!items[5].done || !items[2].done) {
+        loop_run_once(-1);
+    }
+}
+
+static void completions_may_wait_for_others(void)
+{
+    set_up();
+    submit(&items[0], work, done_runs_the_loop);
+    submit(&items[1], work, done);
+    submit(&items[2], work, done);
+    while (done_count < 4) {
+        loop_run_once(-1);
+    }
+    CHECK(items[0].done && items[1].done && items[2].done && items[5].done);
+}
+
+TESTS(TEST(every_item_is_done_once), TEST(items_run_at_the_same_time),
+      TEST(completions_may_wait_for_others))
