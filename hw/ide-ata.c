@@ -110,7 +110,7 @@ static void read_write(IdeDrive *d, unsigned how)
     d->writing = how & RW_WRITE;
     d->transfer = how & RW_DMA ? IDE_DMA : how & RW_VERIFY ? IDE_VERIFY : IDE_PIO;
     if (((how & RW_MULTIPLE) && d->multiple == 0) ||
-        ((how & RW_DMA) && (!d->channel->dma || d->transfer_mode < 0x20))) {
+        ((how & RW_DMA) && !d->channel->dma)) {
         ide_fail(d, ATA_ABRT);
         return;
     }
