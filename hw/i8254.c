@@ -251,7 +251,8 @@ static void collect_edges(I8254 *s, int64_t now)
     }
 }
 
-static void arm_timer(I8254 *s)
+/* Not before `earliest`. */
+static void arm_timer(I8254 *s, int64_t earliest)
 {
     int64_t next = s->edge == NEVER ? NEVER : tick_ns(s->edge);
 
@@ -268,7 +269,7 @@ static void arm_timer(I8254 *s)
     if (next == NEVER) {
         timer_cancel(&s->timer);
     } else {
-        timer_set(&s->timer, next);
+        timer_set(&s->timer, next > earliest ? next : earliest);
     }
 }
 
@@ -283,7 +284,7 @@ static void timer_expired(void *opaque)
         irq_lower(s->irq);
         irq_raise(s->irq);
     }
-    arm_timer(s);
+    arm_timer(s, clock_now(CLOCK_VIRTUAL) + MIN_DISTANCE_NS);
 }
 
 /* After anything that changes the channel's course: what was owed is forgotten. */
@@ -294,7 +295,7 @@ static void restart_irq(I8254 *s)
     s->backlog = 0;
     s->edge = next_edge(&s->channels[0], now);
     irq_set(s->irq, output(&s->channels[0], now));
-    arm_timer(s);
+    arm_timer(s, 0);
 }
 
 /* ---- guest side ---- */
@@ -531,6 +532,8 @@ bool i8254_output(Device *dev, unsigned channel)
 unsigned i8254_period(Device *dev, unsigned channel)
 {
     I8254Channel *c = &((I8254 *)dev)->channels[channel];
+
+    settle(c, tick_now());
     return periodic(c) && c->armed && !c->stopped ? c->count : 0;
 }
 
