@@ -231,7 +231,7 @@ enum {
      * the host with the guest's registers and a memory operand at another address. General
      * registers among its operands are plain sources or destinations. */
     INSN_HOST_EXEC = 1u << 1,
-    INSN_SYSTEM = 1u << 2,        /* #GP unless CPL is 0 */
+    INSN_SYSTEM = 1u << 2,        /* #GP unless CPL is 0; #UD for MONITOR, MWAIT, CLAC, STAC */
     INSN_IOPL = 1u << 3,          /* depends on IOPL, or on the I/O bitmap */
     INSN_LOCKABLE = 1u << 4,      /* LOCK is legal; XCHG with memory locks without it */
     INSN_MAY_FAULT = 1u << 5,     /* can raise any exception other than a debug trap */

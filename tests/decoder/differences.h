@@ -148,6 +148,8 @@ static const Difference known[] = {
     {KIND(ONLY_ZYDIS), "invlpgb tlbsync rmpadjust rmpupdate psmash pvalidate mcommit", NULL,
      "AMD's INVLPGB, SNP and MCOMMIT"},
     {KIND(ONLY_ZYDIS), "xcrypt_* xstore xsha* montmul", NULL, "VIA PadLock"},
+    {KIND(ONLY_ZYDIS), "vpextrd vpextrq vpinsrd vpinsrq", NULL,
+     "W1 outside 64-bit mode is #UD on the host, the 32-bit form for Zydis"},
     {KIND(ONLY_ZYDIS), "nop", NULL,
      "PREFETCH (0F 0D) with a register is #UD on the host, a NOP on Intel processors"},
 

@@ -1,6 +1,7 @@
 # The decoder against Zydis (when configure found it), and its fuzzer.
 #   make check-decoder        the systematic walk, one register of eight in ModRM, and random bytes
-#   make check-decoder-long   all of the walk, and ten million random encodings a mode
+#   make check-decoder-long   all of the walk, and ten million random encodings a mode; then the host
+#   make check-decoder-host   lengths and #UD against this processor (about a minute)
 #   make fuzz-decode          $(B)/tests/fuzz/decode, with libFuzzer where the compiler has it
 ifeq ($(CONFIG_ZYDIS),y)
 $(B)/tests/decoder/compare: $(B)/tests/decoder/compare.o $(B)/libvole.a
@@ -10,12 +11,20 @@ $(B)/tests/decoder/compare: $(B)/tests/decoder/compare.o $(B)/libvole.a
 check-decoder: $(B)/tests/decoder/compare
 	$(Q)$(B)/tests/decoder/compare
 
-check-decoder-long: $(B)/tests/decoder/compare
+check-decoder-long: $(B)/tests/decoder/compare $(B)/tests/decoder/host
 	$(Q)$(B)/tests/decoder/compare --full -n 10000000
+	$(Q)$(B)/tests/decoder/host
 else
 check-decoder check-decoder-long:
 	@echo "# skipped: no Zydis (libzydis-dev)"
 endif
+
+$(B)/tests/decoder/host: $(B)/tests/decoder/host.o $(B)/libvole.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+check-decoder-host: $(B)/tests/decoder/host
+	$(Q)$(B)/tests/decoder/host
 
 FUZZ_CC ?= clang
 FUZZ_CFLAGS = -std=gnu11 -O1 -g -I. -D_GNU_SOURCE -fno-omit-frame-pointer -pthread
@@ -31,4 +40,4 @@ fuzz-decode $(B)/tests/fuzz/decode: $(FUZZ_DECODE_SRCS) target-i386/insn.h targe
 check-fuzz-decode: $(B)/tests/fuzz/decode
 	$(Q)$(B)/tests/fuzz/decode -runs=1000000 -max_len=48
 
-.PHONY: check-decoder check-decoder-long fuzz-decode check-fuzz-decode
+.PHONY: check-decoder check-decoder-long check-decoder-host fuzz-decode check-fuzz-decode

@@ -1,0 +1,342 @@
+/*
+ * Compares the decoder with the processor it runs on: does an encoding raise #UD, and how long is
+ * it. Every encoding is single-stepped in user mode, with its last byte at the end of a page and
+ * again one byte further, where it must fault on its last byte. Code runs in 64-bit and 32-bit
+ * mode, and 16-bit where the kernel grants a 16-bit segment.
+ *
+ * All general registers are zero, so that memory operands fault and nothing is harmed; what would
+ * enter the kernel is left out. The decoder follows AMD's processors where makers differ, so the
+ * program has nothing to say on others.
+ *
+ *     host [--full]
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <asm/ldt.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/ucontext.h>
+#include <unistd.h>
+
+#include "target-i386/disas.h"
+#include "target-i386/insn.h"
+
+enum { PAGE = 4096, TRAP_DB = 1, TRAP_UD = 6, TRAP_GP = 13, TRAP_PF = 14, FETCH = 0x10 };
+
+static uint8_t *code; /* two pages, writable; the second one faults where it is executed */
+static uint8_t *run_at;
+static DecodeMode mode;
+static uint16_t code_selector;
+static uint64_t code_base; /* of the code segment */
+static unsigned long fs_base;
+static uint64_t random_state = 1;
+static uint64_t total, differences;
+
+/* The result of a run. */
+static volatile struct {
+    int trap;
+    uint64_t error, address, ip;
+} result;
+
+/* Between run() and the handler: entering is a breakpoint that the handler turns into the test. */
+static volatile bool entering;
+static uint64_t start_ip;
+static ucontext_t home;
+
+static void handler(int signal, siginfo_t *info, void *opaque)
+{
+    ucontext_t *context = opaque;
+    greg_t *regs = context->uc_mcontext.gregs;
+
+    __asm__ volatile("wrfsbase %0" : : "r"(fs_base));
+    if (entering) {
+        entering = false;
+        memcpy(home.uc_mcontext.gregs, regs, sizeof(home.uc_mcontext.gregs));
+        memset(regs, 0, REG_RSP * sizeof(*regs)); /* R8..R15, DI, SI, BP, BX, DX, AX, CX */
+        regs[REG_RSP] = 0;
+        regs[REG_RIP] = start_ip - code_base;
+        regs[REG_EFL] = 0x102; /* TF */
+        regs[REG_CSGSFS] = (regs[REG_CSGSFS] & ~0xffffll) | code_selector;
+        return;
+    }
+    result.trap = regs[REG_TRAPNO];
+    result.error = regs[REG_ERR];
+    result.address = signal == SIGSYS ? 0 : regs[REG_CR2];
+    result.ip = regs[REG_RIP] + code_base;
+    memcpy(regs, home.uc_mcontext.gregs, sizeof(home.uc_mcontext.gregs));
+}
+
+static void run(const uint8_t *at)
+{
+    start_ip = (uintptr_t)at;
+    entering = true;
+    __asm__ volatile("int3" : : : "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
+                     "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
+                     "xmm15");
+}
+
+static bool faulted_on_next_page(void)
+{
+    return result.trap == TRAP_PF && result.error & FETCH &&
+           result.address == (uintptr_t)run_at + PAGE;
+}
+
+/* Instructions that raise #UD for another reason than their encoding at this privilege. */
+static bool ud_by_state(const Insn *insn)
+{
+    static const uint16_t ops[] = {OP_CLAC, OP_STAC, OP_MONITOR, OP_MWAIT, OP_RSM, OP_SYSENTER,
+                                   OP_SYSEXIT};
+    for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+        if (insn->op == ops[i])
+            return true;
+    }
+    return false;
+}
+
+/* What leaves the sandbox, or could wait for long. */
+static bool left_out(const Insn *insn)
+{
+    return insn->op == OP_INT || insn->op == OP_SYSCALL || insn->op == OP_SYSENTER ||
+           insn->op == OP_MWAITX || insn->op == OP_INT3 || insn->op == OP_INT1;
+}
+
+/* Encodings that the processor knows and the decoder has on purpose as #UD. */
+static bool known_gap(const Insn *insn)
+{
+    bool vex = insn->prefixes & INSN_PFX_VEX;
+
+    if (vex && insn->map == INSN_MAP_0F) /* AVX-512 mask registers */
+        return (insn->opcode >= 0x41 && insn->opcode <= 0x4b) ||
+               (insn->opcode >= 0x90 && insn->opcode <= 0x99);
+    if (vex && insn->map == INSN_MAP_0F3A) /* the same; VPERMQ and VPERMPD with W = 0: undocumented */
+        return (insn->opcode >= 0x30 && insn->opcode <= 0x33) || insn->opcode <= 0x01;
+    if (vex || insn->map != INSN_MAP_0F)
+        return false;
+    switch (insn->opcode) {
+    case 0x00: /* LOCK VERW with memory: not documented */
+        return insn->prefixes & INSN_PFX_LOCK && (insn->modrm & 0xf8) != 0xe8;
+    case 0x01: /* VMMCALL under its Intel name, for hypervisors; INVLPGB, TLBSYNC, SNP */
+        return insn->modrm == 0xc1 || insn->modrm == 0xfe || insn->modrm == 0xff;
+    case 0x20:
+    case 0x22: /* LOCK MOV CR0 is CR8 in AMD's 32-bit mode */
+        return insn->prefixes & INSN_PFX_LOCK && (insn->modrm & 0x38) == 0;
+    default:
+        return false;
+    }
+}
+
+static void complain(const char *what, const uint8_t *bytes, const Insn *insn)
+{
+    char text[128];
+
+    if (++differences > 60)
+        return;
+    printf("# %d-bit: %s:", mode.code_size * 8, what);
+    for (int i = 0; i < 12; i++)
+        printf(" %02x", bytes[i]);
+    printf("  %s (length %u; trap %d error %" PRIx64 ")\n",
+           insn_print(insn, 0, text, sizeof(text)), insn->len, result.trap, result.error);
+}
+
+static void check(const uint8_t *bytes)
+{
+    Insn insn;
+    InsnStatus status = insn_decode(&mode, bytes, INSN_MAX_LENGTH, &insn);
+
+    total++;
+    if (status == INSN_OK && !left_out(&insn)) {
+        memcpy(code + PAGE - insn.len, bytes, insn.len);
+        run(run_at + PAGE - insn.len);
+        if (result.trap == TRAP_UD) {
+            if (!ud_by_state(&insn))
+                complain("the processor says #UD", bytes, &insn);
+            return;
+        }
+        if (faulted_on_next_page() && result.ip == start_ip) {
+            complain("longer on the processor", bytes, &insn);
+            return;
+        }
+        memcpy(code + PAGE - insn.len + 1, bytes, insn.len - 1);
+        if (insn.len > 1) {
+            run(run_at + PAGE - insn.len + 1);
+            if (!faulted_on_next_page())
+                complain("shorter on the processor", bytes, &insn);
+        }
+    } else if (status == INSN_UD) {
+        memcpy(code + PAGE - INSN_MAX_LENGTH, bytes, INSN_MAX_LENGTH);
+        run(run_at + PAGE - INSN_MAX_LENGTH);
+        if (result.trap != TRAP_UD && !known_gap(&insn))
+            complain("no #UD on the processor", bytes, &insn);
+    }
+}
+
+static uint64_t random64(void)
+{
+    random_state = random_state * 6364136223846793005ull + 1442695040888963407ull;
+    return random_state ^ random_state >> 29;
+}
+
+/* All ModRM bytes behind `n` bytes of prefixes and opcode, with zeros behind: harmless as
+ * displacement, and a SIB of AX, AX. */
+static void walk_modrm(uint8_t *bytes, unsigned n, bool full)
+{
+    for (unsigned modrm = 0; modrm < 256; modrm++) {
+        if (!full && (modrm & 7) != (random64() >> 20 & 7))
+            continue;
+        memset(bytes + n, 0, 16);
+        bytes[n] = modrm;
+        /* gathers need three different registers */
+        bytes[n + 1] = (modrm & 7) == 4 && modrm < 0xc0 ? 0x38 : 0;
+        check(bytes);
+    }
+}
+
+static void walk_legacy(bool full)
+{
+    static const uint8_t escapes[4][3] = {{0}, {1, 0x0f}, {2, 0x0f, 0x38}, {2, 0x0f, 0x3a}};
+    static const uint8_t prefixes[][3] = {{0},       {1, 0x66}, {1, 0xf3},      {1, 0xf2},
+                                          {1, 0xf0}, {1, 0x67}, {2, 0x66, 0xf2}, {2, 0xf2, 0xf3}};
+    static const uint8_t rex[] = {0, 0x48, 0x45};
+
+    for (unsigned v = 0; v < sizeof(prefixes) / sizeof(prefixes[0]) * sizeof(rex); v++) {
+        const uint8_t *prefix = prefixes[v / sizeof(rex)];
+        uint8_t bytes[32];
+        unsigned n = prefix[0];
+        memcpy(bytes, prefix + 1, n);
+        if (rex[v % sizeof(rex)]) {
+            if (mode.code_size != 8)
+                continue;
+            bytes[n++] = rex[v % sizeof(rex)];
+        }
+        for (unsigned map = 0; map < 4; map++) {
+            memcpy(bytes + n, escapes[map] + 1, escapes[map][0]);
+            for (unsigned opcode = 0; opcode < 256; opcode++) {
+                bytes[n + escapes[map][0]] = opcode;
+                walk_modrm(bytes, n + escapes[map][0] + 1, full);
+            }
+        }
+    }
+}
+
+static void walk_vex(bool full)
+{
+    for (unsigned v = 0; v < 5 * 8 * 2 * 2; v++) {
+        unsigned map = v % 5, ppl = v / 5 % 8, w = v / 40 % 2, vvvv = v / 80 ? 0x28 : 0x78;
+        uint8_t bytes[32] = {0xc4, 0xe0 | map, w << 7 | vvvv | ppl};
+        for (unsigned opcode = 0; opcode < 256; opcode++) {
+            bytes[3] = opcode;
+            walk_modrm(bytes, 4, full);
+        }
+    }
+}
+
+/* Turns /proc/cpuinfo's flags into features; a few are spelt differently there. */
+static bool read_features(void)
+{
+    static const char *const always[] = {"386", "486", "cpuid", "p6"};
+    static const struct {
+        const char *ours, *theirs;
+    } spelling[] = {
+        {"sse3", "pni"}, {"lzcnt", "abm"}, {"prefetchw", "3dnowprefetch"},
+    };
+    char line[8192];
+    bool amd = false, flags = false;
+    FILE *f = fopen("/proc/cpuinfo", "r");
+
+    while (f && !flags && fgets(line, sizeof(line), f)) {
+        amd |= strstr(line, "AuthenticAMD") != NULL;
+        flags = !strncmp(line, "flags", 5);
+    }
+    if (f)
+        fclose(f);
+    line[strcspn(line, "\n")] = ' ';
+    for (int feature = 0; flags && feature < CPUF_COUNT; feature++) {
+        char word[32];
+        const char *name = insn_feature_name(feature);
+        for (size_t i = 0; i < sizeof(spelling) / sizeof(spelling[0]); i++) {
+            if (!strcmp(name, spelling[i].ours))
+                name = spelling[i].theirs;
+        }
+        snprintf(word, sizeof(word), " %s ", name);
+        if (strstr(line, word))
+            insn_features_set(&mode.features, feature);
+        for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++) {
+            if (!strcmp(name, always[i]))
+                insn_features_set(&mode.features, feature);
+        }
+    }
+    /* SSE implies the extended MMX; what a hypervisor hides the processor decodes all the same. */
+    insn_features_set(&mode.features, CPUF_MMXEXT);
+    insn_features_set(&mode.features, CPUF_MONITORX);
+    insn_features_set(&mode.features, CPUF_SVM);
+    return amd;
+}
+
+static bool set_up_memory(void)
+{
+    int fd = memfd_create("code", 0);
+    int signals[] = {SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGFPE};
+    struct sigaction action = {.sa_sigaction = handler,
+                               .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+    stack_t stack = {.ss_size = 1 << 17, .ss_sp = malloc(1 << 17)};
+
+    if (fd < 0 || ftruncate(fd, 2 * PAGE) < 0)
+        return false;
+    code = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    run_at = mmap(NULL, 2 * PAGE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_32BIT, fd, 0);
+    if (code == MAP_FAILED || run_at == MAP_FAILED || mprotect(run_at + PAGE, PAGE, PROT_NONE))
+        return false;
+    sigaltstack(&stack, NULL);
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        sigaction(signals[i], &action, NULL);
+    __asm__ volatile("rdfsbase %0" : "=r"(fs_base));
+    return true;
+}
+
+/* A 16-bit code segment over the two pages. */
+static bool make_segment16(void)
+{
+    struct user_desc d = {
+        .entry_number = 0, .base_addr = (uintptr_t)run_at, .limit = 2 * PAGE - 1,
+        .seg_32bit = 0, .contents = MODIFY_LDT_CONTENTS_CODE, .useable = 1,
+    };
+    return syscall(SYS_modify_ldt, 1, &d, sizeof(d)) == 0;
+}
+
+int main(int argc, char **argv)
+{
+    bool full = argc > 1 && !strcmp(argv[1], "--full");
+
+    if (!read_features()) {
+        printf("# skipped: not an AMD processor\n");
+        return 0;
+    }
+    if (!insn_features_has(&mode.features, CPUF_FSGSBASE) || !set_up_memory()) {
+        printf("# skipped: cannot set up code to run (%s)\n", strerror(errno));
+        return 0;
+    }
+    mode.protected_mode = true;
+    for (unsigned size = 8; size >= 2; size /= 2) {
+        uint64_t before = differences, count = total;
+        mode.code_size = size;
+        code_selector = size == 8 ? 0x33 : size == 4 ? 0x23 : 0x07;
+        code_base = size == 2 ? (uintptr_t)run_at : 0;
+        if (size == 2 && !make_segment16()) {
+            printf("# no 16-bit segment: %s\n", strerror(errno));
+            continue;
+        }
+        walk_legacy(full);
+        walk_vex(full);
+        printf("%sok %u - %u-bit: %" PRIu64 " encodings, %" PRIu64 " differ\n",
+               differences > before ? "not " : "", size == 8 ? 1 : size == 4 ? 2 : 3, size * 8,
+               total - count, differences - before);
+        fflush(stdout);
+    }
+    return differences != 0;
+}
