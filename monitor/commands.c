@@ -1,0 +1,718 @@
+/*
+ * The command table, and how a line finds its command and arguments.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "block/block.h"
+#include "hw/device.h"
+#include "hw/machine.h"
+#include "hw/memory.h"
+#include "monitor/monitor-int.h"
+#include "target-i386/cpu-query.h"
+#include "target-i386/vcpu.h"
+#include "ui/display.h"
+#include "util/log.h"
+#include "util/loop.h"
+
+/* ---- the CPU that commands look at ---- */
+
+static unsigned cpu_index;
+
+unsigned monitor_cpu_index(void)
+{
+    return cpu_index;
+}
+
+CPUX86State *monitor_cpu(Monitor *mon)
+{
+    if (cpu_index >= vcpu_count()) {
+        monitor_printf(mon, "the machine has no CPU\n");
+        return NULL;
+    }
+    return vcpu_env(cpu_index);
+}
+
+bool monitor_pause_cpus(void)
+{
+    if (!machine_running()) {
+        return false; /* they stand still already */
+    }
+    vcpu_pause_all();
+    return true;
+}
+
+void monitor_resume_cpus(bool paused)
+{
+    if (paused) {
+        vcpu_resume_all();
+    }
+}
+
+/* ---- handlers ---- */
+
+static void report(Monitor *mon, bool ok, Error *err)
+{
+    if (!ok) {
+        monitor_error(mon, err);
+    }
+}
+
+static void cmd_quit(Monitor *mon, const ArgValue *args)
+{
+    loop_quit(0);
+}
+
+static void cmd_stop(Monitor *mon, const ArgValue *args)
+{
+    machine_stop(RUN_STATE_PAUSED);
+}
+
+static void cmd_cont(Monitor *mon, const ArgValue *args)
+{
+    if (machine_run_state() == RUN_STATE_INTERNAL_ERROR || machine_run_state() == RUN_STATE_SHUTDOWN) {
+        monitor_printf(mon, "the machine has to be reset first (system_reset): %s\n",
+                       run_state_name(machine_run_state()));
+        return;
+    }
+    machine_start();
+}
+
+static void cmd_system_reset(Monitor *mon, const ArgValue *args)
+{
+    machine_request_reset();
+}
+
+static void cmd_system_powerdown(Monitor *mon, const ArgValue *args)
+{
+    machine_request_powerdown();
+}
+
+static void cmd_sendkey(Monitor *mon, const ArgValue *args)
+{
+    Error *err = NULL;
+
+    report(mon, input_send_keys(args[0].text, args[1].present ? (unsigned)args[1].number : 0, &err), err);
+}
+
+static unsigned mouse_buttons;
+
+static void cmd_mouse_move(Monitor *mon, const ArgValue *args)
+{
+    input_mouse((int)args[0].number, (int)args[1].number, args[2].present ? (int)args[2].number : 0,
+                mouse_buttons);
+}
+
+/* The tradition's bits: 1 left, 2 middle, 4 right. */
+static void cmd_mouse_button(Monitor *mon, const ArgValue *args)
+{
+    uint64_t b = args[0].number;
+
+    mouse_buttons = (unsigned)((b & 1) | (b & 2 ? 4 : 0) | (b & 4 ? 2 : 0));
+    input_mouse(0, 0, 0, mouse_buttons);
+}
+
+static void cmd_screendump(Monitor *mon, const ArgValue *args)
+{
+    Display *d = display_first();
+    Error *err = NULL;
+
+    if (!d) {
+        monitor_printf(mon, "the machine has no screen\n");
+        return;
+    }
+    report(mon, display_screendump(d, args[0].text, &err), err);
+}
+
+static void cmd_screentext(Monitor *mon, const ArgValue *args)
+{
+    Display *d = display_first();
+    char *text = d ? display_text(d) : NULL;
+
+    monitor_printf(mon, "%s", text ? text : "the screen is not in a text mode\n");
+    free(text);
+}
+
+static void dump_memory(Monitor *mon, const ArgValue *args, bool physical)
+{
+    static Format last = {1, 'x', 4};
+    bool paused;
+
+    if (args[0].present) {
+        last.letter = args[0].format.letter ? args[0].format.letter : last.letter;
+        last.size = args[0].format.size ? args[0].format.size : last.size;
+    }
+    last.count = args[0].present && args[0].format.count ? args[0].format.count : 1;
+    if (last.count > 65536) {
+        monitor_printf(mon, "a count of at most 65536 is possible\n");
+        return;
+    }
+    paused = monitor_pause_cpus();
+    monitor_dump_memory(mon, last, args[1].number, physical);
+    monitor_resume_cpus(paused);
+}
+
+static void cmd_x(Monitor *mon, const ArgValue *args)
+{
+    dump_memory(mon, args, false);
+}
+
+static void cmd_xp(Monitor *mon, const ArgValue *args)
+{
+    dump_memory(mon, args, true);
+}
+
+static Format format_or(const ArgValue *arg, char letter, unsigned size)
+{
+    return (Format){1, arg->present && arg->format.letter ? arg->format.letter : letter,
+                    arg->present && arg->format.size ? arg->format.size : size};
+}
+
+static void cmd_print(Monitor *mon, const ArgValue *args)
+{
+    monitor_print_value(mon, format_or(&args[0], 'x', 8), args[1].number);
+}
+
+static bool port_ok(Monitor *mon, uint64_t port, unsigned size)
+{
+    if (port > 0xffff || size > 4) {
+        monitor_printf(mon, "there are ports 0 to 0xffff, of 1, 2 or 4 bytes\n");
+        return false;
+    }
+    return true;
+}
+
+static void cmd_in(Monitor *mon, const ArgValue *args)
+{
+    Format f = format_or(&args[0], 'x', 1);
+    uint64_t port = args[1].number;
+
+    if (port_ok(mon, port, f.size)) {
+        monitor_printf(mon, "port%c[0x%04x] = 0x%0*x\n", "?bw?l"[f.size], (unsigned)port, (int)f.size * 2,
+                       ioport_read((uint16_t)port, f.size));
+    }
+}
+
+static void cmd_out(Monitor *mon, const ArgValue *args)
+{
+    Format f = format_or(&args[0], 'x', 1);
+    uint64_t port = args[1].number;
+
+    if (port_ok(mon, port, f.size)) {
+        ioport_write((uint16_t)port, (uint32_t)args[2].number, f.size);
+    }
+}
+
+static void cmd_nmi(Monitor *mon, const ArgValue *args)
+{
+    for (unsigned i = 0; i < vcpu_count(); i++) {
+        cpu_interrupt(vcpu_env(i), CPU_INTERRUPT_NMI);
+    }
+}
+
+static void cmd_cpu(Monitor *mon, const ArgValue *args)
+{
+    if (args[0].number >= vcpu_count()) {
+        monitor_printf(mon, "there are CPUs 0 to %d\n", (int)vcpu_count() - 1);
+        return;
+    }
+    cpu_index = (unsigned)args[0].number;
+}
+
+static void print_log_item(const char *name, const char *help, void *opaque)
+{
+    monitor_printf(opaque, "%-14s %s\n", name, help);
+}
+
+static void cmd_log(Monitor *mon, const ArgValue *args)
+{
+    Error *err = NULL;
+
+    if (strcmp(args[0].text, "help") == 0) {
+        log_each_item(print_log_item, mon);
+    } else if (strcmp(args[0].text, "none") == 0) {
+        log_mask = 0;
+    } else {
+        report(mon, log_set_items(args[0].text, &err), err);
+    }
+}
+
+static void cmd_logfile(Monitor *mon, const ArgValue *args)
+{
+    Error *err = NULL;
+
+    report(mon, log_set_file(args[0].text, &err), err);
+}
+
+static void cmd_ringbuf_read(Monitor *mon, const ArgValue *args)
+{
+    CharBackend *chr = chr_find(args[0].text);
+    uint64_t left = args[1].present ? args[1].number : 65536;
+    char buf[512];
+    size_t n;
+
+    if (!chr) {
+        monitor_printf(mon, "there is no character device '%s'\n", args[0].text);
+        return;
+    }
+    while (left && (n = chr_ringbuf_read(chr, buf, left < sizeof(buf) ? left : sizeof(buf))) > 0) {
+        monitor_write(mon, buf, n);
+        left -= n;
+    }
+    monitor_printf(mon, "\n");
+}
+
+static void cmd_device_add(Monitor *mon, const ArgValue *args)
+{
+    Error *err = NULL;
+
+    if (!device_add(args[0].text, &err) && err) {
+        monitor_error(mon, err);
+    }
+}
+
+static void cmd_eject(Monitor *mon, const ArgValue *args)
+{
+    BlockBackend *blk = blk_find(args[0].text);
+
+    if (!blk) {
+        monitor_printf(mon, "there is no drive '%s'\n", args[0].text);
+    } else if (!blk_is_cdrom(blk)) {
+        monitor_printf(mon, "drive '%s' has a fixed medium\n", args[0].text);
+    } else {
+        blk_eject(blk);
+    }
+}
+
+static void cmd_change(Monitor *mon, const ArgValue *args)
+{
+    BlockBackend *blk = blk_find(args[0].text);
+    BlkOpenOptions o = {.file = args[1].text, .readonly = true, .cdrom = true};
+    Error *err = NULL;
+
+    if (!blk) {
+        monitor_printf(mon, "there is no drive '%s'\n", args[0].text);
+    } else if (!blk_is_cdrom(blk)) {
+        monitor_printf(mon, "drive '%s' has a fixed medium\n", args[0].text);
+    } else {
+        o.format = args[2].present ? args[2].text : NULL;
+        report(mon, blk_change_medium(blk, &o, &err), err);
+    }
+}
+
+static void cmd_info(Monitor *mon, const ArgValue *args)
+{
+    monitor_print_help(mon, info_commands, "info ");
+}
+
+static const MonitorCommand *find_command(const MonitorCommand *table, const char *name, size_t len);
+
+static void cmd_help(Monitor *mon, const ArgValue *args)
+{
+    const MonitorCommand *cmd;
+
+    if (!args[0].present) {
+        monitor_print_help(mon, monitor_commands, "");
+        return;
+    }
+    cmd = find_command(monitor_commands, args[0].text, strlen(args[0].text));
+    if (!cmd) {
+        monitor_printf(mon, "there is no command '%s'\n", args[0].text);
+    } else if (cmd->sub) {
+        monitor_print_help(mon, cmd->sub, "info ");
+    } else {
+        MonitorCommand one[2] = {*cmd, {.name = NULL}};
+        monitor_print_help(mon, one, "");
+    }
+}
+
+/* ---- values for completion ---- */
+
+typedef struct Emitter {
+    void (*emit)(const char *value, void *opaque);
+    void *opaque;
+} Emitter;
+
+static void complete_commands(void (*emit)(const char *value, void *opaque), void *opaque);
+
+static void complete_keys(void (*emit)(const char *value, void *opaque), void *opaque)
+{
+    for (const char *const *name = input_key_names(); *name; name++) {
+        emit(*name, opaque);
+    }
+}
+
+static void emit_log_item(const char *name, const char *help, void *opaque)
+{
+    Emitter *e = opaque;
+
+    e->emit(name, e->opaque);
+}
+
+static void complete_log(void (*emit)(const char *value, void *opaque), void *opaque)
+{
+    Emitter e = {emit, opaque};
+
+    log_each_item(emit_log_item, &e);
+    emit("none", opaque);
+}
+
+static void emit_chr(CharBackend *chr, void *opaque)
+{
+    Emitter *e = opaque;
+
+    e->emit(chr_id(chr), e->opaque);
+}
+
+static void complete_chr(void (*emit)(const char *value, void *opaque), void *opaque)
+{
+    Emitter e = {emit, opaque};
+
+    chr_each(emit_chr, &e);
+}
+
+static void emit_blk(BlockBackend *blk, void *opaque)
+{
+    Emitter *e = opaque;
+
+    e->emit(blk_id(blk), e->opaque);
+}
+
+static void complete_blk(void (*emit)(const char *value, void *opaque), void *opaque)
+{
+    Emitter e = {emit, opaque};
+
+    blk_each(emit_blk, &e);
+}
+
+static void complete_devices(void (*emit)(const char *value, void *opaque), void *opaque)
+{
+    for (const DeviceClass *const *c = device_classes; *c; c++) {
+        if ((*c)->user_creatable) {
+            emit((*c)->name, opaque);
+        }
+    }
+}
+
+/* ---- the table ---- */
+
+#define FMT               {"/fmt", ARG_FORMAT, true, NULL}
+#define NUMBER(n)         {n, ARG_NUMBER, false, NULL}
+#define OPTIONAL_NUMBER(n) {n, ARG_NUMBER, true, NULL}
+#define WORD(n, c)        {n, ARG_WORD, false, c}
+#define OPTIONAL_WORD(n, c) {n, ARG_WORD, true, c}
+
+/* clang-format off */
+const MonitorCommand monitor_commands[] = {
+    {"change", {WORD("drive", complete_blk), WORD("file", NULL), OPTIONAL_WORD("format", NULL)},
+     "put another medium into a removable drive", cmd_change, NULL},
+    {"cont|c", {{0}}, "let the machine run on", cmd_cont, NULL},
+    {"cpu", {NUMBER("index")}, "choose the CPU that commands look at", cmd_cpu, NULL},
+    {"device_add", {WORD("device,prop=value,...", complete_devices)}, "add a device, as -device does",
+     cmd_device_add, NULL},
+    {"eject", {WORD("drive", complete_blk)}, "take the medium out of a removable drive", cmd_eject, NULL},
+    {"help|?", {OPTIONAL_WORD("command", complete_commands)}, "what commands there are, or one of them",
+     cmd_help, NULL},
+    {"i", {FMT, NUMBER("port")}, "read an I/O port; /b /h /w", cmd_in, NULL},
+    {"info", {OPTIONAL_WORD("what", NULL)}, "show something about the machine; help info lists what",
+     cmd_info, info_commands},
+    {"log", {WORD("item,...", complete_log)}, "choose what is logged; 'none' for nothing, 'help' lists the items",
+     cmd_log, NULL},
+    {"logfile", {WORD("file", NULL)}, "log into a file", cmd_logfile, NULL},
+    {"mouse_button", {NUMBER("state")}, "press mouse buttons: 1 left, 2 middle, 4 right, added",
+     cmd_mouse_button, NULL},
+    {"mouse_move", {NUMBER("dx"), NUMBER("dy"), OPTIONAL_NUMBER("dz")}, "move the mouse", cmd_mouse_move, NULL},
+    {"nmi", {{0}}, "send every CPU an NMI", cmd_nmi, NULL},
+    {"o", {FMT, NUMBER("port"), NUMBER("value")}, "write an I/O port; /b /h /w", cmd_out, NULL},
+    {"print|p", {FMT, NUMBER("expression")}, "print a value; $rax is a register", cmd_print, NULL},
+    {"quit|q", {{0}}, "end the emulator", cmd_quit, NULL},
+    {"ringbuf_read", {WORD("chardev", complete_chr), OPTIONAL_NUMBER("size")},
+     "take bytes out of a ring buffer character device", cmd_ringbuf_read, NULL},
+    {"screendump", {WORD("file", NULL)}, "write the screen's picture: PNG, or PPM where the name ends in .ppm",
+     cmd_screendump, NULL},
+    {"screentext", {{0}}, "print the characters of a text screen", cmd_screentext, NULL},
+    {"sendkey", {WORD("keys", complete_keys), OPTIONAL_NUMBER("hold_ms")},
+     "press keys together, as ctrl-alt-delete, shift-a, ret, 0x1e", cmd_sendkey, NULL},
+    {"stop|s", {{0}}, "stop the machine", cmd_stop, NULL},
+    {"system_powerdown", {{0}}, "press the power button", cmd_system_powerdown, NULL},
+    {"system_reset", {{0}}, "reset the machine", cmd_system_reset, NULL},
+    {"x", {FMT, NUMBER("address")}, "show virtual memory: count, format x d u o c i s, size b h w g", cmd_x, NULL},
+    {"xp", {FMT, NUMBER("address")}, "show physical memory likewise", cmd_xp, NULL},
+    {NULL, {{0}}, NULL, NULL, NULL},
+};
+/* clang-format on */
+
+/* ---- help ---- */
+
+static void complete_commands(void (*emit)(const char *value, void *opaque), void *opaque)
+{
+    for (const MonitorCommand *c = monitor_commands; c->name; c++) {
+        char name[32];
+        strncpy(name, c->name, sizeof(name) - 1);
+        name[sizeof(name) - 1] = '\0';
+        name[strcspn(name, "|")] = '\0';
+        emit(name, opaque);
+    }
+}
+
+void monitor_print_help(Monitor *mon, const MonitorCommand *table, const char *prefix)
+{
+    for (const MonitorCommand *c = table; c->name; c++) {
+        monitor_printf(mon, "%s%s", prefix, c->name);
+        for (const ArgSpec *a = c->args; a < c->args + MAX_ARGS && a->kind != ARG_END; a++) {
+            monitor_printf(mon, a->kind == ARG_FORMAT ? "%s" : a->optional ? " [%s]" : " %s", a->name);
+        }
+        monitor_printf(mon, " -- %s\n", c->help);
+    }
+}
+
+/* ---- finding the command ---- */
+
+bool command_has_name(const MonitorCommand *cmd, const char *name, size_t len)
+{
+    for (const char *p = cmd->name; *p; p += *p == '|') {
+        size_t n = strcspn(p, "|");
+        if (n == len && memcmp(p, name, len) == 0) {
+            return true;
+        }
+        p += n;
+    }
+    return false;
+}
+
+static const MonitorCommand *find_command(const MonitorCommand *table, const char *name, size_t len)
+{
+    for (const MonitorCommand *c = table; c->name; c++) {
+        if (command_has_name(c, name, len)) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+static const char *skip_space(const char *p)
+{
+    while (isspace((unsigned char)*p)) {
+        p++;
+    }
+    return p;
+}
+
+/* A command's name ends at white space or at the slash of a format. */
+static size_t name_length(const char *p)
+{
+    size_t n = strcspn(p, " \t/");
+
+    return n ? n : strcspn(p, " \t");
+}
+
+static void print_unknown(Monitor *mon, const MonitorCommand *table, const char *name, size_t len)
+{
+    const char *names[64], *near;
+    char word[64];
+    unsigned n = 0;
+
+    snprintf(word, sizeof(word), "%.*s", (int)len, name);
+    for (const MonitorCommand *c = table; c->name && n < 63; c++) {
+        static char first[64][32];
+        snprintf(first[n], sizeof(first[n]), "%.*s", (int)strcspn(c->name, "|"), c->name);
+        names[n] = first[n];
+        n++;
+    }
+    names[n] = NULL;
+    near = nearest_name(word, names);
+    monitor_printf(mon, near ? "unknown command '%s'; did you mean '%s'?\n" : "unknown command '%s'; try help\n",
+                   word, near);
+}
+
+/* ---- arguments ---- */
+
+/* A word, or text in quotes with \ before a quote or backslash. */
+static char *take_word(const char **p)
+{
+    char *word = malloc(strlen(*p) + 1), *out = word;
+    bool quoted = **p == '"';
+
+    *p += quoted;
+    while (**p && (quoted ? **p != '"' : !isspace((unsigned char)**p))) {
+        if (quoted && **p == '\\' && (*p)[1]) {
+            (*p)++;
+        }
+        *out++ = *(*p)++;
+    }
+    *p += quoted && **p == '"';
+    *out = '\0';
+    return word;
+}
+
+static bool take_arg(const ArgSpec *spec, const char **p, ArgValue *value, Error **errp)
+{
+    value->present = true;
+    switch (spec->kind) {
+    case ARG_FORMAT:
+        value->present = **p == '/';
+        if (value->present) {
+            (*p)++;
+            if (!format_parse(*p, &value->format, errp)) {
+                return false;
+            }
+            *p += strcspn(*p, " \t");
+        }
+        return true;
+    case ARG_NUMBER:
+        if (!monitor_eval(p, &value->number, errp)) {
+            error_prepend(errp, "%s: ", spec->name);
+            return false;
+        }
+        return true;
+    case ARG_REST:
+        value->text = strdup(*p);
+        *p += strlen(*p);
+        return true;
+    default:
+        value->text = take_word(p);
+        return true;
+    }
+}
+
+static bool take_args(const MonitorCommand *cmd, const char *p, ArgValue *values, Error **errp)
+{
+    for (unsigned i = 0; i < MAX_ARGS && cmd->args[i].kind != ARG_END; i++) {
+        const ArgSpec *spec = &cmd->args[i];
+        p = skip_space(p);
+        if (!*p) {
+            if (!spec->optional) {
+                error_set(errp, "'%.*s' needs %s", (int)strcspn(cmd->name, "|"), cmd->name, spec->name);
+                return false;
+            }
+            continue;
+        }
+        if (!take_arg(spec, &p, &values[i], errp)) {
+            return false;
+        }
+    }
+    p = skip_space(p);
+    if (*p) {
+        error_set(errp, "'%.*s' does not take '%s'", (int)strcspn(cmd->name, "|"), cmd->name, p);
+        return false;
+    }
+    return true;
+}
+
+void monitor_execute(Monitor *mon, const char *line)
+{
+    const MonitorCommand *table = monitor_commands, *cmd = NULL, *next;
+    const char *p = skip_space(line);
+    ArgValue values[MAX_ARGS] = {0};
+    Error *err = NULL;
+
+    while (table && *p) {
+        size_t len = name_length(p);
+        next = find_command(table, p, len);
+        if (!next) {
+            print_unknown(mon, table, p, len);
+            return;
+        }
+        cmd = next;
+        table = cmd->sub;
+        p += len;
+        if (table) {
+            p = skip_space(p);
+        }
+    }
+    if (!cmd) {
+        return;
+    }
+    if (take_args(cmd, p, values, &err)) {
+        cmd->run(mon, values);
+    } else {
+        monitor_error(mon, err);
+    }
+    for (unsigned i = 0; i < MAX_ARGS; i++) {
+        free(values[i].text);
+    }
+}
+
+/* ---- completion ---- */
+
+typedef struct Filter {
+    const char *prefix;
+    size_t len;
+    void (*emit)(const char *value, void *opaque);
+    void *opaque;
+} Filter;
+
+static void emit_matching(const char *value, void *opaque)
+{
+    Filter *f = opaque;
+
+    if (strncmp(value, f->prefix, f->len) == 0) {
+        f->emit(value, f->opaque);
+    }
+}
+
+static void emit_names(const MonitorCommand *table, Filter *f)
+{
+    for (const MonitorCommand *c = table; c->name; c++) {
+        for (const char *p = c->name; *p; p += *p == '|') {
+            size_t n = strcspn(p, "|");
+            char name[32];
+            snprintf(name, sizeof(name), "%.*s", (int)n, p);
+            emit_matching(name, f);
+            p += n;
+        }
+    }
+}
+
+/* Keys and log items are joined by - and , : only what is behind the last one is completed. */
+static size_t joined_start(const char *line, size_t from, size_t len)
+{
+    for (size_t i = len; i > from; i--) {
+        if (line[i - 1] == '-' || line[i - 1] == ',') {
+            return i;
+        }
+    }
+    return from;
+}
+
+size_t monitor_complete(const char *line, size_t len, void (*emit)(const char *value, void *opaque),
+                        void *opaque)
+{
+    const MonitorCommand *table = monitor_commands, *cmd = NULL;
+    size_t start = 0, word = 0;
+
+    for (unsigned n = 0;; n++) {
+        Filter f = {.emit = emit, .opaque = opaque};
+        while (start < len && line[start] == ' ') {
+            start++;
+        }
+        word = start;
+        while (start < len && line[start] != ' ') {
+            start++;
+        }
+        if (start == len) {
+            f.prefix = line + word;
+            f.len = len - word;
+            if (table) {
+                emit_names(table, &f);
+            } else if (cmd && n <= MAX_ARGS && n > 0 && cmd->args[n - 1].complete) {
+                word = joined_start(line, word, len);
+                f.prefix = line + word;
+                f.len = len - word;
+                cmd->args[n - 1].complete(emit_matching, &f);
+            }
+            return word;
+        }
+        if (table) {
+            cmd = find_command(table, line + word, start - word);
+            if (!cmd) {
+                return len;
+            }
+            table = cmd->sub;
+        }
+    }
+}

@@ -1,0 +1,256 @@
+/*
+ * What `info` shows. Each handler asks a room for its facts and prints them.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "block/block.h"
+#include "config.h"
+#include "hw/device.h"
+#include "hw/i8259.h"
+#include "hw/machine.h"
+#include "hw/memory.h"
+#include "hw/pci.h"
+#include "monitor/monitor-int.h"
+#include "target-i386/cpu-query.h"
+#include "target-i386/vcpu.h"
+
+static void print_buffer(Monitor *mon, Buffer *b)
+{
+    monitor_write(mon, b->data, b->size);
+    buffer_free(b);
+}
+
+/* ---- machine ---- */
+
+static void info_version(Monitor *mon, const ArgValue *args)
+{
+    monitor_printf(mon, "%s\n", VOLE_VERSION);
+}
+
+static void info_status(Monitor *mon, const ArgValue *args)
+{
+    RunState state = machine_run_state();
+
+    if (machine_running()) {
+        monitor_printf(mon, "VM status: running\n");
+    } else {
+        monitor_printf(mon, "VM status: paused (%s)\n", run_state_name(state));
+    }
+}
+
+static void info_name(Monitor *mon, const ArgValue *args)
+{
+    if (machine_config.name) {
+        monitor_printf(mon, "%s\n", machine_config.name);
+    }
+}
+
+/* ---- CPU ---- */
+
+static void on_cpu(Monitor *mon, void (*dump)(CPUX86State *env, Buffer *out))
+{
+    CPUX86State *env = monitor_cpu(mon);
+    Buffer b = {0};
+    bool paused;
+
+    if (env) {
+        paused = monitor_pause_cpus();
+        dump(env, &b);
+        monitor_resume_cpus(paused);
+        print_buffer(mon, &b);
+    }
+}
+
+static void dump_all_registers(CPUX86State *env, Buffer *out)
+{
+    cpu_dump_registers(env, out);
+    cpu_dump_fpu(env, out);
+}
+
+static void info_registers(Monitor *mon, const ArgValue *args)
+{
+    Buffer b = {0};
+    bool paused;
+
+    if (!args[0].present) {
+        on_cpu(mon, dump_all_registers);
+        return;
+    }
+    if (strcmp(args[0].text, "-a") != 0) {
+        monitor_printf(mon, "info registers takes -a (all CPUs) or nothing\n");
+        return;
+    }
+    paused = monitor_pause_cpus();
+    for (unsigned i = 0; i < vcpu_count(); i++) {
+        buffer_printf(&b, "\nCPU#%u\n", i);
+        dump_all_registers(vcpu_env(i), &b);
+    }
+    monitor_resume_cpus(paused);
+    print_buffer(mon, &b);
+}
+
+static void info_mem(Monitor *mon, const ArgValue *args)
+{
+    on_cpu(mon, cpu_dump_mem_mappings);
+}
+
+static void info_tlb(Monitor *mon, const ArgValue *args)
+{
+    on_cpu(mon, cpu_dump_tlb);
+}
+
+static void info_cpus(Monitor *mon, const ArgValue *args)
+{
+    bool paused = monitor_pause_cpus();
+    Buffer b = {0};
+
+    for (unsigned i = 0; i < vcpu_count(); i++) {
+        buffer_printf(&b, "%c ", i == monitor_cpu_index() ? '*' : ' ');
+        cpu_dump_summary(vcpu_env(i), &b);
+    }
+    monitor_resume_cpus(paused);
+    print_buffer(mon, &b);
+}
+
+/* ---- devices ---- */
+
+static void info_pci(Monitor *mon, const ArgValue *args)
+{
+    char *text;
+
+    if (!pci_bus_first()) {
+        monitor_printf(mon, "the machine has no PCI bus\n");
+        return;
+    }
+    text = pci_info_text();
+    monitor_printf(mon, "%s", text);
+    free(text);
+}
+
+static void print_device(Device *dev, int depth, void *opaque)
+{
+    Monitor *mon = opaque;
+    int indent = depth * 2;
+
+    monitor_printf(mon, "%*sdev: %s, id \"%s\"\n", indent, "", dev->class->name, dev->id ? dev->id : "");
+    for (const Property *p = dev->class->props; p && p->name; p++) {
+        char *text = device_property_text(dev, p);
+        monitor_printf(mon, "%*s  %s = %s\n", indent, "", p->name, text ? text : "");
+        free(text);
+    }
+}
+
+static void info_qtree(Monitor *mon, const ArgValue *args)
+{
+    device_each(print_device, mon);
+}
+
+static void print_range(hwaddr addr, uint64_t size, const MemoryRegion *mr, bool readonly, void *opaque)
+{
+    static const char *const kinds[] = {"container", "ram", "rom", "i/o", "alias"};
+
+    monitor_printf(opaque, "  %016llx-%016llx (%s): %s\n", (unsigned long long)addr,
+                   (unsigned long long)(addr + size - 1),
+                   mr->kind == MEMORY_RAM && readonly ? "rom" : kinds[mr->kind], mr->name);
+}
+
+static void info_mtree(Monitor *mon, const ArgValue *args)
+{
+    AddressSpace *const spaces[] = {&memory_as, &memory_smm_as, &memory_io_as};
+
+    for (unsigned i = 0; i < 3; i++) {
+        monitor_printf(mon, "address-space: %s\n", spaces[i]->name);
+        memory_each_range(spaces[i], print_range, mon);
+    }
+}
+
+static void print_pic(Device *dev, int depth, void *opaque)
+{
+    if (dev->class != &i8259_class) {
+        return;
+    }
+    monitor_printf(opaque, "i8259: INT output %s, requests waiting:", i8259_output(dev) ? "high" : "low");
+    for (unsigned n = 0; n < 16; n++) {
+        if (i8259_waiting(dev, n)) {
+            monitor_printf(opaque, " %u", n);
+        }
+    }
+    monitor_printf(opaque, "\n");
+}
+
+static void info_pic(Monitor *mon, const ArgValue *args)
+{
+    device_each(print_pic, mon);
+}
+
+/* ---- backends ---- */
+
+static void print_block(BlockBackend *blk, void *opaque)
+{
+    Monitor *mon = opaque;
+
+    monitor_printf(mon, "%s: ", blk_id(blk));
+    if (!blk_has_medium(blk)) {
+        monitor_printf(mon, "[not inserted]%s\n", blk_is_cdrom(blk) ? ", cdrom" : "");
+        return;
+    }
+    monitor_printf(mon, "%s (%s), %llu bytes%s%s\n", blk_file(blk), blk_format(blk),
+                   (unsigned long long)blk_size(blk), blk_readonly(blk) ? ", read-only" : "",
+                   blk_is_cdrom(blk) ? ", cdrom" : "");
+}
+
+static void info_block(Monitor *mon, const ArgValue *args)
+{
+    blk_each(print_block, mon);
+}
+
+static void print_block_stats(BlockBackend *blk, void *opaque)
+{
+    const BlkStats *s = blk_stats(blk);
+
+    monitor_printf(opaque,
+                   "%s: rd_bytes=%llu wr_bytes=%llu rd_operations=%llu wr_operations=%llu "
+                   "flush_operations=%llu failed_operations=%llu rd_total_time_ns=%llu "
+                   "wr_total_time_ns=%llu flush_total_time_ns=%llu\n",
+                   blk_id(blk), (unsigned long long)s->rd_bytes, (unsigned long long)s->wr_bytes,
+                   (unsigned long long)s->rd_ops, (unsigned long long)s->wr_ops,
+                   (unsigned long long)s->flush_ops, (unsigned long long)s->failed_ops,
+                   (unsigned long long)s->rd_ns, (unsigned long long)s->wr_ns,
+                   (unsigned long long)s->flush_ns);
+}
+
+static void info_blockstats(Monitor *mon, const ArgValue *args)
+{
+    blk_each(print_block_stats, mon);
+}
+
+static void print_chardev(CharBackend *chr, void *opaque)
+{
+    monitor_printf(opaque, "%s: filename=%s\n", chr_id(chr), chr_spec(chr));
+}
+
+static void info_chardev(Monitor *mon, const ArgValue *args)
+{
+    chr_each(print_chardev, mon);
+}
+
+const MonitorCommand info_commands[] = {
+    {"block", {{0}}, "disk drives and their images", info_block, NULL},
+    {"blockstats", {{0}}, "what the disk drives have done so far", info_blockstats, NULL},
+    {"chardev", {{0}}, "character devices", info_chardev, NULL},
+    {"cpus", {{0}}, "the CPUs; * marks the one that commands look at", info_cpus, NULL},
+    {"mem", {{0}}, "ranges of mapped virtual memory", info_mem, NULL},
+    {"mtree", {{0}}, "the memory and port map", info_mtree, NULL},
+    {"name", {{0}}, "the machine's name", info_name, NULL},
+    {"pci", {{0}}, "PCI devices", info_pci, NULL},
+    {"pic|irq", {{0}}, "the interrupt controllers' waiting requests", info_pic, NULL},
+    {"qtree", {{0}}, "the tree of devices with their properties", info_qtree, NULL},
+    {"registers", {{"-a", ARG_WORD, true, NULL}}, "the CPU's registers; -a: all CPUs'", info_registers, NULL},
+    {"status", {{0}}, "whether the machine runs, and why not", info_status, NULL},
+    {"tlb", {{0}}, "mapped virtual pages", info_tlb, NULL},
+    {"version", {{0}}, "the emulator's version", info_version, NULL},
+    {NULL, {{0}}, NULL, NULL, NULL},
+};

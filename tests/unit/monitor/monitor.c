@@ -1,0 +1,250 @@
+/*
+ * The monitor: parsing of lines and expressions, messages, line editing and completion on a terminal, a
+ * slow reader.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "monitor/monitor.h"
+
+#include <stdlib.h>
+
+#include "hw/memory.h"
+#include "util/loop.h"
+
+#include "../test.h"
+
+static char output[65536];
+
+static const char *run(const char *line)
+{
+    char *text = monitor_run(line);
+
+    snprintf(output, sizeof(output), "%s", text);
+    free(text);
+    return output;
+}
+
+static void set_up(void)
+{
+    static bool once;
+    static MemoryRegion ram;
+
+    if (!once) {
+        once = true;
+        machine_lock();
+        memory_init();
+        memory_ram_init(1 << 20, NULL);
+        memory_region_init_ram(&ram, "ram", 0x10000, NULL);
+        memory_region_add(memory_as.root, 0, &ram, 0);
+    }
+}
+
+static void evaluates_expressions(void)
+{
+    static const struct {
+        const char *line, *want;
+    } cases[] = {
+        {"p 0x10", "0x10\n"},        {"print 1+2*3", "0x7\n"},      {"p (1+2)*3", "0x9\n"},
+        {"p/d -1", "-1\n"},          {"p/db 255", "-1\n"},          {"p/u 0x80 | 1 + 1", "130\n"},
+        {"p/c 65", "'A'\n"},         {"p/c 10", "'\\n'\n"},         {"p/o 8", "0000000000000000000010\n"},
+        {"p ~0", "0xffffffffffffffff\n"}, {"p 'a'", "0x61\n"},      {"p 7%4", "0x3\n"},
+        {"  p   5  ", "0x5\n"},
+    };
+
+    set_up();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        CHECK_STR(run(cases[i].line), cases[i].want);
+    }
+}
+
+static void explains_what_is_wrong(void)
+{
+    char nested[300];
+
+    set_up();
+    CHECK_STR(run("sendkye a"), "unknown command 'sendkye'; did you mean 'sendkey'?\n");
+    CHECK_STR(run("zzzzz"), "unknown command 'zzzzz'; try help\n");
+    CHECK_STR(run("info regsters"), "unknown command 'regsters'; did you mean 'registers'?\n");
+    CHECK_STR(run("sendkey"), "Error: 'sendkey' needs keys\n");
+    CHECK_STR(run("stop now"), "Error: 'stop' does not take 'now'\n");
+    CHECK(strstr(run("sendkey ctrl-alt-delet"), "unknown key 'delet'; did you mean 'delete'?"));
+    CHECK(strstr(run("p 1/0"), "division by zero"));
+    CHECK(strstr(run("p (1"), "')' is missing"));
+    CHECK(strstr(run("p $rax"), "unknown register"));
+    CHECK(strstr(run("xp/10q 0"), "unknown format letter 'q'"));
+    CHECK(strstr(run("info registers"), "no CPU"));
+    CHECK(strstr(run("i 0x12345"), "0xffff"));
+    CHECK(strstr(run("screendump x.png"), "no screen"));
+    memset(nested, '(', sizeof(nested));
+    nested[0] = 'p';
+    nested[1] = ' ';
+    nested[299] = 0;
+    CHECK(strstr(run(nested), "Error"));
+    CHECK_STR(run(""), "");
+    CHECK_STR(run("   "), "");
+}
+
+static void helps(void)
+{
+    set_up();
+    CHECK(strstr(run("help"), "system_reset -- "));
+    CHECK(strstr(output, "\nx [") == NULL && strstr(output, "x/fmt address -- ") == NULL);
+    CHECK_STR(run("help stop"), "stop|s -- stop the machine\n");
+    CHECK(strstr(run("info"), "info registers [-a] -- "));
+    CHECK(strstr(run("? info"), "info tlb -- "));
+}
+
+static void shows_memory(void)
+{
+    set_up();
+    for (unsigned i = 0; i < 32; i++) {
+        memory_write(&memory_as, 0x100 + i, 0x41 + i, 1);
+    }
+    CHECK_STR(run("xp/2xw 0x100"), "0000000000000100: 0x44434241 0x48474645\n");
+    CHECK_STR(run("xp/3hx 0x100"), "0000000000000100: 0x4241 0x4443 0x4645\n");
+    CHECK_STR(run("xp 0x100"), "0000000000000100: 0x4241\n"); /* letter and size are kept, the count is not */
+    CHECK_STR(run("xp/3c 0x100"), "0000000000000100: 'A' 'B' 'C'\n");
+    CHECK_STR(run("xp/1gx 0x100"), "0000000000000100: 0x4847464544434241\n");
+    memory_write(&memory_as, 0x104, 0, 1);
+    CHECK_STR(run("xp/s 0x100"), "0x0000000000000100: \"ABCD\"\n");
+    CHECK(strstr(run("xp/4xb 0xfffe"), "Cannot access memory at 0x10000"));
+    CHECK(strstr(run("info mtree"), "0000000000000000-000000000000ffff (ram): ram"));
+}
+
+static uint8_t port_value;
+
+static uint64_t port_read(void *opaque, hwaddr addr, unsigned size)
+{
+    return port_value;
+}
+
+static void port_write(void *opaque, hwaddr addr, uint64_t value, unsigned size)
+{
+    port_value = (uint8_t)value;
+}
+
+static void reaches_ports(void)
+{
+    static const MemoryOps ops = {.read = port_read, .write = port_write, .max_size = 1};
+    static MemoryRegion mr;
+
+    set_up();
+    memory_region_init_io(&mr, "port", 1, &ops, NULL);
+    ioport_add(&mr, 0x77);
+    CHECK_STR(run("o 0x77 0x5a"), "");
+    CHECK_EQ(port_value, 0x5a);
+    CHECK_STR(run("i/b 0x77"), "portb[0x0077] = 0x5a\n");
+    CHECK_STR(run("i/h 0x77"), "portw[0x0077] = 0xff5a\n");
+}
+
+/* ---- on a terminal ---- */
+
+static void fe_collect(void *opaque, const uint8_t *data, size_t size)
+{
+    size_t used = strlen(output);
+
+    if (used + size < sizeof(output)) {
+        memcpy(output + used, data, size);
+        output[used + size] = 0;
+    }
+}
+
+static size_t reader_room = 65536;
+
+static size_t fe_room(void *opaque)
+{
+    return reader_room;
+}
+
+static const CharHandlers client_handlers = {.can_receive = fe_room, .receive = fe_collect};
+
+/* A monitor behind a socket, and what a user at the other end sees. */
+static CharBackend *client;
+
+static Monitor *open_on_socket(void)
+{
+    char path[] = "/tmp/vole-monitor-XXXXXX", spec[64];
+    CharBackend *server;
+    Monitor *mon;
+
+    if (!mkdtemp(path)) {
+        return NULL;
+    }
+    snprintf(spec, sizeof(spec), "unix:%s/s,server,nowait", path);
+    server = chr_open("mon", spec, NULL);
+    mon = monitor_open(server, NULL);
+    snprintf(spec, sizeof(spec), "unix:%s/s", path);
+    output[0] = 0;
+    client = chr_open("user", spec, NULL);
+    chr_attach(client, &client_handlers, NULL, NULL);
+    for (int i = 0; i < 3; i++) {
+        loop_run_once(5);
+    }
+    return mon;
+}
+
+static const char *type(const char *keys)
+{
+    output[0] = 0;
+    chr_write(client, keys, strlen(keys));
+    for (int i = 0; i < 4; i++) {
+        loop_run_once(1);
+    }
+    return output;
+}
+
+static void edits_lines(void)
+{
+    Monitor *mon;
+
+    set_up();
+    mon = open_on_socket();
+    CHECK(mon != NULL);
+    CHECK(strstr(output, "monitor - type 'help'") && strstr(output, "(vole) "));
+    CHECK_STR(type("p 1"), "p 1");
+    CHECK_STR(type("\r"), "\r\n0x1\r\n(vole) ");
+    CHECK_STR(type("p 12\b\x7f" "3\r\n"), "p 12\b \b\b \b3\r\n0x3\r\n(vole) ");
+    CHECK(strstr(type("p 999\x15p 4\n"), "0x4\r\n"));          /* ^U */
+    CHECK(strstr(type("\x1b[A\x1b[A\r"), "0x3\r\n"));          /* up, up */
+    CHECK(strstr(type("\x10\n"), "0x3\r\n"));                  /* ^P: the last one again */
+    CHECK(strstr(type("3\x01p \x05+1\n"), "0x4\r\n"));         /* ^A, ^E */
+    CHECK(strstr(type("p 12\x1b[D\x1b[3~\n"), "0x1\r\n"));     /* left, delete */
+    CHECK(strstr(type("p 1 junk\x17\n"), "0x1\r\n"));          /* ^W */
+    CHECK(strstr(type("p 1\x03p 2\n"), "^C\r\n(vole) p 2\r\n0x2\r\n"));
+    CHECK(strstr(type("sys\t"), "system_"));
+    CHECK(strstr(type("\t"), "system_powerdown\r\nsystem_reset\r\n(vole) system_"));
+    CHECK(strstr(type("\x15info stat\t"), "info status "));
+    CHECK(strstr(type("\x15sendkey ctrl-del\t"), "ctrl-delete "));
+    type("\x15");
+    monitor_close(mon);
+    chr_close_all();
+}
+
+static void waits_for_a_slow_reader(void)
+{
+    Monitor *mon;
+    size_t seen = 0;
+
+    set_up();
+    mon = open_on_socket();
+    reader_room = 0;
+    for (int i = 0; i < 60; i++) {
+        type("xp/4096xb 0\n"); /* 20 KB of output each */
+    }
+    output[0] = 0;
+    reader_room = 65536;
+    for (int i = 0; i < 400; i++) {
+        chr_accept_input(client);
+        loop_run_once(0);
+        for (const char *p = output; (p = strstr(p, "(vole) ")); p++) {
+            seen++;
+        }
+        memmove(output, output + (strlen(output) > 6 ? strlen(output) - 6 : 0), 7);
+    }
+    CHECK_EQ(seen, 60);
+    monitor_close(mon);
+    chr_close_all();
+}
+
+TESTS(TEST(evaluates_expressions), TEST(explains_what_is_wrong), TEST(helps), TEST(shows_memory),
+      TEST(reaches_ports), TEST(edits_lines), TEST(waits_for_a_slow_reader))
