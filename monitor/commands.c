@@ -55,10 +55,10 @@ void monitor_resume_cpus(bool paused)
 
 /* ---- handlers ---- */
 
-static void report(Monitor *mon, bool ok, Error *err)
+static void report(Monitor *mon, bool ok, Error **err)
 {
     if (!ok) {
-        monitor_error(mon, err);
+        monitor_error(mon, *err);
     }
 }
 
@@ -96,7 +96,7 @@ static void cmd_sendkey(Monitor *mon, const ArgValue *args)
 {
     Error *err = NULL;
 
-    report(mon, input_send_keys(args[0].text, args[1].present ? (unsigned)args[1].number : 0, &err), err);
+    report(mon, input_send_keys(args[0].text, args[1].present ? (unsigned)args[1].number : 0, &err), &err);
 }
 
 static unsigned mouse_buttons;
@@ -125,7 +125,7 @@ static void cmd_screendump(Monitor *mon, const ArgValue *args)
         monitor_printf(mon, "the machine has no screen\n");
         return;
     }
-    report(mon, display_screendump(d, args[0].text, &err), err);
+    report(mon, display_screendump(d, args[0].text, &err), &err);
 }
 
 static void cmd_screentext(Monitor *mon, const ArgValue *args)
@@ -237,7 +237,7 @@ static void cmd_log(Monitor *mon, const ArgValue *args)
     } else if (strcmp(args[0].text, "none") == 0) {
         log_mask = 0;
     } else {
-        report(mon, log_set_items(args[0].text, &err), err);
+        report(mon, log_set_items(args[0].text, &err), &err);
     }
 }
 
@@ -245,7 +245,7 @@ static void cmd_logfile(Monitor *mon, const ArgValue *args)
 {
     Error *err = NULL;
 
-    report(mon, log_set_file(args[0].text, &err), err);
+    report(mon, log_set_file(args[0].text, &err), &err);
 }
 
 static void cmd_ringbuf_read(Monitor *mon, const ArgValue *args)
@@ -300,7 +300,7 @@ static void cmd_change(Monitor *mon, const ArgValue *args)
         monitor_printf(mon, "drive '%s' has a fixed medium\n", args[0].text);
     } else {
         o.format = args[2].present ? args[2].text : NULL;
-        report(mon, blk_change_medium(blk, &o, &err), err);
+        report(mon, blk_change_medium(blk, &o, &err), &err);
     }
 }
 
