@@ -7,6 +7,7 @@
 #define TARGET_I386_EXEC_H
 
 #include "target-i386/cpu.h"
+#include "target-i386/excp.h"
 
 /* Each executor file lists its handlers; exec.c gathers them by op at start. */
 typedef struct ExecEntry {
@@ -14,13 +15,20 @@ typedef struct ExecEntry {
     InsnExec *handler;
 } ExecEntry;
 extern const ExecEntry exec_integer_entries[];  /* exec-integer.c ...; end with a NULL handler */
+extern const ExecEntry exec_bits_entries[];     /* bits, multiplication, division, BCD */
 extern const ExecEntry exec_string_entries[];
 extern const ExecEntry exec_control_entries[];  /* near jumps, calls, loops, flags */
 extern const ExecEntry exec_x87_entries[];
 extern const ExecEntry exec_vector_entries[];
 extern const ExecEntry exec_system_entries[];   /* segments, far transfers, control registers, MSRs ... */
 
-void exec_init(void); /* once */
+void exec_init(void); /* once, before any vCPU runs */
+
+/*
+ * Chooses insn->exec (and aux) for a decoded instruction. Own thread: what is kept with the instruction lives in
+ * the vCPU's code cache, until exec_flush_code().
+ */
+void exec_prepare(CPUX86State *env, Insn *insn);
 
 typedef enum CpuExit {
     CPU_EXIT_KICK,  /* exit_request: somebody wants the thread */
@@ -37,9 +45,85 @@ CpuExit cpu_exec_one(CPUX86State *env);
 /* Decoded code upkeep. Own thread: */
 void exec_flush_code(CPUX86State *env);
 void exec_invalidate_code(CPUX86State *env, ram_addr addr, uint64_t size);
+/* The meaning of linear addresses changed: every TLB flush, INVLPG and A20 change calls it. Cheap. */
+void exec_mapping_changed(CPUX86State *env);
+/* Frees the code cache, with the CPU. */
+void exec_free_code(CPUX86State *env);
 
 /* ---- helpers shared by the executor's files ---- */
 /* The memory operand's offset, cut to the address size; insn->seg is its segment. */
-uint64_t exec_effective_address(CPUX86State *env, const Insn *insn);
+static inline uint64_t exec_effective_address(CPUX86State *env, const Insn *insn)
+{
+    uint64_t ea = (uint64_t)insn->disp;
+
+    if (insn->base < 16) {
+        ea += env->regs[insn->base];
+    } else if (insn->base == INSN_REG_RIP) {
+        ea += env->rip_next;
+    }
+    if (insn->index < 16) {
+        ea += env->regs[insn->index] * insn->scale;
+    }
+    return insn->addrsize == 8 ? ea : insn->addrsize == 4 ? (uint32_t)ea : (uint16_t)ea;
+}
+
+/* Cuts an offset to the instruction's address size. */
+static inline uint64_t exec_mask_address(const Insn *insn, uint64_t ea)
+{
+    return insn->addrsize == 8 ? ea : insn->addrsize == 4 ? (uint32_t)ea : (uint16_t)ea;
+}
+
+/* A register operand of 1, 2, 4 or 8 bytes; OPND_GPR8H too. */
+static inline uint8_t *exec_reg8(CPUX86State *env, const InsnOperand *op)
+{
+    return (uint8_t *)&env->regs[op->reg] + (op->kind == OPND_GPR8H);
+}
+
+static inline uint64_t exec_reg_read(CPUX86State *env, const InsnOperand *op, unsigned size)
+{
+    switch (size) {
+    case 1:
+        return *exec_reg8(env, op);
+    case 2:
+        return (uint16_t)env->regs[op->reg];
+    case 4:
+        return (uint32_t)env->regs[op->reg];
+    default:
+        return env->regs[op->reg];
+    }
+}
+
+/* 32-bit results clear the upper half, narrower ones leave the rest alone. */
+static inline void exec_reg_write(CPUX86State *env, const InsnOperand *op, uint64_t v, unsigned size)
+{
+    switch (size) {
+    case 1:
+        *exec_reg8(env, op) = (uint8_t)v;
+        break;
+    case 2:
+        *(uint16_t *)&env->regs[op->reg] = (uint16_t)v;
+        break;
+    case 4:
+        env->regs[op->reg] = (uint32_t)v;
+        break;
+    default:
+        env->regs[op->reg] = v;
+    }
+}
+
+/*
+ * Goes on at offset `target` of CS: #GP(0) beyond the limit or where it is not canonical. The instruction
+ * must not have changed anything yet.
+ */
+static inline void exec_check_target(CPUX86State *env, uint64_t target)
+{
+    if (env->hflags & HF_CS64) {
+        if ((uint64_t)((int64_t)(target << 16) >> 16) != target) {
+            cpu_raise_error(env, EXCP_GP, 0);
+        }
+    } else if (target > env->segs[SEG_CS].limit) {
+        cpu_raise_error(env, EXCP_GP, 0);
+    }
+}
 
 #endif

@@ -288,6 +288,7 @@ typedef void InsnExec(struct CPUX86State *env, const Insn *insn);
  */
 struct Insn {
     InsnExec *exec;       /* for the executor; NULL when decoded */
+    const void *aux;      /* the same: what its handler keeps with the instruction */
     int64_t disp;         /* sign-extended; absolute addresses (opcodes A0..A3) zero-extended */
     int64_t imm;          /* extended as the instruction uses it */
     uint32_t flags;       /* INSN_* */
@@ -332,7 +333,7 @@ struct Insn {
     uint16_t form; /* the table row, see insn_form() */
 };
 
-_Static_assert(sizeof(Insn) <= 96, "millions of these are cached");
+_Static_assert(sizeof(Insn) <= 104, "millions of these are cached");
 
 /* Everything but the bytes that decides how bytes decode. An Insn is valid for one DecodeMode. */
 typedef struct DecodeMode {

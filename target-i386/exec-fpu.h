@@ -1,0 +1,103 @@
+/*
+ * The checks that stand before x87, MMX, SSE, AVX and state-saving instructions.
+ *
+ * Sources: Intel SDM vol. 3, 2.5, 13.1 and table 2-2; vol. 2, 2.4 (VEX exception classes).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef TARGET_I386_EXEC_FPU_H
+#define TARGET_I386_EXEC_FPU_H
+
+#include "target-i386/cpu.h"
+#include "target-i386/excp.h"
+
+#define FSW_ES 0x0080u /* an unmasked exception is pending */
+#define FSW_B  0x8000u
+
+#define XSTATE_X87 1u
+#define XSTATE_SSE 2u
+#define XSTATE_AVX 4u
+
+/*
+ * With CR0.NE = 0 a pending x87 exception is reported by FERR# and IRQ 13. The board may set this to raise
+ * that line; true when the instruction shall wait for the interrupt, false to go on (IGNNE#). Without it
+ * #MF is raised in both modes.
+ */
+extern bool (*cpu_ferr)(CPUX86State *env);
+
+/* Slow side: raises #MF, or reports by FERR#. */
+void exec_x87_pending(CPUX86State *env);
+
+static inline void exec_check_x87_pending(CPUX86State *env)
+{
+    if (__builtin_expect(env->fpu.fsw & FSW_ES, 0)) {
+        exec_x87_pending(env);
+    }
+}
+
+/* Raises what the instruction's class (InsnClass) asks for in the state the CPU is in. */
+static inline void exec_check_class(CPUX86State *env, const Insn *insn)
+{
+    switch (insn->insn_class) {
+    case INSN_CLASS_INTEGER:
+        return;
+    case INSN_CLASS_X87:
+        if (env->cr0 & (CR0_EM | CR0_TS)) {
+            cpu_raise(env, EXCP_NM);
+        }
+        exec_check_x87_pending(env);
+        return;
+    case INSN_CLASS_X87_NOWAIT:
+    case INSN_CLASS_FXSR:
+        if (env->cr0 & (CR0_EM | CR0_TS)) {
+            cpu_raise(env, EXCP_NM);
+        }
+        return;
+    case INSN_CLASS_WAIT:
+        if ((env->cr0 & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS)) {
+            cpu_raise(env, EXCP_NM);
+        }
+        exec_check_x87_pending(env);
+        return;
+    case INSN_CLASS_MMX:
+        if (env->cr0 & CR0_EM) {
+            cpu_raise(env, EXCP_UD);
+        }
+        if (env->cr0 & CR0_TS) {
+            cpu_raise(env, EXCP_NM);
+        }
+        exec_check_x87_pending(env);
+        return;
+    case INSN_CLASS_SSE:
+    case INSN_CLASS_SSE_MMX:
+        if (env->cr0 & CR0_EM || !(env->cr4 & CR4_OSFXSR)) {
+            cpu_raise(env, EXCP_UD);
+        }
+        if (env->cr0 & CR0_TS) {
+            cpu_raise(env, EXCP_NM);
+        }
+        if (insn->insn_class == INSN_CLASS_SSE_MMX &&
+            (insn->ops[0].kind == OPND_MMX || insn->ops[1].kind == OPND_MMX)) {
+            exec_check_x87_pending(env);
+        }
+        return;
+    case INSN_CLASS_AVX:
+        if (!(env->cr4 & CR4_OSXSAVE) || (env->xcr0 & 6) != 6) {
+            cpu_raise(env, EXCP_UD);
+        }
+        if (env->cr0 & CR0_TS) {
+            cpu_raise(env, EXCP_NM);
+        }
+        return;
+    case INSN_CLASS_XSAVE:
+        if (!(env->cr4 & CR4_OSXSAVE)) {
+            cpu_raise(env, EXCP_UD);
+        }
+        if (env->cr0 & CR0_TS) {
+            cpu_raise(env, EXCP_NM);
+        }
+        return;
+    }
+}
+
+#endif

@@ -1,0 +1,540 @@
+/*
+ * The loop that runs guest code with the reference executor.
+ *
+ * Normally code runs block by block (code-cache.h): within a block one handler is called after the other,
+ * between blocks requests of other threads are looked at. Whatever asks for more exactness (single step,
+ * breakpoints, interrupt shadows, RF) runs instruction by instruction in step_one(). Instructions that may
+ * change what has to be looked at (flags, modes, I/O) end a block and lead back to the outer loop.
+ *
+ * Faults leave a handler by longjmp to the outer loop, with env->rip still at the instruction.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "target-i386/exec.h"
+
+#include <setjmp.h>
+#include <string.h>
+
+#include "target-i386/code-cache.h"
+#include "target-i386/disas.h"
+#include "target-i386/exec-fpu.h"
+#include "target-i386/exec-select.h"
+#include "target-i386/mem.h"
+#include "target-i386/system.h"
+#include "target-i386/vcpu.h"
+#include "util/log.h"
+
+/* What decides how bytes decode, and with it, what decides whether code may be fetched at all. */
+#define HF_DECODE (HF_CS32 | HF_CS64 | HF_PE | HF_VM)
+#define HF_FETCH (HF_DECODE | HF_CPL_MASK | HF_LMA | HF_PG | HF_SMM)
+
+static InsnExec *handlers[OP_COUNT];
+
+static void raise_ud(CPUX86State *env, const Insn *insn)
+{
+    cpu_raise(env, EXCP_UD);
+}
+
+static void raise_gp(CPUX86State *env, const Insn *insn)
+{
+    cpu_raise_error(env, EXCP_GP, 0);
+}
+
+static void add_entries(const ExecEntry *e)
+{
+    for (; e->handler; e++) {
+        handlers[e->op] = e->handler;
+    }
+}
+
+void exec_init(void)
+{
+    for (unsigned op = 0; op < OP_COUNT; op++) {
+        handlers[op] = raise_ud;
+    }
+    add_entries(exec_integer_entries);
+    add_entries(exec_bits_entries);
+    add_entries(exec_string_entries);
+    add_entries(exec_control_entries);
+    add_entries(exec_x87_entries);
+    add_entries(exec_vector_entries);
+    add_entries(exec_system_entries);
+    host_thunk_init();
+}
+
+void exec_prepare(CPUX86State *env, Insn *insn)
+{
+    InsnExec *special = exec_integer_select(insn);
+
+    insn->exec = special ? special : handlers[insn->op];
+    if (insn->flags & INSN_HOST_EXEC && insn->exec == exec_on_host) {
+        insn->aux = host_thunk_get(env->code_cache->thunks, insn, env->decode_mode.code_size == 8);
+    }
+}
+
+/* ---- fetching ---- */
+
+static bool code_is_flat(const CPUX86State *env)
+{
+    return env->hflags & (HF_FLAT | HF_CS64);
+}
+
+static uint64_t linear_ip(const CPUX86State *env, uint64_t rip)
+{
+    return env->hflags & HF_CS64 ? rip : (uint32_t)(env->segs[SEG_CS].base + rip);
+}
+
+static uint64_t ip_mask(const CPUX86State *env)
+{
+    return env->hflags & HF_CS64 ? ~0ull : env->hflags & HF_CS32 ? 0xffffffffu : 0xffffu;
+}
+
+/* Bytes from rip on that CS's limit leaves of `avail`. */
+static unsigned cut_by_limit(const CPUX86State *env, uint64_t rip, unsigned avail)
+{
+    if (code_is_flat(env) || rip > env->segs[SEG_CS].limit) {
+        return avail; /* beyond the limit the fetch itself has raised #GP */
+    }
+    uint64_t left = env->segs[SEG_CS].limit - rip + 1;
+    return left < avail ? (unsigned)left : avail;
+}
+
+static InsnStatus decode_into(CPUX86State *env, const uint8_t *bytes, unsigned avail, Insn *insn)
+{
+    InsnStatus status = insn_decode(&env->decode_mode, bytes, avail, insn);
+
+    switch (status) {
+    case INSN_OK:
+        exec_prepare(env, insn);
+        break;
+    case INSN_UD:
+        insn->exec = raise_ud;
+        insn->flags |= INSN_ENDS_BLOCK;
+        break;
+    case INSN_TOO_LONG:
+        memset(insn, 0, sizeof(*insn));
+        insn->exec = raise_gp;
+        insn->len = INSN_MAX_LENGTH;
+        insn->flags = INSN_ENDS_BLOCK;
+        break;
+    case INSN_TRUNCATED:
+        break;
+    }
+    return status;
+}
+
+/* Decodes the instruction at rip from wherever it lies; raises what the fetch raises. */
+static void fetch_uncached(CPUX86State *env, Insn *insn)
+{
+    uint8_t bytes[INSN_MAX_LENGTH];
+    unsigned n = mem_fetch_bytes(env, env->rip, bytes, sizeof(bytes));
+
+    if (host_thunks_full(env->code_cache->thunks)) {
+        code_cache_flush(env->code_cache);
+    }
+    while (decode_into(env, bytes, n, insn) == INSN_TRUNCATED) {
+        /* The next byte faults, or turns out to be there after all. */
+        n += mem_fetch_bytes(env, (env->rip + n) & ip_mask(env), bytes + n, 1);
+    }
+}
+
+/* Whether the next block must not contain anything behind this instruction. */
+static bool ends_block(const Insn *insn)
+{
+    return insn->flags & (INSN_ENDS_BLOCK | INSN_IOPL | INSN_SHADOW) ||
+           (insn->flags & INSN_STRING && insn->prefixes & (INSN_PFX_REP | INSN_PFX_REPNE));
+}
+
+/* Whether after it only rip has to be looked at. */
+static bool is_near_end(const Insn *insn)
+{
+    switch (insn->op) {
+    case OP_JMP:
+    case OP_JMP_IND:
+    case OP_JCC:
+    case OP_CALL:
+    case OP_CALL_IND:
+    case OP_RET:
+    case OP_LOOP:
+    case OP_LOOPE:
+    case OP_LOOPNE:
+    case OP_JCXZ:
+        return true;
+    default:
+        return !(insn->flags & (INSN_ENDS_BLOCK | INSN_SHADOW));
+    }
+}
+
+static void log_insn(uint64_t linear, const Insn *insn)
+{
+    char text[128];
+
+    insn_print(insn, linear, text, sizeof(text));
+    log_write("0x%016llx: %s\n", (unsigned long long)linear, text);
+}
+
+/* The page behind rip's, for an instruction that crosses into it. False: it is no RAM. */
+static bool second_page(CPUX86State *env, uint64_t rip, ram_addr *page)
+{
+    unsigned avail;
+    hwaddr phys;
+    const uint8_t *host;
+
+    host = mem_code_ptr(env, ((rip | (GUEST_PAGE_SIZE - 1)) + 1) & ip_mask(env), &avail, &phys);
+    if (!host) {
+        return false;
+    }
+    *page = (ram_addr)(host - memory_ram_base()) & GUEST_PAGE_MASK;
+    return true;
+}
+
+static void watch_page(ram_addr page)
+{
+    if (memory_dirty_get(page, DIRTY_CODE)) {
+        memory_dirty_reset(page, GUEST_PAGE_SIZE, DIRTY_CODE);
+    }
+}
+
+/* A block of the instructions at rip; NULL where the first one cannot be kept. */
+static CodeBlock *build_block(CPUX86State *env, CpuCodeCache *cc, const uint8_t *host, unsigned avail,
+                              ram_addr ram)
+{
+    watch_page(ram & GUEST_PAGE_MASK); /* before the bytes are read */
+
+    CodeBlock *b = code_cache_begin(cc);
+    b->ram = ram;
+    b->mode_key = env->hflags & HF_DECODE;
+    b->ip_mask = ip_mask(env);
+    b->near_end = true;
+    while (b->count < CODE_BLOCK_MAX_INSNS) {
+        Insn *insn = &b->insns[b->count];
+        InsnStatus status = decode_into(env, host + b->bytes, avail - b->bytes, insn);
+        if (status == INSN_TRUNCATED || host_thunks_full(cc->thunks)) {
+            break;
+        }
+        if (log_enabled(LOG_IN_ASM)) {
+            log_insn(linear_ip(env, env->rip + b->bytes), insn);
+        }
+        b->count++;
+        b->bytes += insn->len;
+        if (ends_block(insn)) {
+            b->near_end = is_near_end(insn);
+            break;
+        }
+    }
+    if (b->count == 0) {
+        return NULL;
+    }
+    code_cache_commit(cc, b);
+    return b;
+}
+
+/* A block of the one instruction at rip, which crosses into the next page. */
+static CodeBlock *build_crossing_block(CPUX86State *env, CpuCodeCache *cc, ram_addr ram)
+{
+    ram_addr second;
+    Insn insn;
+
+    if (!second_page(env, env->rip, &second)) {
+        return NULL;
+    }
+    watch_page(ram & GUEST_PAGE_MASK);
+    watch_page(second);
+    fetch_uncached(env, &insn);
+
+    CodeBlock *b = code_cache_begin(cc);
+    exec_prepare(env, &insn);
+    if (insn.op == OP_INVALID) {
+        return NULL; /* raises something: not worth keeping */
+    }
+    b->ram = ram;
+    b->second_page = second;
+    b->mode_key = env->hflags & HF_DECODE;
+    b->ip_mask = ip_mask(env);
+    b->near_end = is_near_end(&insn);
+    b->count = 1;
+    b->bytes = insn.len;
+    b->insns[0] = insn;
+    code_cache_commit(cc, b);
+    return b;
+}
+
+static CodeBlock *find_by_ram(CPUX86State *env, CpuCodeCache *cc, ram_addr ram)
+{
+    uint32_t mode_key = env->hflags & HF_DECODE;
+    CodeBlock *b = code_cache_find(cc, ram);
+
+    for (; b; b = b->hash_next) {
+        ram_addr page;
+        if (b->ram != ram || b->mode_key != mode_key) {
+            continue;
+        }
+        if (b->second_page == RAM_ADDR_INVALID ||
+            (second_page(env, env->rip, &page) && page == b->second_page)) {
+            return b;
+        }
+    }
+    return NULL;
+}
+
+static bool within_limit(const CPUX86State *env, const CodeBlock *b)
+{
+    return code_is_flat(env) || env->rip + b->bytes - 1 <= env->segs[SEG_CS].limit;
+}
+
+/* NULL: no block can be made of the code at rip; it has to be fetched anew each time. */
+static CodeBlock *find_block_slow(CPUX86State *env, CpuCodeCache *cc, uint64_t linear)
+{
+    unsigned avail;
+    hwaddr phys;
+    const uint8_t *host = mem_code_ptr(env, env->rip, &avail, &phys);
+
+    if (!host) {
+        return NULL;
+    }
+    ram_addr ram = (ram_addr)(host - memory_ram_base());
+    CodeBlock *b = find_by_ram(env, cc, ram);
+    if (!b) {
+        unsigned cut = cut_by_limit(env, env->rip, avail);
+        b = build_block(env, cc, host, cut, ram);
+        if (!b && cut == avail) {
+            b = build_crossing_block(env, cc, ram);
+        }
+    }
+    if (!b || !within_limit(env, b)) {
+        return NULL;
+    }
+    cc->jumps[linear % CODE_JUMP_CACHE_SIZE] =
+        (CodeLink){linear, cc->generation, b, env->hflags & HF_FETCH};
+    return b;
+}
+
+static inline bool link_fits(const CodeLink *l, const CpuCodeCache *cc, uint64_t linear, uint32_t hkey)
+{
+    return l->linear == linear && l->generation == cc->generation && l->hkey == hkey;
+}
+
+static inline CodeBlock *find_block(CPUX86State *env, CpuCodeCache *cc, CodeBlock *prev)
+{
+    uint64_t linear = linear_ip(env, env->rip);
+    uint32_t hkey = env->hflags & HF_FETCH;
+    CodeBlock *b;
+
+    if (prev && link_fits(&prev->next[0], cc, linear, hkey)) {
+        b = prev->next[0].block;
+    } else if (prev && link_fits(&prev->next[1], cc, linear, hkey)) {
+        b = prev->next[1].block;
+    } else {
+        CodeLink *l = &cc->jumps[linear % CODE_JUMP_CACHE_SIZE];
+        uint64_t generation = cc->generation;
+        b = link_fits(l, cc, linear, hkey) ? l->block : find_block_slow(env, cc, linear);
+        if (prev && b && cc->generation == generation) {
+            prev->next[1] = prev->next[0];
+            prev->next[0] = (CodeLink){linear, generation, b, hkey};
+        }
+    }
+    if (b && !within_limit(env, b)) {
+        return NULL;
+    }
+    return b;
+}
+
+/* ---- running ---- */
+
+static void run_uncached(CPUX86State *env)
+{
+    Insn insn;
+
+    fetch_uncached(env, &insn);
+    env->rip_next = (env->rip + insn.len) & ip_mask(env);
+    insn.exec(env, &insn);
+    env->rip = env->rip_next;
+}
+
+static inline bool requests_pending(CPUX86State *env)
+{
+    uint32_t requests = atomic_load_explicit(&env->interrupt_request, memory_order_relaxed);
+
+    if (__builtin_expect(atomic_load_explicit(&env->exit_request, memory_order_relaxed), 0)) {
+        return true;
+    }
+    return __builtin_expect(requests, 0) &&
+           (requests & ~CPU_INTERRUPT_HARD || env->eflags & FLAG_IF);
+}
+
+/* Runs blocks until something has to be looked at. */
+static void run_blocks(CPUX86State *env)
+{
+    CpuCodeCache *cc = env->code_cache;
+    CodeBlock *prev = NULL;
+
+    do {
+        CodeBlock *b = find_block(env, cc, prev);
+        if (__builtin_expect(!b, 0)) {
+            run_uncached(env);
+            return;
+        }
+        if (log_enabled(LOG_EXEC)) {
+            log_write("exec 0x%016llx\n", (unsigned long long)linear_ip(env, env->rip));
+        }
+        uint64_t generation = cc->generation, mask = b->ip_mask;
+        const Insn *insn = b->insns;
+        bool near_end = b->near_end;
+        cc->end = insn + b->count;
+        do {
+            env->rip_next = (env->rip + insn->len) & mask;
+            insn->exec(env, insn);
+            env->rip = env->rip_next;
+            insn++;
+        } while (insn < cc->end);
+        if (!near_end) {
+            return;
+        }
+        prev = cc->generation == generation ? b : NULL;
+    } while (!requests_pending(env));
+}
+
+/* One instruction with all checks (SDM vol. 3, 6.9 and 17.3). */
+static void step_one(CPUX86State *env)
+{
+    CpuCodeCache *cc = env->code_cache;
+    Insn uncached;
+    const Insn *insn = &uncached;
+    uint32_t rf = env->eflags & FLAG_RF;
+
+    cpu_insn_begin(env);
+    env->shadow = 0;
+    CodeBlock *b = find_block(env, cc, NULL);
+    if (b) {
+        insn = b->insns;
+    } else {
+        fetch_uncached(env, &uncached);
+    }
+    uint64_t start = env->rip;
+    env->rip_next = (start + insn->len) & ip_mask(env);
+    cc->end = NULL;
+    insn->exec(env, insn);
+    env->rip = env->rip_next;
+    if (env->rip == start && insn->flags & INSN_STRING) {
+        env->eflags |= rf; /* not finished */
+    }
+    cpu_insn_end(env);
+}
+
+static bool needs_stepping(const CPUX86State *env)
+{
+    return env->hflags & HF_STEP || env->eflags & (FLAG_TF | FLAG_RF) || env->shadow ||
+           env->pending_db;
+}
+
+/* Whether cpu_poll_interrupts() has to be asked. Shadows hold things off for one instruction. */
+static bool events_pending(CPUX86State *env)
+{
+    if (env->shadow & CPU_SHADOW_MOV_SS) {
+        return false;
+    }
+    return env->pending_db || (atomic_load(&env->interrupt_request) && !env->shadow);
+}
+
+static void make_ready(CPUX86State *env)
+{
+    if (!env->code_cache) {
+        env->code_cache = code_cache_new();
+    }
+}
+
+/* True with *why: leave. */
+static bool reason_to_leave(CPUX86State *env, CpuExit *why)
+{
+    if (atomic_load(&env->interrupt_request) & CPU_INTERRUPT_WORK) {
+        vcpu_run_queued_work(env);
+    }
+    if (atomic_load(&env->exit_request)) {
+        *why = CPU_EXIT_KICK;
+        return true;
+    }
+    return false;
+}
+
+CpuExit cpu_exec(CPUX86State *env)
+{
+    jmp_buf landing, *outer = env->fault_jmp;
+    CpuExit why = CPU_EXIT_KICK;
+
+    make_ready(env);
+    env->fault_jmp = &landing;
+    if (setjmp(landing) && !cpu_deliver_fault(env)) {
+        env->fault_jmp = outer;
+        return CPU_EXIT_RESET;
+    }
+    while (!reason_to_leave(env, &why)) {
+        if (events_pending(env) && cpu_poll_interrupts(env)) {
+            continue;
+        }
+        if (env->halted || env->wait_sipi) {
+            why = CPU_EXIT_HALT;
+            break;
+        }
+        if (needs_stepping(env)) {
+            step_one(env);
+        } else {
+            run_blocks(env);
+        }
+    }
+    env->fault_jmp = outer;
+    return why;
+}
+
+CpuExit cpu_exec_one(CPUX86State *env)
+{
+    jmp_buf landing, *outer = env->fault_jmp;
+    CpuExit why = CPU_EXIT_KICK;
+
+    make_ready(env);
+    env->fault_jmp = &landing;
+    if (setjmp(landing)) {
+        why = cpu_deliver_fault(env) ? CPU_EXIT_KICK : CPU_EXIT_RESET;
+    } else if (!events_pending(env) || !cpu_poll_interrupts(env)) {
+        if (env->halted || env->wait_sipi) {
+            why = CPU_EXIT_HALT;
+        } else {
+            step_one(env);
+        }
+    }
+    env->fault_jmp = outer;
+    return why;
+}
+
+/* ---- upkeep ---- */
+
+void exec_flush_code(CPUX86State *env)
+{
+    if (env->code_cache) {
+        code_cache_flush(env->code_cache);
+    }
+}
+
+void exec_invalidate_code(CPUX86State *env, ram_addr addr, uint64_t size)
+{
+    if (!env->code_cache || !size) {
+        return;
+    }
+    ram_addr last = (addr + size - 1) & GUEST_PAGE_MASK;
+    for (ram_addr page = addr & GUEST_PAGE_MASK; page <= last; page += GUEST_PAGE_SIZE) {
+        code_cache_drop_page(env->code_cache, page);
+    }
+}
+
+void exec_mapping_changed(CPUX86State *env)
+{
+    if (env->code_cache) {
+        env->code_cache->generation++;
+        env->code_cache->end = NULL;
+    }
+}
+
+void exec_free_code(CPUX86State *env)
+{
+    code_cache_free(env->code_cache);
+    env->code_cache = NULL;
+}
