@@ -74,7 +74,7 @@ static inline uint32_t alu_merge_flags(uint32_t eflags, uint32_t mask, uint16_t 
     {                                                                                              \
         uint16_t ax = alu_flags_to_ax(*fl);                                                        \
         __asm__(FLAGS_IN text suffix " %%cl,%[a]" FLAGS_OUT                                        \
-                : [a] "+r"(a), "+a"(ax)                                                            \
+                : [a] "+r"(a), "+&a"(ax)                                                            \
                 : "c"(count)                                                                       \
                 : "cc");                                                                           \
         *fl = alu_merge_flags(*fl, FLAGS_ARITH, ax);                                               \

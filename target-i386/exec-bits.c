@@ -109,7 +109,7 @@ static void update_memory(CPUX86State *env, const Insn *insn, uint64_t ea, BitsU
     {                                                                                              \
         uint16_t ax = alu_flags_to_ax(*fl);                                                        \
         __asm__(FLAGS_IN #name suffix " %%cl,%[b],%[a]" FLAGS_OUT                                  \
-                : [a] "+r"(a), "+a"(ax)                                                            \
+                : [a] "+r"(a), "+&a"(ax)                                                            \
                 : [b] "r"(b), "c"(n)                                                               \
                 : "cc");                                                                           \
         *fl = alu_merge_flags(*fl, FLAGS_ARITH, ax);                                               \
@@ -168,7 +168,7 @@ static void double_shift(CPUX86State *env, const Insn *insn)
     {                                                                                              \
         uint16_t ax = alu_flags_to_ax(*fl);                                                        \
         __asm__(FLAGS_IN #name suffix " %[i],%[a]" FLAGS_OUT                                       \
-                : [a] "+r"(a), "+a"(ax)                                                            \
+                : [a] "+r"(a), "+&a"(ax)                                                            \
                 : [i] "r"(i)                                                                       \
                 : "cc");                                                                           \
         *fl = alu_merge_flags(*fl, FLAGS_ARITH, ax);                                               \
@@ -232,15 +232,15 @@ static void bit_test(CPUX86State *env, const Insn *insn)
         switch (insn->opsize) {                                                                    \
         case 2:                                                                                    \
             __asm__(FLAGS_IN #name "w %w[s],%w[d]" FLAGS_OUT                                       \
-                    : [d] "+r"(d), "+a"(ax) : [s] "r"(s) : "cc");                                  \
+                    : [d] "+r"(d), "+&a"(ax) : [s] "r"(s) : "cc");                                  \
             break;                                                                                 \
         case 4:                                                                                    \
             __asm__(FLAGS_IN #name "l %k[s],%k[d]" FLAGS_OUT                                       \
-                    : [d] "+r"(d), "+a"(ax) : [s] "r"(s) : "cc");                                  \
+                    : [d] "+r"(d), "+&a"(ax) : [s] "r"(s) : "cc");                                  \
             break;                                                                                 \
         default:                                                                                   \
             __asm__(FLAGS_IN #name "q %[s],%[d]" FLAGS_OUT                                         \
-                    : [d] "+r"(d), "+a"(ax) : [s] "r"(s) : "cc");                                  \
+                    : [d] "+r"(d), "+&a"(ax) : [s] "r"(s) : "cc");                                  \
         }                                                                                          \
         env->regs[insn->ops[0].reg] = d;                                                           \
         env->eflags = alu_merge_flags(env->eflags, FLAGS_ARITH, ax);                               \
@@ -256,7 +256,7 @@ SCAN_OP(tzcnt)
 /* d = op(a, b), flags in and out; the asm text has %[d], %[a], %[b] in AT&T order. */
 #define BMI_ASM(text, k)                                                                           \
     __asm__(FLAGS_IN text FLAGS_OUT                                                                \
-            : [d] "+r"(d), "+a"(ax)                                                                \
+            : [d] "+r"(d), "+&a"(ax)                                                                \
             : [a] "r"(a), [b] "r"(b)                                                               \
             : "cc")
 #define BMI_OP(name, text32, text64, first, second)                                                \
@@ -353,7 +353,7 @@ static void crc32(CPUX86State *env, const Insn *insn)
     {                                                                                              \
         uint64_t lo = *lo_, hi = *hi_, ax = alu_flags_to_ax(*fl);                                  \
         __asm__(FLAGS_IN "movq %[lo],%%rax\n\t" #name suffix " %[s]\n\tmovq %%rax,%[lo]" FLAGS_OUT \
-                : "+a"(ax), "+d"(hi), [lo] "+&r"(lo)                                               \
+                : "+&a"(ax), "+d"(hi), [lo] "+&r"(lo)                                               \
                 : [s] "r"(s)                                                                       \
                 : "cc");                                                                           \
         *lo_ = lo;                                                                                 \
@@ -389,7 +389,7 @@ static void mul(CPUX86State *env, const Insn *insn)
         uint##bits##_t d = (uint##bits##_t)*d_, src = (uint##bits##_t)s;                           \
         uint16_t ax = alu_flags_to_ax(*fl);                                                        \
         __asm__(FLAGS_IN "imul" suffix " %[s],%[d]" FLAGS_OUT                                      \
-                : [d] "+r"(d), "+a"(ax)                                                            \
+                : [d] "+r"(d), "+&a"(ax)                                                            \
                 : [s] "r"(src)                                                                     \
                 : "cc");                                                                           \
         *d_ = d;                                                                                   \

@@ -28,6 +28,9 @@ extern bool (*cpu_ferr)(CPUX86State *env);
 /* Slow side: raises #MF, or reports by FERR#. */
 void exec_x87_pending(CPUX86State *env);
 
+/* What every MMX instruction does: TOP = 0, all registers valid. */
+void exec_enter_mmx(CPUX86State *env);
+
 static inline void exec_check_x87_pending(CPUX86State *env)
 {
     if (__builtin_expect(env->fpu.fsw & FSW_ES, 0)) {

@@ -276,7 +276,7 @@ static void bswap(CPUX86State *env, const Insn *insn)
         *reg = __builtin_bswap32((uint32_t)*reg);
     } else {
         uint16_t v = (uint16_t)*reg; /* undefined by the manuals; processors make it zero */
-        __asm__("bswap %w0" : "+r"(v));
+        __asm__(".byte 0x66, 0x0f, 0xc8" : "+a"(v)); /* bswap ax */
         *(uint16_t *)reg = v;
     }
 }

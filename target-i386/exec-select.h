@@ -12,7 +12,7 @@
 InsnExec *exec_integer_select(const Insn *insn);
 InsnExec *exec_control_select(const Insn *insn);
 
-/* The handler of all instructions that run as they are on the host. */
+/* The handler of all instructions that run as they are on the host; insn->aux is the thunk. */
 InsnExec exec_on_host;
 
 #endif

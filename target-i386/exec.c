@@ -67,7 +67,8 @@ void exec_prepare(CPUX86State *env, Insn *insn)
     InsnExec *special = exec_integer_select(insn);
 
     insn->exec = special ? special : handlers[insn->op];
-    if (insn->flags & INSN_HOST_EXEC && insn->exec == exec_on_host) {
+    if (insn->flags & INSN_HOST_EXEC && insn->exec == raise_ud) {
+        insn->exec = exec_on_host;
         insn->aux = host_thunk_get(env->code_cache->thunks, insn, env->decode_mode.code_size == 8);
     }
 }
@@ -206,10 +207,10 @@ static CodeBlock *build_block(CPUX86State *env, CpuCodeCache *cc, const uint8_t 
     b->mode_key = env->hflags & HF_DECODE;
     b->ip_mask = ip_mask(env);
     b->near_end = true;
-    while (b->count < CODE_BLOCK_MAX_INSNS) {
+    while (b->count < CODE_BLOCK_MAX_INSNS && (b->count == 0 || !host_thunks_full(cc->thunks))) {
         Insn *insn = &b->insns[b->count];
         InsnStatus status = decode_into(env, host + b->bytes, avail - b->bytes, insn);
-        if (status == INSN_TRUNCATED || host_thunks_full(cc->thunks)) {
+        if (status == INSN_TRUNCATED) {
             break;
         }
         if (log_enabled(LOG_IN_ASM)) {
