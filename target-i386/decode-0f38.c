@@ -10,6 +10,7 @@
     M(opcode, NP, name, (Pq, Qq), access, SSSE3, 0),                                               \
     S(opcode, P66, name, (Vx, Wx), access, SSSE3, 0)
 
+/* The SDM wants SHA operands aligned; AMD's processors take any. */
 static const InsnRow rows[] = {
     INT2(0x00, PSHUFB, RW),
     INT2(0x01, PHADDW, RW),
@@ -60,12 +61,12 @@ static const InsnRow rows[] = {
     I(0x80, P66, INVEPT, (Gn, Mdq), RO, VMX, NONE, F64 | PRIV | END),
     I(0x81, P66, INVVPID, (Gn, Mdq), RO, VMX, NONE, F64 | PRIV | END),
     I(0x82, P66, INVPCID, (Gn, Mdq), RO, INVPCID, NONE, F64 | PRIV | END),
-    S(0xc8, NP, SHA1NEXTE, (Vx, Wx), RW, SHA, 0),
-    S(0xc9, NP, SHA1MSG1, (Vx, Wx), RW, SHA, 0),
-    S(0xca, NP, SHA1MSG2, (Vx, Wx), RW, SHA, 0),
-    S(0xcb, NP, SHA256RNDS2, (Vx, Wx), RW, SHA, 0),
-    S(0xcc, NP, SHA256MSG1, (Vx, Wx), RW, SHA, 0),
-    S(0xcd, NP, SHA256MSG2, (Vx, Wx), RW, SHA, 0),
+    S(0xc8, NP, SHA1NEXTE, (Vx, Wx), RW, SHA, NOALIGN),
+    S(0xc9, NP, SHA1MSG1, (Vx, Wx), RW, SHA, NOALIGN),
+    S(0xca, NP, SHA1MSG2, (Vx, Wx), RW, SHA, NOALIGN),
+    S(0xcb, NP, SHA256RNDS2, (Vx, Wx), RW, SHA, NOALIGN),
+    S(0xcc, NP, SHA256MSG1, (Vx, Wx), RW, SHA, NOALIGN),
+    S(0xcd, NP, SHA256MSG2, (Vx, Wx), RW, SHA, NOALIGN),
     S(0xcf, P66, GF2P8MULB, (Vx, Wx), RW, GFNI, 0),
     S(0xdb, P66, AESIMC, (Vx, Wx), WO, AES, 0),
     S(0xdc, P66, AESENC, (Vx, Wx), RW, AES, 0),

@@ -32,7 +32,7 @@ static const InsnRow rows[] = {
     SF(0x61, P66, PCMPESTRI, (Vx, Wx, Ib), RO, SSE42, ALL6, NOALIGN),
     SF(0x62, P66, PCMPISTRM, (Vx, Wx, Ib), RO, SSE42, ALL6, NOALIGN),
     SF(0x63, P66, PCMPISTRI, (Vx, Wx, Ib), RO, SSE42, ALL6, NOALIGN),
-    S(0xcc, NP, SHA1RNDS4, (Vx, Wx, Ib), RW, SHA, 0),
+    S(0xcc, NP, SHA1RNDS4, (Vx, Wx, Ib), RW, SHA, NOALIGN),
     S(0xce, P66, GF2P8AFFINEQB, (Vx, Wx, Ib), RW, GFNI, 0),
     S(0xcf, P66, GF2P8AFFINEINVQB, (Vx, Wx, Ib), RW, GFNI, 0),
     S(0xdf, P66, AESKEYGENASSIST, (Vx, Wx, Ib), WO, AES, 0),

@@ -1,11 +1,11 @@
 /*
- * Compares the decoder with the processor it runs on: does an encoding raise #UD, and how long is
- * it. Every encoding is single-stepped in user mode, with its last byte at the end of a page and
+ * Compares the decoder with the processor it runs on: does an encoding raise #UD, how long is it,
+ * how many bytes of memory does it access, does it write them, must they be aligned. Every encoding is single-stepped in user mode, with its last byte at the end of a page and
  * again one byte further, where it must fault on its last byte. Code runs in 64-bit and 32-bit
  * mode, and 16-bit where the kernel grants a 16-bit segment.
  *
- * All general registers are zero, so that memory operands fault and nothing is harmed; what would
- * enter the kernel is left out. The decoder follows AMD's processors where makers differ, so the
+ * All general registers are zero, so that memory operands fault and nothing is harmed (RBX alone
+ * points to data where the memory operand is looked at); what would enter the kernel is left out. The decoder follows AMD's processors where makers differ, so the
  * program has nothing to say on others.
  *
  *     host [--full]
@@ -29,6 +29,8 @@
 
 enum { PAGE = 4096, TRAP_DB = 1, TRAP_UD = 6, TRAP_GP = 13, TRAP_PF = 14, FETCH = 0x10 };
 
+static uint8_t *data; /* two pages of zeros, then one that is not there */
+static uint64_t rbx;
 static uint8_t *code; /* two pages, writable; the second one faults where it is executed */
 static uint8_t *run_at;
 static DecodeMode mode;
@@ -60,6 +62,7 @@ static void handler(int signal, siginfo_t *info, void *opaque)
         memcpy(home.uc_mcontext.gregs, regs, sizeof(home.uc_mcontext.gregs));
         memset(regs, 0, REG_RSP * sizeof(*regs)); /* R8..R15, DI, SI, BP, BX, DX, AX, CX */
         regs[REG_RSP] = 0;
+        regs[REG_RBX] = rbx;
         regs[REG_RIP] = start_ip - code_base;
         regs[REG_EFL] = 0x102; /* TF */
         regs[REG_CSGSFS] = (regs[REG_CSGSFS] & ~0xffffll) | code_selector;
@@ -70,6 +73,9 @@ static void handler(int signal, siginfo_t *info, void *opaque)
     result.address = signal == SIGSYS ? 0 : regs[REG_CR2];
     result.ip = regs[REG_RIP] + code_base;
     memcpy(regs, home.uc_mcontext.gregs, sizeof(home.uc_mcontext.gregs));
+    context->uc_mcontext.fpregs->mxcsr = 0x1f80;
+    context->uc_mcontext.fpregs->cwd = 0x37f;
+    context->uc_mcontext.fpregs->swd = 0;
 }
 
 static void run(const uint8_t *at)
@@ -176,6 +182,57 @@ static void check(const uint8_t *bytes)
     }
 }
 
+/* Memory operands whose size and access are not what a plain look at them says. */
+static bool memory_left_out(const Insn *insn)
+{
+    static const uint16_t ops[] = {OP_SGDT, OP_SIDT, OP_SLDT, OP_STR, OP_SMSW, /* UMIP */
+                                   OP_LSS, OP_MOV_SEG}; /* faults on a null selector */
+
+    for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+        if (insn->op == ops[i])
+            return true;
+    }
+    return insn->flags & (INSN_SYSTEM | INSN_MEM_IMPLICIT | INSN_MEM_MASKED | INSN_VSIB |
+                          INSN_MEM_BITSTRING | INSN_BRANCH);
+}
+
+/* The memory operand [RBX]: with its last byte before the missing page and one byte further, and at
+ * an odd address. */
+static void check_memory(const uint8_t *bytes)
+{
+    const uint8_t *at = run_at + PAGE;
+    uint64_t end = (uintptr_t)data + 2 * PAGE;
+    unsigned access = 0;
+    Insn insn;
+
+    if (insn_decode(&mode, bytes, INSN_MAX_LENGTH, &insn) != INSN_OK || left_out(&insn) ||
+        memory_left_out(&insn) || insn.base != 3)
+        return;
+    for (unsigned i = 0; i < insn.nops; i++)
+        access |= insn.ops[i].kind == OPND_MEM ? insn.ops[i].access : 0;
+    total++;
+    at -= insn.len;
+    memset(data, 0, 2 * PAGE);
+    memcpy(code + PAGE - insn.len, bytes, insn.len);
+    rbx = end - insn.mem_size;
+    run(at);
+    if (result.trap == TRAP_PF)
+        complain("accesses more memory", bytes, &insn);
+    if (insn.mem_size && insn.mem_align == 1) {
+        rbx++;
+        run(at);
+        if ((result.trap == TRAP_PF && result.address == end) != (access != 0))
+            complain("accesses less memory", bytes, &insn);
+        else if (access && (result.error >> 1 & 1) != (access & OPND_WRITE) >> 1)
+            complain("writes or does not", bytes, &insn);
+    }
+    rbx = (uintptr_t)data + 1;
+    run(at);
+    if ((result.trap == TRAP_GP) != (insn.mem_align > 1))
+        complain("alignment", bytes, &insn);
+    rbx = 0;
+}
+
 static uint64_t random64(void)
 {
     random_state = random_state * 6364136223846793005ull + 1442695040888963407ull;
@@ -194,6 +251,13 @@ static void walk_modrm(uint8_t *bytes, unsigned n, bool full)
         /* gathers need three different registers */
         bytes[n + 1] = (modrm & 7) == 4 && modrm < 0xc0 ? 0x38 : 0;
         check(bytes);
+    }
+    if (mode.code_size == 8) {
+        for (unsigned modrm = 3; modrm < 0x40; modrm += 8) {
+            memset(bytes + n, 0, 16);
+            bytes[n] = modrm;
+            check_memory(bytes);
+        }
     }
 }
 
@@ -290,6 +354,10 @@ static bool set_up_memory(void)
         return false;
     code = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     run_at = mmap(NULL, 2 * PAGE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_32BIT, fd, 0);
+    data = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1,
+                0);
+    if (data == MAP_FAILED || mprotect(data + 2 * PAGE, PAGE, PROT_NONE))
+        return false;
     if (code == MAP_FAILED || run_at == MAP_FAILED || mprotect(run_at + PAGE, PAGE, PROT_NONE))
         return false;
     sigaltstack(&stack, NULL);
