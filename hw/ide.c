@@ -219,7 +219,7 @@ static void start_dma(IdeDrive *d, IdePhase phase)
 
 static void send(IdeDrive *d)
 {
-    d->pos = 0;
+    d->pos = d->block_end = 0;
     if (d->transfer == IDE_VERIFY) {
         buffer_sent(d);
     } else if (d->transfer == IDE_DMA) {
@@ -240,7 +240,7 @@ void ide_send_buffer(IdeDrive *d, uint32_t n)
 
 static void receive(IdeDrive *d, bool interrupt)
 {
-    d->pos = 0;
+    d->pos = d->block_end = 0;
     d->len = d->chunk * ide_sector_size(d);
     if (d->transfer == IDE_DMA) {
         start_dma(d, IDE_DMA_OUT);
@@ -806,7 +806,7 @@ static bool drive_state_valid(const IdeDrive *d)
            d->block_end <= d->len && d->pos <= d->len && d->left <= 0x10000 && d->block > 0 &&
            d->block <= IDE_BUFFER && d->chunk_max > 0 && d->chunk <= IDE_BUFFER / sector &&
            d->multiple <= IDE_MULTIPLE_MAX && d->chs.heads > 0 && d->chs.heads <= 16 &&
-           d->chs.sectors > 0 && d->chs.sectors <= 255 && d->lba < 1ull << 48 &&
+           d->chs.sectors > 0 && d->chs.sectors <= 255 && (d->phase == IDE_IDLE || d->lba < 1ull << 48) &&
            (d->phase != IDE_WRITING || d->len == d->chunk * sector) &&
            ((d->phase != IDE_READING && d->phase != IDE_WRITING) ||
             (d->chunk > 0 && d->chunk <= d->left)) &&

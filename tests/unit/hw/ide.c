@@ -815,36 +815,121 @@ static void state_in_a_dma_transfer(void)
     buffer_free(&saved);
 }
 
-/* Anything at all at the ports: nothing may break, and the drive comes back with a reset. */
+/* ---- anything at all at the ports ---- */
+
+static uint64_t seed = 88172645463325252;
+
+static uint32_t rnd(void)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return seed >> 16;
+}
+
+static bool chance(unsigned percent)
+{
+    return rnd() % 100 < percent;
+}
+
+/* Values that lead somewhere more often than chance would. */
+static uint8_t random_value(uint16_t port)
+{
+    static const uint8_t devices[] = {0xa0, 0xb0, 0xe0, 0xe0, 0xf0, 0x40, 0x50};
+    static const uint8_t commands[] = {0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39, 0x40, 0x91, 0xa0, 0xa0,
+                                       0xa1, 0xb0, 0xc4, 0xc5, 0xc6, 0xc8, 0xca, 0xe7, 0xec, 0xef, 0x08};
+    static const uint8_t packets[] = {0x00, 0x03, 0x12, 0x1b, 0x1e, 0x25, 0x28, 0x43, 0x46, 0x4a, 0x51, 0x5a,
+                                      0xa8, 0xbd, 0xbe};
+
+    if (chance(20)) {
+        return rnd();
+    }
+    switch (port & 7) {
+    case 0:
+        return packets[rnd() % sizeof(packets)];
+    case 4:
+        return chance(80) ? rnd() % 16 : rnd();
+    case 5:
+        return chance(80) ? 0 : rnd();
+    case 6:
+        return devices[rnd() % sizeof(devices)];
+    case 7:
+        return commands[rnd() % sizeof(commands)];
+    }
+    return chance(50) ? rnd() % 8 : rnd();
+}
+
+static void random_data(uint16_t base)
+{
+    unsigned n = rnd() % 700, size = 1u << rnd() % 3;
+    bool write = chance(50);
+
+    while (n--) {
+        if (write) {
+            ioport_write(base, random_value(0) | (chance(10) ? rnd() : 0), size);
+        } else {
+            ioport_read(base, size);
+        }
+    }
+}
+
+static void random_bus_master(void)
+{
+    if (chance(50)) {
+        for (int i = 0; i < 8; i++) {
+            put_prd(i, chance(90) ? rnd() % RAM_SIZE : rnd(), chance(50) ? rnd() % 5000 : rnd(), chance(30));
+        }
+        ioport_write(BM + 4, 0x1000, 4);
+        ioport_write(BM + 12, 0x1000, 4);
+    }
+    out(BM + rnd() % 2 * 8, rnd() % 16);
+    ioport_write(BM + rnd() % 16, rnd(), 1u << rnd() % 3);
+    ioport_read(BM + rnd() % 16, 1u << rnd() % 3);
+}
+
 static void random_accesses(void)
 {
-    uint32_t x = 12345;
+    uint64_t ops = 0;
     uint8_t data[512];
 
     set_up();
-    for (int i = 0; i < 300000; i++) {
-        x = x * 1664525 + 1013904223;
-        uint16_t port = (x >> 8 & 1 ? 0x1f0 : 0x170) + (x >> 9 & 7);
-        switch (x >> 13 & 15) {
-        case 0:
-            port = x >> 8 & 1 ? 0x3f6 : 0x376;
-            break;
-        case 1:
-            port = BM + (x >> 9 & 15);
-            break;
-        }
-        unsigned size = 1u << ((x >> 17) % 3);
-        uint32_t v = x >> 19 & 1 ? x >> 20 : (x >> 20) & 0xff;
-        if (x >> 18 & 1) {
-            ioport_write(port, v, size);
+    for (int i = 0; i < 200000; i++) {
+        uint16_t base = chance(60) ? 0x1f0 : 0x170;
+        unsigned what = rnd() % 100;
+        if (what < 5) {
+            lba48(rnd() % SECTORS, rnd() % 600, random_value(7));
+        } else if (what < 70) {
+            uint16_t port = base + 1 + rnd() % 7;
+            if (chance(75)) {
+                out(port, random_value(port));
+            } else {
+                ioport_read(port, 1u << rnd() % 3);
+            }
+        } else if (what < 85) {
+            random_data(base);
+        } else if (what < 97) {
+            random_bus_master();
+        } else if (what < 98) {
+            out(base + 0x206, chance(80) ? 0 : rnd());
         } else {
-            ioport_read(port, size);
-        }
-        if (i % 64 == 0) {
             loop_run_once(0);
+        }
+        if (chance(1) && chance(10)) {
+            Buffer saved = save();
+            CHECK(load(&saved));
+            buffer_free(&saved);
+        }
+        if (chance(20)) {
+            blk_drain(NULL);
+        }
+        if (chance(1)) {
+            out(base + 0x206, 0);
         }
     }
     blk_drain(NULL);
+    ops = blk_stats(blk_find("ide0-hd0"))->rd_ops + blk_stats(blk_find("ide0-hd0"))->wr_ops +
+          blk_stats(blk_find("ide1-cd0"))->rd_ops;
+    CHECK(ops > 1000); /* it did reach the images */
     out(BM, 0);
     out(CONTROL, 4);
     out(CONTROL, 0);
