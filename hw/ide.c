@@ -795,22 +795,32 @@ static const VMStateField drive_fields[] = {
     VMSTATE_END,
 };
 
+/* Sectors on their way from or to the image. */
+static bool chunk_valid(const IdeDrive *d)
+{
+    bool out = d->phase == IDE_WRITING || d->phase == IDE_DMA_OUT ||
+               (d->phase == IDE_PIO_OUT && !d->packet_phase);
+
+    if (d->packet_phase) {
+        return d->kind == IDE_CDROM && d->phase == IDE_PIO_OUT && d->len == IDE_PACKET;
+    }
+    if (out || d->phase == IDE_READING) {
+        return d->chunk > 0 && d->chunk <= d->left && d->lba < 1ull << 48 &&
+               (!out || d->len == d->chunk * ide_sector_size(d));
+    }
+    return true;
+}
+
 static bool drive_state_valid(const IdeDrive *d)
 {
-    uint32_t sector = ide_sector_size(d);
-
     if (d->kind == IDE_NONE) {
         return d->phase == IDE_IDLE && d->len == 0;
     }
     return d->phase < IDE_PHASES && d->transfer < IDE_TRANSFERS && d->len <= IDE_BUFFER &&
            d->block_end <= d->len && d->pos <= d->len && d->left <= 0x10000 && d->block > 0 &&
-           d->block <= IDE_BUFFER && d->chunk_max > 0 && d->chunk <= IDE_BUFFER / sector &&
+           d->block <= IDE_BUFFER && d->chunk_max > 0 && d->chunk <= IDE_BUFFER / ide_sector_size(d) &&
            d->multiple <= IDE_MULTIPLE_MAX && d->chs.heads > 0 && d->chs.heads <= 16 &&
-           d->chs.sectors > 0 && d->chs.sectors <= 255 && (d->phase == IDE_IDLE || d->lba < 1ull << 48) &&
-           (d->phase != IDE_WRITING || d->len == d->chunk * sector) &&
-           ((d->phase != IDE_READING && d->phase != IDE_WRITING) ||
-            (d->chunk > 0 && d->chunk <= d->left)) &&
-           (!d->packet_phase || (d->kind == IDE_CDROM && d->len == IDE_PACKET));
+           d->chs.sectors > 0 && d->chs.sectors <= 255 && chunk_valid(d);
 }
 
 static bool drive_post_load(void *opaque, int version, Error **errp)
