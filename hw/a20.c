@@ -1,6 +1,6 @@
 /*
- * The A20 gate. In the PC/AT the keyboard controller held address line 20 low; chip sets added port 0x92
- * and OR'd the two. Software that uses both expects each to see what the other did, so here
+ * The A20 gate. In the PC/AT the keyboard controller held address line 20 low; chip sets added port
+ * 0x92 and OR'd the two. Software that uses both expects each to see what the other did, so here
  * both switch the same gate.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later

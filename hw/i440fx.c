@@ -2,25 +2,25 @@
  * Intel 82441FX host bridge, the north half of the 440FX.
  *
  * Data sheet: 290549. Modelled are the registers that decide what a physical address reaches: PAM
- * (0xC0000-0xFFFFF) and SMRAM (0xA0000-0xBFFFF). The DRAM's rows, timings and error logic keep what is
- * written to them. SMRAM's D_CLS, which parts code from data fetches, has no effect.
+ * (0xC0000-0xFFFFF) and SMRAM (0xA0000-0xBFFFF). The DRAM's rows, timings and error logic keep what
+ * is written to them. SMRAM's D_CLS, which parts code from data fetches, has no effect.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "hw/i440fx.h"
 
-#define REG_PMCCFG 0x50 /* 2 bytes */
+#define REG_PMCCFG  0x50 /* 2 bytes */
 #define REG_DETURBO 0x52
-#define REG_DBC    0x53
-#define REG_DRAMC  0x57
-#define REG_DRAMT  0x58
-#define REG_PAM    0x59 /* 7 bytes */
-#define REG_DRB    0x60 /* 8 bytes */
-#define REG_FDHC   0x68
-#define REG_MTT    0x70
-#define REG_CLT    0x71
-#define REG_SMRAM  0x72
-#define REG_ERRCMD 0x90
+#define REG_DBC     0x53
+#define REG_DRAMC   0x57
+#define REG_DRAMT   0x58
+#define REG_PAM     0x59 /* 7 bytes */
+#define REG_DRB     0x60 /* 8 bytes */
+#define REG_FDHC    0x68
+#define REG_MTT     0x70
+#define REG_CLT     0x71
+#define REG_SMRAM   0x72
+#define REG_ERRCMD  0x90
 
 /* A nibble of a PAM register. */
 #define PAM_READ  0x1 /* reads go to RAM, else to PCI */
@@ -35,9 +35,11 @@
 #define SMRAM_BASE 0xa0000
 #define SMRAM_SIZE 0x20000
 
-/* PAM0's upper nibble is the BIOS' 64 KB, the nibbles of PAM1 to PAM6 are 16 KB each from 0xC0000. */
-#define SEGMENTS      13
-#define SEGMENT_BIOS  12
+/*
+ * PAM0's upper nibble is the BIOS' 64 KB, the nibbles of PAM1 to PAM6 are 16 KB each from 0xC0000.
+ */
+#define SEGMENTS       13
+#define SEGMENT_BIOS   12
 #define PRIORITY_SHOWN 1 /* in front of RAM */
 
 typedef struct I440fx I440fx;
@@ -46,8 +48,8 @@ typedef struct I440fx I440fx;
 typedef struct PamSegment {
     I440fx *bridge;
     hwaddr base;
-    MemoryRegion pci;      /* everything goes to PCI */
-    MemoryRegion ram_read; /* reads from RAM; writes would reach ROM, and are lost */
+    MemoryRegion pci;       /* everything goes to PCI */
+    MemoryRegion ram_read;  /* reads from RAM; writes would reach ROM, and are lost */
     MemoryRegion ram_write; /* reads from PCI, writes into RAM: how a BIOS copies itself */
 } PamSegment;
 
@@ -56,7 +58,7 @@ struct I440fx {
     /* wiring */
     AddressSpace ram_as, pci_as; /* RAM and PCI alone, for PamSegment.ram_write */
     PamSegment segments[SEGMENTS];
-    MemoryRegion smram_closed; /* in memory_as: PCI in front of SMRAM */
+    MemoryRegion smram_closed;       /* in memory_as: PCI in front of SMRAM */
     MemoryRegion smm_all, smm_smram; /* memory_smm_as: everything, and SMRAM in front of it */
     MemoryRegion *ram, *pci_mem;
 };
@@ -87,9 +89,8 @@ static void update_memory(I440fx *s)
     memory_transaction_commit();
 
     /* D_LCK makes the register read-only until reset. */
-    s->pci.wmask[REG_SMRAM] = smram & SMRAM_D_LCK ? 0
-                                                  : SMRAM_G_SMRAME | SMRAM_D_LCK | SMRAM_D_CLS |
-                                                        SMRAM_D_OPEN;
+    s->pci.wmask[REG_SMRAM] =
+        smram & SMRAM_D_LCK ? 0 : SMRAM_G_SMRAME | SMRAM_D_LCK | SMRAM_D_CLS | SMRAM_D_OPEN;
 }
 
 /* ---- guest side ---- */
@@ -158,9 +159,9 @@ static const VMState i440fx_vmstate = {
 static void init_config(PciDevice *d)
 {
     static const uint8_t stored[][2] = {
-        {REG_PMCCFG, 2}, {REG_DETURBO, 1}, {REG_DBC, 1}, {REG_DRAMC, 1}, {REG_DRAMT, 1},
-        {REG_PAM, 7},    {REG_DRB, 8},     {REG_FDHC, 1}, {REG_MTT, 1},  {REG_CLT, 1},
-        {REG_ERRCMD, 1},
+        {REG_PMCCFG, 2}, {REG_DETURBO, 1}, {REG_DBC, 1},    {REG_DRAMC, 1},
+        {REG_DRAMT, 1},  {REG_PAM, 7},     {REG_DRB, 8},    {REG_FDHC, 1},
+        {REG_MTT, 1},    {REG_CLT, 1},     {REG_ERRCMD, 1},
     };
 
     pci_set_ids(d, 0x8086, 0x1237, 0x060000, 2, 0);

@@ -1,10 +1,10 @@
 /*
- * 8042 keyboard controller with the firmware of the PS/2: keyboard and auxiliary port, translation of scan
- * code set 2 to 1, A20 gate and reset line.
+ * 8042 keyboard controller with the firmware of the PS/2: keyboard and auxiliary port, translation
+ * of scan code set 2 to 1, A20 gate and reset line.
  *
- * IBM PS/2 hardware interface technical reference, "Keyboard and Auxiliary Device Controller". Commands and
- * bytes take no time, so the input buffer is never seen full. Not modelled: the password, the strange
- * modes of the input port's commands.
+ * IBM PS/2 hardware interface technical reference, "Keyboard and Auxiliary Device Controller".
+ * Commands and bytes take no time, so the input buffer is never seen full. Not modelled: the
+ * password, the strange modes of the input port's commands.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -44,32 +44,32 @@
 
 #define INPORT_VALUE 0x80 /* keyboard not locked */
 
-#define CMD_READ_RAM        0x20 /* to 0x3f */
-#define CMD_WRITE_RAM       0x60 /* to 0x7f */
-#define CMD_TEST_PASSWORD   0xa4
-#define CMD_DISABLE_AUX     0xa7
-#define CMD_ENABLE_AUX      0xa8
-#define CMD_TEST_AUX        0xa9
-#define CMD_SELF_TEST       0xaa
-#define CMD_TEST_KBD        0xab
-#define CMD_DISABLE_KBD     0xad
-#define CMD_ENABLE_KBD      0xae
-#define CMD_READ_INPORT     0xc0
-#define CMD_READ_OUTPORT    0xd0
-#define CMD_WRITE_OUTPORT   0xd1
-#define CMD_WRITE_KBD_OBUF  0xd2
-#define CMD_WRITE_AUX_OBUF  0xd3
-#define CMD_WRITE_AUX       0xd4
-#define CMD_A20_OFF         0xdd
-#define CMD_A20_ON          0xdf
-#define CMD_TEST_INPUTS     0xe0
-#define CMD_PULSE           0xf0 /* to 0xff: zero bits go low for 6 us */
+#define CMD_READ_RAM       0x20 /* to 0x3f */
+#define CMD_WRITE_RAM      0x60 /* to 0x7f */
+#define CMD_TEST_PASSWORD  0xa4
+#define CMD_DISABLE_AUX    0xa7
+#define CMD_ENABLE_AUX     0xa8
+#define CMD_TEST_AUX       0xa9
+#define CMD_SELF_TEST      0xaa
+#define CMD_TEST_KBD       0xab
+#define CMD_DISABLE_KBD    0xad
+#define CMD_ENABLE_KBD     0xae
+#define CMD_READ_INPORT    0xc0
+#define CMD_READ_OUTPORT   0xd0
+#define CMD_WRITE_OUTPORT  0xd1
+#define CMD_WRITE_KBD_OBUF 0xd2
+#define CMD_WRITE_AUX_OBUF 0xd3
+#define CMD_WRITE_AUX      0xd4
+#define CMD_A20_OFF        0xdd
+#define CMD_A20_ON         0xdf
+#define CMD_TEST_INPUTS    0xe0
+#define CMD_PULSE          0xf0 /* to 0xff: zero bits go low for 6 us */
 
 #define RAM_SIZE 32
 #define RAM_MODE 0
 
-#define CODE_BREAK  0xf0 /* of scan code set 2 */
-#define SET1_BREAK  0x80
+#define CODE_BREAK 0xf0 /* of scan code set 2 */
+#define SET1_BREAK 0x80
 
 typedef struct I8042 {
     Device dev;
@@ -85,12 +85,14 @@ typedef struct I8042 {
     bool reply_waiting;   /* of the controller itself, until the output buffer is free */
     bool reply_is_aux;
     uint8_t reply;
-    bool break_code;      /* translation: 0xf0 came, the next code is a release */
+    bool break_code; /* translation: 0xf0 came, the next code is a release */
     /* derived */
     bool refilling; /* a port that gives its last byte may have the next at once */
 } I8042;
 
-/* Set 1 code of each code of set 2; those without a key as every translating controller has them. */
+/*
+ * Set 1 code of each code of set 2; those without a key as every translating controller has them.
+ */
 static const uint8_t set1_from_set2[128] = {
     0xff, 0x43, 0x41, 0x3f, 0x3d, 0x3b, 0x3c, 0x58, 0x64, 0x44, 0x42, 0x40, 0x3e, 0x0f, 0x29, 0x59,
     0x65, 0x38, 0x2a, 0x70, 0x1d, 0x10, 0x02, 0x5a, 0x66, 0x71, 0x2c, 0x1f, 0x1e, 0x11, 0x03, 0x5b,
@@ -116,7 +118,9 @@ static void fill_output(I8042 *s, uint8_t value, bool aux)
     s->status |= STATUS_OBF | (aux ? STATUS_AUX_OBF : 0);
 }
 
-/* A byte from the keyboard, translated if the host wants set 1. False: it gives nothing of its own. */
+/*
+ * A byte from the keyboard, translated if the host wants set 1. False: it gives nothing of its own.
+ */
 static bool translate(I8042 *s, uint8_t *value)
 {
     if (!(s->ram[RAM_MODE] & MODE_TRANSLATE)) {

@@ -1,8 +1,9 @@
 /*
  * Intel 8237A DMA controllers, two cascaded as in the PC/AT, with the page registers.
  *
- * Data sheet: 8237A (231466). Transfers happen at once when the device asks for them. Memory-to-memory
- * transfers, which the PC/AT's wiring does not allow, and priorities are not modelled.
+ * Data sheet: 8237A (231466). Transfers happen at once when the device asks for them.
+ * Memory-to-memory transfers, which the PC/AT's wiring does not allow, and priorities are not
+ * modelled.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -43,7 +44,6 @@ typedef struct I8237Channel {
     uint16_t address, count; /* count: transfers still to do, less one */
     uint8_t mode;
 } I8237Channel;
-
 
 typedef struct I8237Controller {
     /* wiring */
@@ -249,7 +249,8 @@ static void move(I8237 *s, unsigned channel, I8237Direction direction, uint8_t *
     I8237Channel *ch = &s->controllers[channel / 4].channels[channel % 4];
     unsigned shift = channel / 4;
     hwaddr page = (hwaddr)s->pages[page_of_channel[channel]] << 16;
-    hwaddr addr = shift ? (page & ~(hwaddr)0x1ffff) + ((hwaddr)ch->address << 1) : page + ch->address;
+    hwaddr addr =
+        shift ? (page & ~(hwaddr)0x1ffff) + ((hwaddr)ch->address << 1) : page + ch->address;
 
     if (MODE_TRANSFER(ch->mode) == TRANSFER_VERIFY) {
         return;
@@ -283,8 +284,8 @@ static void reach_terminal_count(I8237Controller *c, unsigned n)
     }
 }
 
-size_t i8237_transfer(Device *dev, unsigned channel, I8237Direction direction, void *buf, size_t size,
-                      bool *terminal_count)
+size_t i8237_transfer(Device *dev, unsigned channel, I8237Direction direction, void *buf,
+                      size_t size, bool *terminal_count)
 {
     I8237 *s = (I8237 *)dev;
     I8237Controller *c = &s->controllers[channel / 4 & 1];
@@ -307,7 +308,8 @@ size_t i8237_transfer(Device *dev, unsigned channel, I8237Direction direction, v
         units = units > size - done ? (uint32_t)(size - done) : units;
         move(s, channel & 7, direction, (uint8_t *)buf + (done << shift), units);
         done += units;
-        ch->address = (uint16_t)(ch->mode & MODE_DECREMENT ? ch->address - units : ch->address + units);
+        ch->address =
+            (uint16_t)(ch->mode & MODE_DECREMENT ? ch->address - units : ch->address + units);
         *terminal_count = units > ch->count;
         ch->count = (uint16_t)(ch->count - units);
     }
@@ -332,12 +334,9 @@ static void i8237_reset(Device *dev)
 }
 
 static const VMStateField channel_fields[] = {
-    VMSTATE_U16(base_address, I8237Channel),
-    VMSTATE_U16(base_count, I8237Channel),
-    VMSTATE_U16(address, I8237Channel),
-    VMSTATE_U16(count, I8237Channel),
-    VMSTATE_U8(mode, I8237Channel),
-    VMSTATE_END,
+    VMSTATE_U16(base_address, I8237Channel), VMSTATE_U16(base_count, I8237Channel),
+    VMSTATE_U16(address, I8237Channel),      VMSTATE_U16(count, I8237Channel),
+    VMSTATE_U8(mode, I8237Channel),          VMSTATE_END,
 };
 
 static const VMState channel_vmstate = {
@@ -382,7 +381,8 @@ static bool i8237_realize(Device *dev, Error **errp)
         ioport_add(&c->io, i ? PORT_WORDS : PORT_BYTES);
     }
     memory_region_init_io(&s->pages_io, "dma-pages", 16, &pages_ops, s);
-    memory_region_add(memory_io_as.root, PORT_PAGES, &s->pages_io, -1); /* others decode ports among them */
+    memory_region_add(memory_io_as.root, PORT_PAGES, &s->pages_io,
+                      -1); /* others decode ports among them */
     return true;
 }
 

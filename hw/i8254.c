@@ -1,13 +1,13 @@
 /*
  * Intel 8254 programmable interval timer.
  *
- * Data sheet: 231164. Nothing counts: a channel remembers at which tick of the 1.193182 MHz clock its
- * count was loaded, and everything else is worked out from the ticks since. One timer exists, for
- * the rising edges of channel 0's output, which is what the interrupt controller sees.
+ * Data sheet: 231164. Nothing counts: a channel remembers at which tick of the 1.193182 MHz clock
+ * its count was loaded, and everything else is worked out from the ticks since. One timer exists,
+ * for the rising edges of channel 0's output, which is what the interrupt controller sees.
  *
- * A guest may ask for more ticks than the host can make, and the host may be late: ticks that are due
- * and not yet delivered are a backlog, worked off with a distance between them that leaves the guest
- * time to run, and limited to what a guest would be better off without.
+ * A guest may ask for more ticks than the host can make, and the host may be late: ticks that are
+ * due and not yet delivered are a backlog, worked off with a distance between them that leaves the
+ * guest time to run, and limited to what a guest would be better off without.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -19,20 +19,20 @@
 #define PORT_BASE    0x40
 #define PORT_CONTROL 3
 
-#define CONTROL_CHANNEL(v) ((v) >> 6)
-#define CONTROL_READ_BACK  3
-#define CONTROL_RW(v)      ((v) >> 4 & 3)
-#define CONTROL_MODE(v)    ((v) >> 1 & 7)
-#define CONTROL_BCD        0x01
-#define RW_LATCH 0
-#define RW_LSB   1
-#define RW_MSB   2
-#define RW_BOTH  3
+#define CONTROL_CHANNEL(v)   ((v) >> 6)
+#define CONTROL_READ_BACK    3
+#define CONTROL_RW(v)        ((v) >> 4 & 3)
+#define CONTROL_MODE(v)      ((v) >> 1 & 7)
+#define CONTROL_BCD          0x01
+#define RW_LATCH             0
+#define RW_LSB               1
+#define RW_MSB               2
+#define RW_BOTH              3
 #define READ_BACK_NO_COUNT   0x20
 #define READ_BACK_NO_STATUS  0x10
 #define READ_BACK_CHANNEL(n) (2 << (n))
-#define STATUS_OUTPUT     0x80
-#define STATUS_NULL_COUNT 0x40
+#define STATUS_OUTPUT        0x80
+#define STATUS_NULL_COUNT    0x40
 
 /* Interrupts of channel 0 are never closer than this, and the backlog never longer. */
 #define MIN_DISTANCE_NS (50 * NS_PER_US)
@@ -42,19 +42,19 @@
 
 typedef struct I8254Channel {
     /* saved */
-    uint8_t mode;        /* 0..5 */
-    uint8_t rw;          /* RW_LSB .. RW_BOTH */
+    uint8_t mode; /* 0..5 */
+    uint8_t rw;   /* RW_LSB .. RW_BOTH */
     bool bcd, gate;
     bool write_msb, read_msb; /* in RW_BOTH: which byte comes next */
     uint8_t write_lsb;
-    uint8_t latched;     /* bytes of latched_count still to be read: bit 0 LSB, bit 1 MSB */
+    uint8_t latched; /* bytes of latched_count still to be read: bit 0 LSB, bit 1 MSB */
     uint16_t latched_count;
     bool status_latched;
     uint8_t latched_status;
-    bool armed;          /* counts: a count was written, and in modes 1 and 5 the gate rose */
-    bool stopped;        /* armed, but held by the gate or by a half written count: at `elapsed` */
-    uint32_t count;      /* initial count, 1..65536 (10000 in BCD); 0: none written yet */
-    int64_t start;       /* tick at which count was loaded */
+    bool armed;     /* counts: a count was written, and in modes 1 and 5 the gate rose */
+    bool stopped;   /* armed, but held by the gate or by a half written count: at `elapsed` */
+    uint32_t count; /* initial count, 1..65536 (10000 in BCD); 0: none written yet */
+    int64_t start;  /* tick at which count was loaded */
     int64_t elapsed;
     uint32_t next_count; /* modes 2 and 3: loaded at tick switch_tick; 0: none */
     int64_t switch_tick;
@@ -360,9 +360,9 @@ static void latch_status(I8254Channel *c, int64_t now)
     }
     settle(c, now);
     null_count = !c->armed || c->next_count || elapsed(c, now) < 0;
-    c->latched_status = (uint8_t)((output(c, now) ? STATUS_OUTPUT : 0) |
-                                  (null_count ? STATUS_NULL_COUNT : 0) | c->rw << 4 | c->mode << 1 |
-                                  c->bcd);
+    c->latched_status =
+        (uint8_t)((output(c, now) ? STATUS_OUTPUT : 0) | (null_count ? STATUS_NULL_COUNT : 0) |
+                  c->rw << 4 | c->mode << 1 | c->bcd);
     c->status_latched = true;
 }
 
@@ -537,7 +537,8 @@ unsigned i8254_period(Device *dev, unsigned channel)
     return periodic(c) && c->armed && !c->stopped ? c->count : 0;
 }
 
-/* The chip has no reset: this is the state that a PC's timer is found in before the BIOS programs it. */
+/* The chip has no reset: this is the state that a PC's timer is found in before the BIOS programs
+ * it. */
 static void i8254_reset(Device *dev)
 {
     I8254 *s = (I8254 *)dev;

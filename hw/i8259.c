@@ -2,8 +2,8 @@
  * Intel 8259A programmable interrupt controllers, two cascaded as in the PC/AT, with the edge/level
  * registers of the EISA bus and the PIIX.
  *
- * Data sheets: 8259A (231468), 82371SB (290550). The outputs of buffered mode and the vectors of MCS-80
- * mode have nobody to see them and are not modelled.
+ * Data sheets: 8259A (231468), 82371SB (290550). The outputs of buffered mode and the vectors of
+ * MCS-80 mode have nobody to see them and are not modelled.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -49,7 +49,8 @@ typedef struct I8259Chip {
     bool is_master;
     /* saved */
     uint8_t lines; /* level of the inputs */
-    uint8_t edges; /* rising edges since the last acknowledge; an input that falls takes its edge back */
+    uint8_t edges; /* rising edges since the last acknowledge; an input that falls takes its edge
+                      back */
     uint8_t imr, isr;
     uint8_t elcr;
     uint8_t icw1, vector_base, icw4;
@@ -188,7 +189,9 @@ static void write_ocw2(I8259Chip *c, uint8_t value)
         end_of_interrupt(c, value & OCW2_LEVEL, rotate);
         return;
     }
-    /* Not specific: the most important one in service, but for those that special mask mode hides. */
+    /*
+     * Not specific: the most important one in service, but for those that special mask mode hides.
+     */
     unsigned rank = priority_of(c, c->special_mask ? c->isr & ~c->imr : c->isr);
     if (rank < 8) {
         end_of_interrupt(c, input_of_rank(c, rank), rotate);

@@ -18,7 +18,9 @@ extern const DeviceClass i8259_class;
 Device *i8259_create(IrqLine *intr);
 /* Input n, 0..15; 2 is the cascade and NULL. */
 IrqLine *i8259_input(Device *dev, unsigned n);
-/* INTA: the vector that the CPU shall take; that of a spurious IRQ7 when the request has gone away. */
+/*
+ * INTA: the vector that the CPU shall take; that of a spurious IRQ7 when the request has gone away.
+ */
 uint8_t i8259_acknowledge(Device *dev);
 /* Level of INT: something waits that the CPU could take. */
 bool i8259_output(Device *dev);

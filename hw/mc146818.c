@@ -1,11 +1,11 @@
 /*
  * Motorola MC146818 real-time clock with the PC/AT's CMOS memory behind ports 0x70 and 0x71.
  *
- * Data sheet: MC146818 (1984); century byte and the behaviour of the divider's reset as in its successor
- * DS12887. The time is not counted: it is worked out from a clock whenever somebody looks, and the flags of
- * register C from what happened since somebody last looked. The timer runs only while an enabled
- * interrupt is still to come, so a clock that nobody listens to costs nothing.
- * Not modelled: the square wave output, daylight saving, the other crystals of register A.
+ * Data sheet: MC146818 (1984); century byte and the behaviour of the divider's reset as in its
+ * successor DS12887. The time is not counted: it is worked out from a clock whenever somebody
+ * looks, and the flags of register C from what happened since somebody last looked. The timer runs
+ * only while an enabled interrupt is still to come, so a clock that nobody listens to costs
+ * nothing. Not modelled: the square wave output, daylight saving, the other crystals of register A.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -19,7 +19,9 @@
 
 #define PORT_BASE 0x70
 
-/* Registers. Hours are 1-12 with PM in bit 7, or 0-23; all are BCD or binary, as register B says. */
+/*
+ * Registers. Hours are 1-12 with PM in bit 7, or 0-23; all are BCD or binary, as register B says.
+ */
 #define REG_SECONDS       0x00
 #define REG_SECONDS_ALARM 0x01
 #define REG_MINUTES       0x02
@@ -78,11 +80,13 @@ typedef struct Mc146818 {
     int64_t clock_offset; /* added to the clock: for CLOCK_HOST it makes it the host's UTC */
     /* saved */
     uint8_t index;
-    uint8_t cmos[MC146818_CMOS_SIZE]; /* the time bytes are up to date only while it does not count */
-    int64_t phase_ns;   /* a moment at which the divider rolled over to a new second */
-    int64_t time_sec;   /* while counting: the time at phase_ns, in seconds since 1970 */
-    int64_t checked_ns; /* the flags of register C are complete up to this moment */
-    uint8_t weekday_shift; /* the weekday is a counter of its own: how far it is off the calendar's */
+    uint8_t
+        cmos[MC146818_CMOS_SIZE]; /* the time bytes are up to date only while it does not count */
+    int64_t phase_ns;             /* a moment at which the divider rolled over to a new second */
+    int64_t time_sec;             /* while counting: the time at phase_ns, in seconds since 1970 */
+    int64_t checked_ns;           /* the flags of register C are complete up to this moment */
+    uint8_t
+        weekday_shift; /* the weekday is a counter of its own: how far it is off the calendar's */
     bool virtual_clock;
     /* derived */
     Timer timer; /* the next event that raises an enabled interrupt */
@@ -185,7 +189,8 @@ static void time_to_bytes(Mc146818 *s)
     s->cmos[REG_CENTURY] = encode(s, (unsigned)(tm.tm_year + 1900) / 100 % 100);
 }
 
-/* Goes on counting from the time bytes; values that no calendar has are carried over into the next field. */
+/* Goes on counting from the time bytes; values that no calendar has are carried over into the next
+ * field. */
 static void time_from_bytes(Mc146818 *s)
 {
     struct tm tm = {
@@ -194,7 +199,8 @@ static void time_from_bytes(Mc146818 *s)
         .tm_hour = (int)decode_hour(s, s->cmos[REG_HOURS]),
         .tm_mday = (int)decode(s, s->cmos[REG_DAY]),
         .tm_mon = (int)decode(s, s->cmos[REG_MONTH]) - 1,
-        .tm_year = (int)(decode(s, s->cmos[REG_CENTURY]) * 100 + decode(s, s->cmos[REG_YEAR])) - 1900,
+        .tm_year =
+            (int)(decode(s, s->cmos[REG_CENTURY]) * 100 + decode(s, s->cmos[REG_YEAR])) - 1900,
     };
 
     s->time_sec = timegm(&tm) - divider_seconds(s, rtc_now(s));
@@ -446,14 +452,10 @@ static void mc146818_reset(Device *dev)
 }
 
 static const VMStateField mc146818_fields[] = {
-    VMSTATE_U8(index, Mc146818),
-    VMSTATE_U8_ARRAY(cmos, Mc146818),
-    VMSTATE_U64(phase_ns, Mc146818),
-    VMSTATE_U64(time_sec, Mc146818),
-    VMSTATE_U64(checked_ns, Mc146818),
-    VMSTATE_U8(weekday_shift, Mc146818),
-    VMSTATE_BOOL(virtual_clock, Mc146818),
-    VMSTATE_END,
+    VMSTATE_U8(index, Mc146818),           VMSTATE_U8_ARRAY(cmos, Mc146818),
+    VMSTATE_U64(phase_ns, Mc146818),       VMSTATE_U64(time_sec, Mc146818),
+    VMSTATE_U64(checked_ns, Mc146818),     VMSTATE_U8(weekday_shift, Mc146818),
+    VMSTATE_BOOL(virtual_clock, Mc146818), VMSTATE_END,
 };
 
 static bool mc146818_post_load(void *opaque, int version, Error **errp)

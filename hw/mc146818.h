@@ -18,7 +18,8 @@ extern const DeviceClass mc146818_class;
 
 /* At ports 0x70 and 0x71; the time comes from machine_config.rtc_*. irq is IRQ8. */
 Device *mc146818_create(IrqLine *irq);
-/* The board fills the CMOS bytes from 0x0e on with what the BIOS looks for. index < MC146818_CMOS_SIZE. */
+/* The board fills the CMOS bytes from 0x0e on with what the BIOS looks for. index <
+ * MC146818_CMOS_SIZE. */
 void mc146818_set_cmos(Device *dev, unsigned index, uint8_t value);
 uint8_t mc146818_get_cmos(Device *dev, unsigned index);
 /* Bit 7 of port 0x70: the board's NMI sources are shut off. */

@@ -12,9 +12,10 @@
 #include "util/error.h"
 
 /*
- * Puts the machine together: memory map, chips, drives, screen, firmware. Once, with the machine lock held, after
- * loop_init(), vcpu_create_all() and drive_open_all(). Sets up the memory and port maps itself.
- * Ends with a reset. False with an error for the user when a file is missing or an option cannot be met.
+ * Puts the machine together: memory map, chips, drives, screen, firmware. Once, with the machine
+ * lock held, after loop_init(), vcpu_create_all() and drive_open_all(). Sets up the memory and port
+ * maps itself. Ends with a reset. False with an error for the user when a file is missing or an
+ * option cannot be met.
  */
 bool pc_init(const MachineConfig *config, Error **errp);
 

@@ -1,11 +1,12 @@
 /*
  * The PCI bus with configuration mechanism #1.
  *
- * PCI Local Bus Specification 2.1: section 3.7.4.1 (mechanism), chapter 6 (configuration space), and 2.3
- * for the interrupt bits in command and status. One bus without bridges to others; no parity, no latency.
+ * PCI Local Bus Specification 2.1: section 3.7.4.1 (mechanism), chapter 6 (configuration space),
+ * and 2.3 for the interrupt bits in command and status. One bus without bridges to others; no
+ * parity, no latency.
  *
- * Saved state never drives lines: a device's pin, the router's inputs and the interrupt controllers' are
- * each saved by their owner.
+ * Saved state never drives lines: a device's pin, the router's inputs and the interrupt
+ * controllers' are each saved by their owner.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -25,7 +26,7 @@
 #define ADDRESS_ENABLE   0x80000000u
 #define ADDRESS_BUS(a)   ((a) >> 16 & 0xff)
 #define ADDRESS_DEVFN(a) ((a) >> 8 & 0xff)
-#define ADDRESS_REG(a)   ((a) & 0xfc)
+#define ADDRESS_REG(a)   ((a)&0xfc)
 #define RESET_CONTROL    1 /* offset from PORT_ADDRESS */
 
 #define CAPABILITIES_START 0x40
@@ -139,7 +140,7 @@ void pci_register_bar(PciDevice *d, unsigned n, uint8_t flags, MemoryRegion *reg
     bar->flags = flags;
     bar->size = size;
     bar->addr = PCI_BAR_UNMAPPED;
-    pci_set_long(wmask, (uint32_t)~(size - 1) | (n == PCI_ROM_BAR ? PCI_ROM_ENABLE : 0));
+    pci_set_long(wmask, (uint32_t) ~(size - 1) | (n == PCI_ROM_BAR ? PCI_ROM_ENABLE : 0));
     if (n != PCI_ROM_BAR) {
         d->config[bar_offset(n)] = d->preset[bar_offset(n)] = flags;
     }
@@ -265,7 +266,7 @@ void pci_config_write(PciDevice *d, unsigned addr, uint32_t value, unsigned size
         unsigned reg = (addr + i) % CONFIG_SIZE;
         uint8_t byte = (uint8_t)(value >> 8 * i), wmask = d->wmask[reg];
         d->config[reg] = (uint8_t)((d->config[reg] & ~wmask) | (byte & wmask));
-        d->config[reg] &= (uint8_t)~(byte & d->w1cmask[reg]);
+        d->config[reg] &= (uint8_t) ~(byte & d->w1cmask[reg]);
     }
     if (overlaps(addr, size, PCI_COMMAND, 2) || overlaps(addr, size, PCI_BAR0, 24) ||
         overlaps(addr, size, PCI_ROM_ADDRESS, 4)) {
@@ -482,7 +483,8 @@ static uint64_t address_read(void *opaque, hwaddr addr, unsigned size)
     if (addr == RESET_CONTROL && size == 1 && bus->reset_control) {
         return bus->reset_control->read(bus->reset_control_opaque);
     }
-    return UINT32_MAX; /* narrower accesses are not the mechanism's and go to the bus, where nobody is */
+    return UINT32_MAX; /* narrower accesses are not the mechanism's and go to the bus, where nobody
+                          is */
 }
 
 static void address_write(void *opaque, hwaddr addr, uint64_t value, unsigned size)
@@ -528,7 +530,8 @@ static void data_write(void *opaque, hwaddr addr, uint64_t value, unsigned size)
     PciDevice *d = addressed(bus);
 
     if (d) {
-        pci_config_write(d, ADDRESS_REG(bus->config_address) + (unsigned)addr, (uint32_t)value, size);
+        pci_config_write(d, ADDRESS_REG(bus->config_address) + (unsigned)addr, (uint32_t)value,
+                         size);
     }
 }
 
@@ -582,12 +585,14 @@ static const struct {
     uint16_t class;
     const char *name;
 } class_names[] = {
-    {0x0100, "SCSI controller"},     {0x0101, "IDE controller"},    {0x0106, "SATA controller"},
-    {0x0200, "Ethernet controller"}, {0x0300, "VGA controller"},    {0x0380, "Display controller"},
-    {0x0401, "Audio controller"},    {0x0500, "RAM controller"},    {0x0600, "Host bridge"},
-    {0x0601, "ISA bridge"},          {0x0604, "PCI bridge"},        {0x0680, "Bridge"},
-    {0x0700, "Serial controller"},   {0x0780, "Communication controller"},
-    {0x0c03, "USB controller"},      {0x0c05, "SMBus controller"},
+    {0x0100, "SCSI controller"},   {0x0101, "IDE controller"},
+    {0x0106, "SATA controller"},   {0x0200, "Ethernet controller"},
+    {0x0300, "VGA controller"},    {0x0380, "Display controller"},
+    {0x0401, "Audio controller"},  {0x0500, "RAM controller"},
+    {0x0600, "Host bridge"},       {0x0601, "ISA bridge"},
+    {0x0604, "PCI bridge"},        {0x0680, "Bridge"},
+    {0x0700, "Serial controller"}, {0x0780, "Communication controller"},
+    {0x0c03, "USB controller"},    {0x0c05, "SMBus controller"},
 };
 
 static const char *class_name(uint16_t class)
@@ -607,10 +612,10 @@ static void describe_bar(Buffer *out, const PciDevice *d, unsigned n)
                        : bar->flags & PCI_BAR_64BIT ? "64 bit memory"
                                                     : "32 bit memory";
 
-    buffer_printf(out, "      %s%c: %s%s ", n == PCI_ROM_BAR ? "RO" : "BAR",
-                  n == PCI_ROM_BAR ? 'M' : '0' + (int)n,
-                  bar->flags & PCI_BAR_PREFETCH && !(bar->flags & PCI_BAR_IO) ? "prefetchable " : "",
-                  kind);
+    buffer_printf(
+        out, "      %s%c: %s%s ", n == PCI_ROM_BAR ? "RO" : "BAR",
+        n == PCI_ROM_BAR ? 'M' : '0' + (int)n,
+        bar->flags & PCI_BAR_PREFETCH && !(bar->flags & PCI_BAR_IO) ? "prefetchable " : "", kind);
     if (bar->addr == PCI_BAR_UNMAPPED) {
         buffer_printf(out, "not mapped [size 0x%llx]\n", (unsigned long long)bar->size);
     } else {
@@ -624,7 +629,8 @@ static void describe_device(PciDevice *d, void *opaque)
     Buffer *out = opaque;
     unsigned devfn = (unsigned)d->devfn;
 
-    buffer_printf(out, "  Bus  0, device %3u, function %u:\n", PCI_SLOT(devfn), PCI_FUNCTION(devfn));
+    buffer_printf(out, "  Bus  0, device %3u, function %u:\n", PCI_SLOT(devfn),
+                  PCI_FUNCTION(devfn));
     buffer_printf(out, "    %s: PCI device %04x:%04x\n",
                   class_name(pci_get_word(&d->config[PCI_CLASS_DEVICE])),
                   pci_get_word(&d->config[PCI_VENDOR_ID]), pci_get_word(&d->config[PCI_DEVICE_ID]));

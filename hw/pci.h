@@ -7,8 +7,8 @@
  *     reset:     pci_device_reset()
  *     vmstate:   VMSTATE_STRUCT(pci, S, pci_device_vmstate)
  *     unrealize: pci_device_detach()
- * The board makes it with pci_device_new() and device_realize(); -device finds the first bus and a free
- * slot, or the one its `addr` property names.
+ * The board makes it with pci_device_new() and device_realize(); -device finds the first bus and a
+ * free slot, or the one its `addr` property names.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -69,7 +69,7 @@ typedef struct PciDevice PciDevice;
 
 #define PCI_DEVFN(slot, function) ((slot) << 3 | (function))
 #define PCI_SLOT(devfn)           ((devfn) >> 3)
-#define PCI_FUNCTION(devfn)       ((devfn) & 7)
+#define PCI_FUNCTION(devfn)       ((devfn)&7)
 #define PCI_DEVFN_ANY             (-1)
 
 typedef struct PciBar {
@@ -92,7 +92,9 @@ struct PciDevice {
     uint8_t w1cmask[256]; /* bits the guest clears by writing 1 */
     uint8_t preset[256];  /* values after reset of everything in wmask and w1cmask */
     uint8_t cap_next;     /* where the next capability goes; 0: none so far */
-    /* After the guest wrote registers addr .. addr+size-1 (config holds the result). May be NULL. */
+    /*
+     * After the guest wrote registers addr .. addr+size-1 (config holds the result). May be NULL.
+     */
     void (*config_written)(PciDevice *d, unsigned addr, unsigned size);
     /* saved */
     uint8_t config[256];
@@ -115,18 +117,22 @@ void pci_device_detach(PciDevice *d);
 /* Writable registers to their preset values, BARs unmapped, interrupt pin released. */
 void pci_device_reset(PciDevice *d);
 
-/* class_code is base class, subclass, programming interface (0x010180). pin: 0 none, 1 INTA# .. 4 INTD#. */
+/* class_code is base class, subclass, programming interface (0x010180). pin: 0 none, 1 INTA# .. 4
+ * INTD#. */
 void pci_set_ids(PciDevice *d, uint16_t vendor, uint16_t device, uint32_t class_code,
                  uint8_t revision, unsigned pin);
 void pci_set_subsystem(PciDevice *d, uint16_t vendor, uint16_t id);
 /*
- * Base address register n shows region, which stays the device's; the BAR's size is the region's rounded up
- * to a power of two. A 64-bit BAR takes n and n+1. The map follows the register and PCI_COMMAND by itself.
+ * Base address register n shows region, which stays the device's; the BAR's size is the region's
+ * rounded up to a power of two. A 64-bit BAR takes n and n+1. The map follows the register and
+ * PCI_COMMAND by itself.
  */
 void pci_register_bar(PciDevice *d, unsigned n, uint8_t flags, MemoryRegion *region);
-/* Loads `file` (found by loader_find_file()) as expansion ROM, unless the user's romfile says another. */
+/* Loads `file` (found by loader_find_file()) as expansion ROM, unless the user's romfile says
+ * another. */
 bool pci_register_rom(PciDevice *d, const char *file, Error **errp);
-/* Room for a capability of `size` bytes (zeroed but for its header, not writable); returns its offset. */
+/* Room for a capability of `size` bytes (zeroed but for its header, not writable); returns its
+ * offset. */
 uint8_t pci_add_capability(PciDevice *d, uint8_t cap_id, unsigned size);
 
 static inline uint16_t pci_get_word(const uint8_t *p)
@@ -178,7 +184,9 @@ PciBus *pci_bus_new(MemoryRegion *mem);
 MemoryRegion *pci_bus_memory(PciBus *bus);
 /* The router comes after the bus, since it is a device there. */
 void pci_bus_set_router(PciBus *bus, const PciBusOps *ops, void *opaque);
-/* Byte accesses to port 0xCF9, which lies inside the address register: the reset control register. */
+/*
+ * Byte accesses to port 0xCF9, which lies inside the address register: the reset control register.
+ */
 typedef struct PciResetControlOps {
     uint8_t (*read)(void *opaque);
     void (*write)(void *opaque, uint8_t value);

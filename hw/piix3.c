@@ -2,9 +2,9 @@
  * Intel 82371SB (PIIX3), function 0: PCI-to-ISA bridge with the PCI interrupt router and the reset
  * control register.
  *
- * Data sheet: 290550. The chip's interrupt controllers, timer, DMA and edge/level registers are devices
- * of their own here. The registers for ISA timing, chip selects and its own SMI (the board has the PIIX4's
- * power management instead) keep what is written to them.
+ * Data sheet: 290550. The chip's interrupt controllers, timer, DMA and edge/level registers are
+ * devices of their own here. The registers for ISA timing, chip selects and its own SMI (the board
+ * has the PIIX4's power management instead) keep what is written to them.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -12,31 +12,31 @@
 
 #include "hw/machine.h"
 
-#define REG_IORT    0x4c
-#define REG_XBCS    0x4e /* 2 bytes */
-#define REG_PIRQRC  0x60 /* 4 bytes */
-#define REG_TOM     0x69
-#define REG_MSTAT   0x6a /* 2 bytes */
-#define REG_MBIRQ0  0x70
-#define REG_MBDMA   0x76 /* 2 bytes */
-#define REG_PCSC    0x78 /* 2 bytes */
+#define REG_IORT     0x4c
+#define REG_XBCS     0x4e /* 2 bytes */
+#define REG_PIRQRC   0x60 /* 4 bytes */
+#define REG_TOM      0x69
+#define REG_MSTAT    0x6a /* 2 bytes */
+#define REG_MBIRQ0   0x70
+#define REG_MBDMA    0x76 /* 2 bytes */
+#define REG_PCSC     0x78 /* 2 bytes */
 #define REG_APICBASE 0x80
-#define REG_DLC     0x82
-#define REG_SMICNTL 0xa0
-#define REG_SMIEN   0xa2 /* 2 bytes */
-#define REG_SEE     0xa4 /* 4 bytes */
-#define REG_FTMR    0xa8
-#define REG_SMIREQ  0xaa /* 2 bytes */
-#define REG_CTLTMR  0xac
-#define REG_CTHTMR  0xae
+#define REG_DLC      0x82
+#define REG_SMICNTL  0xa0
+#define REG_SMIEN    0xa2 /* 2 bytes */
+#define REG_SEE      0xa4 /* 4 bytes */
+#define REG_FTMR     0xa8
+#define REG_SMIREQ   0xaa /* 2 bytes */
+#define REG_CTLTMR   0xac
+#define REG_CTHTMR   0xae
 
 #define PIRQRC_DISABLE 0x80
 #define PIRQRC_IRQ     0x0f
 #define PIRQRC_VALID   0xdef8 /* the IRQs that can be chosen: 3-7, 9-12, 14, 15 */
 
 /* Port 0xCF9. */
-#define RCR_HARD  0x02 /* the reset resets everything, not the CPU alone */
-#define RCR_RCPU  0x04 /* rising: reset */
+#define RCR_HARD 0x02 /* the reset resets everything, not the CPU alone */
+#define RCR_RCPU 0x04 /* rising: reset */
 
 typedef struct Piix3 {
     PciDevice pci;
@@ -106,7 +106,8 @@ static const PciResetControlOps reset_control_ops = {
 
 /* ---- host side ---- */
 
-/* The boards of this chip set turn the pins by one from slot to slot; slot 1, ours, starts with PIRQA. */
+/* The boards of this chip set turn the pins by one from slot to slot; slot 1, ours, starts with
+ * PIRQA. */
 static unsigned map_irq(void *opaque, int devfn, unsigned pin)
 {
     return (PCI_SLOT((unsigned)devfn) + pin + PCI_ROUTER_INPUTS - 1) % PCI_ROUTER_INPUTS;
@@ -166,10 +167,10 @@ static const VMState piix3_vmstate = {.name = "piix3", .version = 1, .fields = p
 static void init_config(PciDevice *d)
 {
     static const uint8_t stored[][2] = {
-        {REG_IORT, 1},    {REG_XBCS, 2},  {REG_TOM, 1}, {REG_MSTAT, 2},   {REG_MBIRQ0, 1},
-        {REG_MBDMA, 2},   {REG_PCSC, 2},  {REG_APICBASE, 1}, {REG_DLC, 1}, {REG_SMICNTL, 1},
-        {REG_SMIEN, 2},   {REG_SEE, 4},   {REG_FTMR, 1}, {REG_SMIREQ, 2},  {REG_CTLTMR, 1},
-        {REG_CTHTMR, 1},
+        {REG_IORT, 1},   {REG_XBCS, 2},    {REG_TOM, 1},    {REG_MSTAT, 2},
+        {REG_MBIRQ0, 1}, {REG_MBDMA, 2},   {REG_PCSC, 2},   {REG_APICBASE, 1},
+        {REG_DLC, 1},    {REG_SMICNTL, 1}, {REG_SMIEN, 2},  {REG_SEE, 4},
+        {REG_FTMR, 1},   {REG_SMIREQ, 2},  {REG_CTLTMR, 1}, {REG_CTHTMR, 1},
     };
 
     pci_set_ids(d, 0x8086, 0x7000, 0x060100, 0, 0);

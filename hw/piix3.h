@@ -16,7 +16,8 @@ extern const DeviceClass piix3_class;
 
 /*
  * Function 0 at devfn; routes the bus' interrupts and has the reset control register at port 0xCF9.
- * irqs[n] (may be NULL) gets IRQ n: the OR of the ISA devices and of the PCI interrupts routed to it.
+ * irqs[n] (may be NULL) gets IRQ n: the OR of the ISA devices and of the PCI interrupts routed to
+ * it.
  */
 Device *piix3_create(PciBus *bus, int devfn, IrqLine *const irqs[ISA_IRQS]);
 /* What an ISA device drives for IRQ n. */

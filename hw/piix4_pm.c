@@ -1,10 +1,10 @@
 /*
  * Intel 82371AB (PIIX4), function 3: power management and SMBus host controller.
  *
- * Data sheet: 290562. ACPI's fixed registers (PM1 event and control, PM timer), the general purpose events'
- * registers, the advanced power management ports that raise an SMI, and an SMBus without devices on it.
- * Not modelled: the idle and burst timers of the device monitors, clock control, sleep states but soft
- * off, general purpose pins, interrupts of the SMBus.
+ * Data sheet: 290562. ACPI's fixed registers (PM1 event and control, PM timer), the general purpose
+ * events' registers, the advanced power management ports that raise an SMI, and an SMBus without
+ * devices on it. Not modelled: the idle and burst timers of the device monitors, clock control,
+ * sleep states but soft off, general purpose pins, interrupts of the SMBus.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -26,23 +26,23 @@
 #define CFG_SMBSHDW2  0xd5
 #define CFG_SMBREV    0xd6
 
-#define DEVACTB_APMC_EN    0x02000000u
-#define PMREGMISC_PMIOSE   0x01
-#define SMBHSTCFG_HST_EN   0x01
-#define PMBA_MASK          0xffc0u
-#define SMBBA_MASK         0xfff0u
+#define DEVACTB_APMC_EN  0x02000000u
+#define PMREGMISC_PMIOSE 0x01
+#define SMBHSTCFG_HST_EN 0x01
+#define PMBA_MASK        0xffc0u
+#define SMBBA_MASK       0xfff0u
 
 /* Ports from PMBA. */
-#define PM_SIZE     0x40
-#define PM_PMSTS    0x00
-#define PM_PMEN     0x02
-#define PM_PMCNTRL  0x04
-#define PM_PMTMR    0x08
-#define PM_GPSTS    0x0c
-#define PM_GPEN     0x0e
-#define PM_GLBSTS   0x18
-#define PM_GLBEN    0x20
-#define PM_GLBCTL   0x28
+#define PM_SIZE    0x40
+#define PM_PMSTS   0x00
+#define PM_PMEN    0x02
+#define PM_PMCNTRL 0x04
+#define PM_PMTMR   0x08
+#define PM_GPSTS   0x0c
+#define PM_GPEN    0x0e
+#define PM_GLBSTS  0x18
+#define PM_GLBEN   0x20
+#define PM_GLBCTL  0x28
 
 #define PM_TMROF   0x0001 /* the timer's top bit changed */
 #define PM_GBL     0x0020
@@ -58,9 +58,9 @@
 #define CNTRL_MASK    0x1c03
 #define TYPE_SOFT_OFF 0
 
-#define GP_MASK        0x0f01 /* GPSTS, GPEN: THRM, USB, RI, LID, GPI1 */
-#define GLBSTS_APM     0x0020
-#define GLBCTL_SMI_EN  0x00000001u
+#define GP_MASK       0x0f01 /* GPSTS, GPEN: THRM, USB, RI, LID, GPI1 */
+#define GLBSTS_APM    0x0020
+#define GLBCTL_SMI_EN 0x00000001u
 
 #define PMTMR_HZ   3579545
 #define PMTMR_MASK 0xffffffu
@@ -72,12 +72,12 @@
 #define APMC_ACPI_ENABLE  0xf1
 
 /* SMBus host registers from SMBBA. */
-#define SMB_SIZE    0x10
-#define SMB_HSTSTS  0x00
-#define SMB_SLVSTS  0x01
-#define SMB_HSTCNT  0x02
-#define SMB_BLKDAT  0x07
-#define SMB_SLVCNT  0x08
+#define SMB_SIZE       0x10
+#define SMB_HSTSTS     0x00
+#define SMB_SLVSTS     0x01
+#define SMB_HSTCNT     0x02
+#define SMB_BLKDAT     0x07
+#define SMB_SLVCNT     0x08
 #define HSTSTS_DEV_ERR 0x04 /* nobody acknowledged */
 #define HSTSTS_FAILED  0x10 /* killed */
 #define HSTSTS_CLEAR   0x1e
@@ -99,7 +99,7 @@ typedef struct Piix4Pm {
     uint8_t smb_block[SMB_BLOCK];
     uint8_t smb_index;
     /* derived */
-    Timer timer; /* the next overflow, while it would interrupt */
+    Timer timer;           /* the next overflow, while it would interrupt */
     int pm_port, smb_port; /* where the two are mapped; -1: not */
 } Piix4Pm;
 
@@ -253,7 +253,8 @@ static const MemoryOps pm_ops = {
 
 /* ---- guest side: advanced power management ports ---- */
 
-/* What the firmware's SMI handler does with the two ACPI commands is done here: the FADT names them. */
+/* What the firmware's SMI handler does with the two ACPI commands is done here: the FADT names
+ * them. */
 static void write_apmc(Piix4Pm *s, uint8_t value)
 {
     s->apmc = value;

@@ -1,8 +1,8 @@
 /*
  * System control port B of the PC/AT at port 0x61.
  *
- * IBM PC/AT technical reference, "System Board: Port 61"; the upper bits as in the 82371SB's data sheet
- * (290550), section 2.5.5.1. Memory and I/O check never fail here, so their NMIs never come.
+ * IBM PC/AT technical reference, "System Board: Port 61"; the upper bits as in the 82371SB's data
+ * sheet (290550), section 2.5.5.1. Memory and I/O check never fail here, so their NMIs never come.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,8 +1,8 @@
 /*
  * System control port A of the PS/2: fast A20 gate and fast reset at port 0x92.
  *
- * PS/2 hardware interface technical reference, "System Control Port A". The lock bit of the CMOS' password
- * and the disk lights do nothing.
+ * PS/2 hardware interface technical reference, "System Control Port A". The lock bit of the CMOS'
+ * password and the disk lights do nothing.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

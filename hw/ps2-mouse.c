@@ -1,10 +1,10 @@
 /*
- * PS/2 mouse: the standard one, and Microsoft's IntelliMouse protocols with a wheel and with five buttons
- * that the host unlocks by sequences of sample rates.
+ * PS/2 mouse: the standard one, and Microsoft's IntelliMouse protocols with a wheel and with five
+ * buttons that the host unlocks by sequences of sample rates.
  *
- * IBM PS/2 hardware interface technical reference, "Mouse"; Microsoft's "IntelliMouse" extension. The sample rate
- * is remembered and not kept: a packet goes out when the one before it was taken, and movement in
- * between adds up.
+ * IBM PS/2 hardware interface technical reference, "Mouse"; Microsoft's "IntelliMouse" extension.
+ * The sample rate is remembered and not kept: a packet goes out when the one before it was taken,
+ * and movement in between adds up.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -14,15 +14,15 @@
 
 #include "ui/display.h"
 
-#define CMD_SCALE_1_1      0xe6
-#define CMD_SCALE_2_1      0xe7
-#define CMD_RESOLUTION     0xe8
-#define CMD_STATUS         0xe9
-#define CMD_STREAM_MODE    0xea
-#define CMD_READ_DATA      0xeb
-#define CMD_WRAP_RESET     0xec
-#define CMD_WRAP_MODE      0xee
-#define CMD_REMOTE_MODE    0xf0
+#define CMD_SCALE_1_1   0xe6
+#define CMD_SCALE_2_1   0xe7
+#define CMD_RESOLUTION  0xe8
+#define CMD_STATUS      0xe9
+#define CMD_STREAM_MODE 0xea
+#define CMD_READ_DATA   0xeb
+#define CMD_WRAP_RESET  0xec
+#define CMD_WRAP_MODE   0xee
+#define CMD_REMOTE_MODE 0xf0
 
 /* First byte of a packet. */
 #define PACKET_BUTTONS    0x07
@@ -49,7 +49,7 @@ typedef struct Ps2Mouse {
     uint8_t id;
     bool enabled, remote, wrap, scale_2_1;
     uint8_t resolution, rate;
-    uint8_t unlock[2]; /* the two sample rates before the last one */
+    uint8_t unlock[2];  /* the two sample rates before the last one */
     int32_t dx, dy, dz; /* not reported yet; dy up, dz towards the user */
     uint8_t buttons, reported_buttons;
 } Ps2Mouse;
@@ -88,7 +88,8 @@ static unsigned make_packet(Ps2Mouse *s, uint8_t packet[4])
                           (dx < 0 ? PACKET_X_SIGN : 0) | (dy < 0 ? PACKET_Y_SIGN : 0));
     packet[1] = (uint8_t)dx;
     packet[2] = (uint8_t)dy;
-    packet[3] = s->id == ID_BUTTONS ? (uint8_t)((dz & 0x0f) | (s->buttons >> 3 & 3) << 4) : (uint8_t)dz;
+    packet[3] =
+        s->id == ID_BUTTONS ? (uint8_t)((dz & 0x0f) | (s->buttons >> 3 & 3) << 4) : (uint8_t)dz;
     s->reported_buttons = s->buttons;
     return s->id == ID_STANDARD ? 3 : 4;
 }
@@ -162,11 +163,13 @@ static void set_rate(Ps2Mouse *s, uint8_t rate)
 static void reply_status(Ps2Mouse *s)
 {
     /* Left, middle, right from bit 2 down. */
-    uint8_t buttons = (uint8_t)((s->buttons & 1) << 2 | (s->buttons & 4) >> 1 | (s->buttons & 2) >> 1);
+    uint8_t buttons =
+        (uint8_t)((s->buttons & 1) << 2 | (s->buttons & 4) >> 1 | (s->buttons & 2) >> 1);
 
     ps2_reply(&s->ps2, PS2_ACK);
-    ps2_reply(&s->ps2, (uint8_t)(buttons | (s->scale_2_1 ? STATUS_SCALE_2_1 : 0) |
-                                 (s->enabled ? STATUS_ENABLED : 0) | (s->remote ? STATUS_REMOTE : 0)));
+    ps2_reply(&s->ps2,
+              (uint8_t)(buttons | (s->scale_2_1 ? STATUS_SCALE_2_1 : 0) |
+                        (s->enabled ? STATUS_ENABLED : 0) | (s->remote ? STATUS_REMOTE : 0)));
     ps2_reply(&s->ps2, s->resolution);
     ps2_reply(&s->ps2, s->rate);
 }

@@ -1,8 +1,9 @@
 /*
- * PS/2 devices: a keyboard and a mouse at the end of a two-wire bus, as the keyboard controller sees them.
+ * PS/2 devices: a keyboard and a mouse at the end of a two-wire bus, as the keyboard controller
+ * sees them.
  *
- * A device has two queues towards the controller: replies to commands, which go first, and what the user
- * did. The controller takes bytes when it has room and enables the port.
+ * A device has two queues towards the controller: replies to commands, which go first, and what the
+ * user did. The controller takes bytes when it has room and enables the port.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -29,7 +30,7 @@ struct Ps2Device {
     /* saved */
     uint8_t replies[PS2_REPLIES], reply_count;
     uint8_t events[PS2_EVENTS], event_count;
-    uint8_t last_sent; /* for the resend command */
+    uint8_t last_sent;    /* for the resend command */
     uint8_t parameter_of; /* the command whose parameter comes next; 0: none */
 };
 

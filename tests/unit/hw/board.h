@@ -1,6 +1,6 @@
 /*
- * What the unit tests of the board's chips share: a machine without CPU, stepped time, lines that write
- * down what happens to them, and the round trip of a saved state.
+ * What the unit tests of the board's chips share: a machine without CPU, stepped time, lines that
+ * write down what happens to them, and the round trip of a saved state.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -85,8 +85,8 @@ __attribute__((unused)) static bool board_same_state(Device *dev, const Buffer *
 }
 
 /*
- * Saves, disturbs, loads. True when disturbing changed the state and loading brought all of it back; the test then
- * goes on from there and sees whether the device does, too.
+ * Saves, disturbs, loads. True when disturbing changed the state and loading brought all of it
+ * back; the test then goes on from there and sees whether the device does, too.
  */
 __attribute__((unused)) static bool board_round_trip(Device *dev, void (*disturb)(void))
 {

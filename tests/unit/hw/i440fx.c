@@ -1,6 +1,6 @@
 /*
- * 440FX: every PAM attribute of every segment, SMRAM open, closed, locked and as a CPU in SMM sees it, and
- * saved state.
+ * 440FX: every PAM attribute of every segment, SMRAM open, closed, locked and as a CPU in SMM sees
+ * it, and saved state.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -194,6 +194,6 @@ static void goes_on_after_load(void)
     CHECK_EQ(config(SMRAM), 0x1a); /* still locked */
 }
 
-TESTS(TEST(everything_is_pci_after_reset), TEST(pam_attributes), TEST(plain_ram_is_a_page_for_the_cpu),
-      TEST(smram_opens_and_closes), TEST(smm_sees_smram), TEST(the_lock_holds_until_reset),
-      TEST(goes_on_after_load))
+TESTS(TEST(everything_is_pci_after_reset), TEST(pam_attributes),
+      TEST(plain_ram_is_a_page_for_the_cpu), TEST(smram_opens_and_closes), TEST(smm_sees_smram),
+      TEST(the_lock_holds_until_reset), TEST(goes_on_after_load))

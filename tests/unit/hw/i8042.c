@@ -1,6 +1,6 @@
 /*
- * 8042 with keyboard and mouse: controller commands, translation, scan code sets, typematic repeat, mouse
- * protocols, interrupts, A20, and saved state with everything half-way.
+ * 8042 with keyboard and mouse: controller commands, translation, scan code sets, typematic repeat,
+ * mouse protocols, interrupts, A20, and saved state with everything half-way.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -74,7 +74,8 @@ static bool got(const char *what, const uint8_t *want, unsigned n)
     return true;
 }
 
-#define GOT(what, ...) got(what, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+#define GOT(what, ...)                                                                             \
+    got(what, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
 static void type(unsigned key)
 {
@@ -324,7 +325,7 @@ static void mouse_packets(void)
     CHECK(GOT("enable", 0xfa));
     input_mouse(5, -3, 0, 1);
     CHECK(GOT("packet", 0x09, 5, 3)); /* up is positive on the wire */
-    input_mouse(-2, 4, 1, 0); /* goes out at once */
+    input_mouse(-2, 4, 1, 0);         /* goes out at once */
     input_mouse(-300, 0, 0, 4);
     input_mouse(-10, 300, 0, 4);
     CHECK(GOT("sums", 0x38, 0xfe, 0xfc, 0x3c, 0x01, 0x01, 0x3c, 0xc9, 0xd3));
@@ -473,5 +474,5 @@ static void goes_on_after_load(void)
 
 TESTS(TEST(controller_commands), TEST(translates), TEST(translation_undoes_set_2), TEST(raw_sets),
       TEST(keyboard_commands), TEST(repeats_keys), TEST(overruns), TEST(replies_go_before_keys),
-      TEST(a_disabled_port_waits), TEST(mouse_packets), TEST(mouse_commands), TEST(wheel_and_buttons),
-      TEST(switches_a20), TEST(goes_on_after_load))
+      TEST(a_disabled_port_waits), TEST(mouse_packets), TEST(mouse_commands),
+      TEST(wheel_and_buttons), TEST(switches_a20), TEST(goes_on_after_load))

@@ -1,6 +1,6 @@
 /*
- * 8237 pair: programming through the flip-flop, byte and word channels with their pages, both directions and
- * orders, terminal count, autoinitialise, masks, verify, saved state.
+ * 8237 pair: programming through the flip-flop, byte and word channels with their pages, both
+ * directions and orders, terminal count, autoinitialise, masks, verify, saved state.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -78,7 +78,7 @@ static void moves_bytes(void)
     CHECK(memcmp(ram.host + 0x51000, data, 300) == 0);
     CHECK_EQ(ram.host[0x51000 + 300], 0);
     CHECK_EQ(in8(0x08), 0x04);
-    CHECK_EQ(in8(0x08), 0x00); /* read: cleared */
+    CHECK_EQ(in8(0x08), 0x00);                                          /* read: cleared */
     CHECK_EQ(i8237_transfer(dma, 2, I8237_TO_MEMORY, data, 1, &tc), 0); /* masked itself */
 
     program(2, FROM_MEMORY, 0x51000, 300);

@@ -1,6 +1,6 @@
 /*
- * 8254: all modes with their output timing, loading and latching, BCD, gates, the interrupt of channel 0 and
- * what happens when the host is late or the guest asks for too much.
+ * 8254: all modes with their output timing, loading and latching, BCD, gates, the interrupt of
+ * channel 0 and what happens when the host is late or the guest asks for too much.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -418,7 +418,7 @@ static void goes_on_after_load(void)
     out8(0x42, 60);
     out8(0x42, 0);
     out8(CONTROL, 0x00);
-    in8(0x40); /* half of a latched count is read */
+    in8(0x40);                             /* half of a latched count is read */
     CHECK(board_round_trip(pit, disturb)); /* takes a millisecond: 1193.2 ticks */
     CHECK_EQ(in8(0x40), (2000 - 4) >> 8);
     board_clear_rises();
@@ -435,6 +435,5 @@ TESTS(TEST(mode_0_rises_at_terminal_count), TEST(mode_0_stops_at_a_low_gate),
       TEST(mode_3_changes_at_half_a_period), TEST(mode_4_strobes_once),
       TEST(mode_5_strobes_when_triggered), TEST(counts_decimal),
       TEST(reads_and_writes_single_bytes), TEST(latches), TEST(reads_back),
-      TEST(interrupts_at_the_right_rate),
-      TEST(keeps_ticks_that_the_guest_had_no_time_for), TEST(a_tiny_count_is_no_storm),
-      TEST(port_61_shows_channel_2), TEST(goes_on_after_load))
+      TEST(interrupts_at_the_right_rate), TEST(keeps_ticks_that_the_guest_had_no_time_for),
+      TEST(a_tiny_count_is_no_storm), TEST(port_61_shows_channel_2), TEST(goes_on_after_load))

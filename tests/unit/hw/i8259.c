@@ -1,6 +1,6 @@
 /*
- * 8259 pair: initialisation, priorities and rotation, every kind of end of interrupt, special mask and fully
- * nested modes, polling, edges and levels, spurious interrupts, cascade.
+ * 8259 pair: initialisation, priorities and rotation, every kind of end of interrupt, special mask
+ * and fully nested modes, polling, edges and levels, spurious interrupts, cascade.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -13,7 +13,7 @@
 #define ELCR   0x4d0
 #define INTR   0 /* board line */
 
-#define EOI     0x20
+#define EOI      0x20
 #define READ_IRR 0x0a
 #define READ_ISR 0x0b
 #define POLL     0x0c

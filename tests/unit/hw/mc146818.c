@@ -1,8 +1,9 @@
 /*
  * MC146818: the calendar in all its formats, update cycle, periodic interrupt, alarm, flags, CMOS.
  *
- * This is the pattern of a device's unit test: a fixture that brings the chip to a known state, one case a
- * behaviour, named after it, and last the saved state: run, save, disturb, load, compare, continue.
+ * This is the pattern of a device's unit test: a fixture that brings the chip to a known state, one
+ * case a behaviour, named after it, and last the saved state: run, save, disturb, load, compare,
+ * continue.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -13,7 +14,23 @@
 #include "hw/machine.h"
 #include "tests/unit/hw/board.h"
 
-enum { SEC, SEC_AL, MIN, MIN_AL, HOUR, HOUR_AL, WDAY, DAY, MONTH, YEAR, A, B, C, D, CENTURY = 0x32 };
+enum {
+    SEC,
+    SEC_AL,
+    MIN,
+    MIN_AL,
+    HOUR,
+    HOUR_AL,
+    WDAY,
+    DAY,
+    MONTH,
+    YEAR,
+    A,
+    B,
+    C,
+    D,
+    CENTURY = 0x32
+};
 
 #define B_SET 0x80
 #define B_PIE 0x40
@@ -39,8 +56,8 @@ static void wr(unsigned reg, uint8_t value)
 }
 
 /*
- * Sets the clock, bytes as the chip takes them in the given format, no interrupts. The divider comes out of its
- * reset, so the first update is exactly half a second away.
+ * Sets the clock, bytes as the chip takes them in the given format, no interrupts. The divider
+ * comes out of its reset, so the first update is exactly half a second away.
  */
 static void set_clock(uint8_t format, const uint8_t bytes[8])
 {
@@ -220,7 +237,8 @@ static void flags_come_without_interrupts(void)
 static void interrupts_periodically(void)
 {
     /* Rate select and the interrupts it gives in a second. */
-    static const unsigned rates[][2] = {{1, 256}, {2, 128}, {3, 8192}, {6, 1024}, {10, 64}, {15, 2}};
+    static const unsigned rates[][2] = {{1, 256},  {2, 128}, {3, 8192},
+                                        {6, 1024}, {10, 64}, {15, 2}};
 
     for (unsigned i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
         unsigned count = 0;

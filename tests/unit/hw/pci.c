@@ -78,7 +78,8 @@ static void card_unrealize(Device *dev)
 }
 
 static const Property card_props[] = {PCI_PROPERTIES(Card), PROPERTY_END};
-static const VMStateField card_fields[] = {VMSTATE_STRUCT(pci, Card, pci_device_vmstate), VMSTATE_END};
+static const VMStateField card_fields[] = {VMSTATE_STRUCT(pci, Card, pci_device_vmstate),
+                                           VMSTATE_END};
 static const VMState card_vmstate = {.name = "card", .version = 1, .fields = card_fields};
 
 static const DeviceClass card_class = {
@@ -142,7 +143,7 @@ static void mechanism_1(void)
     CHECK_EQ(rd(CARD, 0x3d, 1), 1);
     CHECK_EQ(ioport_read(0xcf8, 4), 0x80000000u | CARD << 8 | 0x3c);
     CHECK_EQ(rd(PCI_DEVFN(9, 0), 0, 4), 0xffffffff); /* nobody there */
-    ioport_write(0xcf8, 0x80010000u | CARD << 8, 4);  /* another bus */
+    ioport_write(0xcf8, 0x80010000u | CARD << 8, 4); /* another bus */
     CHECK_EQ(ioport_read(0xcfc, 4), 0xffffffff);
     ioport_write(0xcf8, (uint32_t)CARD << 8, 4); /* not enabled */
     CHECK_EQ(ioport_read(0xcfc, 4), 0xffffffff);
@@ -324,7 +325,8 @@ static void describes_itself(void)
     wr(CARD, 0x10, 0xe0004000, 4);
     wr(CARD, 4, PCI_COMMAND_MEMORY, 2);
     char *text = pci_info_text();
-    CHECK(strstr(text, "Bus  0, device   5, function 0:\n    Ethernet controller: PCI device 1234:5678"));
+    CHECK(strstr(text,
+                 "Bus  0, device   5, function 0:\n    Ethernet controller: PCI device 1234:5678"));
     CHECK(strstr(text, "BAR0: 32 bit memory at 0xe0004000 [0xe0007fff]"));
     CHECK(strstr(text, "ISA bridge: PCI device 8086:7000"));
     free(text);

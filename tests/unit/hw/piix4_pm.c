@@ -1,6 +1,6 @@
 /*
- * PIIX4 power management: PM timer, PM1 events and the SCI, power button, SMI command port, an SMBus with
- * nobody on it, saved state.
+ * PIIX4 power management: PM timer, PM1 events and the SCI, power button, SMI command port, an
+ * SMBus with nobody on it, saved state.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
