@@ -2,7 +2,7 @@
 # real/ and protected/ are 32-bit, long/ is 64-bit.
 GUEST = $(B)/tests/guest
 GUEST_CC = $(CC)
-GUEST_CFLAGS = -std=gnu11 -O1 -Wall -Wextra $(WERROR) -ffreestanding -nostdlib -mgeneral-regs-only \
+GUEST_CFLAGS = -std=gnu11 -O1 -Wall -Wextra $(WERROR) -Wno-unused-parameter -ffreestanding -nostdlib -mgeneral-regs-only \
 	-fno-pic -fno-pie -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables \
 	-fno-strict-aliasing -fno-toplevel-reorder -fno-tree-loop-distribute-patterns \
 	-Itests/guest/lib
