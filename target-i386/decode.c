@@ -29,7 +29,11 @@ static const struct OperandInfo {
 #undef OC
 };
 
-/* EFLAGS read, set, left undefined. Counts and conditions are looked at in set_eflags(). */
+/*
+ * EFLAGS read, set, left undefined. Flags that are undefined on paper, but which processors leave as
+ * they were (BT, MUL, DIV, LZCNT), count as read, too: whoever drops their last value would show
+ * another one. Counts and conditions are looked at in set_eflags().
+ */
 static const struct {
     uint16_t read, written, undefined;
 } effects[FX_LAST] = {
@@ -41,11 +45,12 @@ static const struct {
     [FX_ROTATE] = {0, EFL_CF | EFL_OF, 0},
     [FX_RCARRY] = {EFL_CF, EFL_CF | EFL_OF, 0},
     [FX_SHIFTD] = {0, EFL_ARITH & ~EFL_AF, EFL_AF},
-    [FX_MUL] = {0, EFL_CF | EFL_OF, EFL_SF | EFL_ZF | EFL_AF | EFL_PF},
-    [FX_DIV] = {0, 0, EFL_ARITH},
-    [FX_BIT] = {0, EFL_CF, EFL_OF | EFL_SF | EFL_AF | EFL_PF},
+    [FX_MUL] = {EFL_SF | EFL_ZF | EFL_AF | EFL_PF, EFL_CF | EFL_OF,
+                EFL_SF | EFL_ZF | EFL_AF | EFL_PF},
+    [FX_DIV] = {EFL_CF | EFL_OF, 0, EFL_ARITH},
+    [FX_BIT] = {EFL_OF | EFL_SF | EFL_AF | EFL_PF, EFL_CF, EFL_OF | EFL_SF | EFL_AF | EFL_PF},
     [FX_SCAN] = {0, EFL_ZF, EFL_ARITH & ~EFL_ZF},
-    [FX_COUNT] = {0, EFL_ZF | EFL_CF, EFL_OF | EFL_SF | EFL_AF | EFL_PF},
+    [FX_COUNT] = {EFL_OF, EFL_ZF | EFL_CF, EFL_OF | EFL_SF | EFL_AF | EFL_PF},
     [FX_ZERO] = {0, EFL_ARITH, 0},
     [FX_BMI] = {0, EFL_CF | EFL_ZF | EFL_SF | EFL_OF, EFL_AF | EFL_PF},
     [FX_ANDN] = {0, EFL_CF | EFL_ZF | EFL_SF | EFL_OF, EFL_AF | EFL_PF},

@@ -296,7 +296,7 @@ struct Insn {
     uint16_t imm2;        /* far selector, nesting level of ENTER, second immediate */
     uint16_t mem_size;    /* bytes accessed at the memory operand; element of a string instruction;
                              0 for an address that is not accessed and for the XSAVE area */
-    uint16_t eflags_read; /* EFL_*; read, or passed through on some path */
+    uint16_t eflags_read; /* EFL_*; read, or passed through on some path or some processor */
     uint16_t eflags_written;   /* set to a defined value */
     uint16_t eflags_undefined; /* changed, but the manuals do not say to what */
     InsnOperand ops[INSN_MAX_OPERANDS]; /* destination first, in Intel's order */

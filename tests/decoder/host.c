@@ -1,6 +1,7 @@
 /*
  * Compares the decoder with the processor it runs on: does an encoding raise #UD, how long is it,
- * how many bytes of memory does it access, does it write them, must they be aligned. Every encoding is single-stepped in user mode, with its last byte at the end of a page and
+ * how many bytes of memory does it access, does it write them, must they be aligned, which flags
+ * does it read and write. Every encoding is single-stepped in user mode, with its last byte at the end of a page and
  * again one byte further, where it must fault on its last byte. Code runs in 64-bit and 32-bit
  * mode, and 16-bit where the kernel grants a 16-bit segment.
  *
@@ -31,6 +32,8 @@ enum { PAGE = 4096, TRAP_DB = 1, TRAP_UD = 6, TRAP_GP = 13, TRAP_PF = 14, FETCH 
 
 static uint8_t *data; /* two pages of zeros, then one that is not there */
 static uint64_t rbx;
+static bool use_registers; /* start with these, and these flags */
+static uint64_t registers[REG_RSP], flags;
 static uint8_t *code; /* two pages, writable; the second one faults where it is executed */
 static uint8_t *run_at;
 static DecodeMode mode;
@@ -43,7 +46,8 @@ static uint64_t total, differences;
 /* The result of a run. */
 static volatile struct {
     int trap;
-    uint64_t error, address, ip;
+    uint64_t error, address, ip, flags;
+    uint64_t regs[REG_RSP];
 } result;
 
 /* Between run() and the handler: entering is a breakpoint that the handler turns into the test. */
@@ -65,6 +69,11 @@ static void handler(int signal, siginfo_t *info, void *opaque)
         regs[REG_RBX] = rbx;
         regs[REG_RIP] = start_ip - code_base;
         regs[REG_EFL] = 0x102; /* TF */
+        if (use_registers) {
+            memset(context->uc_mcontext.fpregs->_xmm, 0x3f, 16 * 16);
+            memcpy(regs, registers, sizeof(registers));
+            regs[REG_EFL] |= flags;
+        }
         regs[REG_CSGSFS] = (regs[REG_CSGSFS] & ~0xffffll) | code_selector;
         return;
     }
@@ -72,6 +81,8 @@ static void handler(int signal, siginfo_t *info, void *opaque)
     result.error = regs[REG_ERR];
     result.address = signal == SIGSYS ? 0 : regs[REG_CR2];
     result.ip = regs[REG_RIP] + code_base;
+    result.flags = regs[REG_EFL];
+    memcpy((void *)result.regs, regs, sizeof(result.regs));
     memcpy(regs, home.uc_mcontext.gregs, sizeof(home.uc_mcontext.gregs));
     context->uc_mcontext.fpregs->mxcsr = 0x1f80;
     context->uc_mcontext.fpregs->cwd = 0x37f;
@@ -182,6 +193,58 @@ static void check(const uint8_t *bytes)
     }
 }
 
+static uint64_t random64(void)
+{
+    random_state = random_state * 6364136223846793005ull + 1442695040888963407ull;
+    return random_state ^ random_state >> 29;
+}
+
+/* Runs a register form with some flags, and with those flipped that it should not look at: registers
+ * and flags must come out the same, and flags it should not touch must stay. */
+static void check_flags(const uint8_t *bytes)
+{
+    const uint8_t *at = run_at + PAGE;
+    Insn insn;
+
+    if (insn_decode(&mode, bytes, INSN_MAX_LENGTH, &insn) != INSN_OK || left_out(&insn) ||
+        insn.flags & (INSN_SYSTEM | INSN_IOPL | INSN_MEM_READ | INSN_MEM_WRITE) ||
+        insn.op == OP_RDTSC || insn.op == OP_RDTSCP || insn.op == OP_RDRAND ||
+        insn.op == OP_RDSEED || insn.op == OP_LEA || insn.op == OP_CPUID)
+        return;
+    for (unsigned i = 0; i < insn.nops; i++) {
+        if (insn.ops[i].kind == OPND_MEM || insn.ops[i].kind == OPND_SEG)
+            return;
+    }
+    total++;
+    at -= insn.len;
+    memcpy(code + PAGE - insn.len, bytes, insn.len);
+    use_registers = true;
+    for (int round = 0; round < 4; round++) {
+        uint64_t changed = insn.eflags_written | insn.eflags_undefined;
+        uint64_t first_flags, differ;
+        uint64_t first_regs[REG_RSP], first_ip;
+        for (unsigned r = 0; r < REG_RSP; r++)
+            registers[r] = random64() >> (random64() & 63);
+        flags = random64() & EFL_ARITH;
+        run(at);
+        if (result.trap != TRAP_DB)
+            continue;
+        first_flags = result.flags;
+        first_ip = result.ip;
+        memcpy(first_regs, (void *)result.regs, sizeof(first_regs));
+        if ((first_flags ^ flags) & EFL_ARITH & ~changed)
+            complain("changes other flags", bytes, &insn);
+        flags ^= EFL_ARITH & ~insn.eflags_read;
+        run(at);
+        if (first_ip != result.ip || memcmp(first_regs, (void *)result.regs, sizeof(first_regs)))
+            complain("reads other flags", bytes, &insn);
+        differ = (first_flags ^ result.flags) & changed & EFL_ARITH & ~insn.eflags_read;
+        if (differ)
+            complain("passes flags through", bytes, &insn);
+    }
+    use_registers = false;
+}
+
 /* Memory operands whose size and access are not what a plain look at them says. */
 static bool memory_left_out(const Insn *insn)
 {
@@ -233,12 +296,6 @@ static void check_memory(const uint8_t *bytes)
     rbx = 0;
 }
 
-static uint64_t random64(void)
-{
-    random_state = random_state * 6364136223846793005ull + 1442695040888963407ull;
-    return random_state ^ random_state >> 29;
-}
-
 /* All ModRM bytes behind `n` bytes of prefixes and opcode, with zeros behind: harmless as
  * displacement, and a SIB of AX, AX. */
 static void walk_modrm(uint8_t *bytes, unsigned n, bool full)
@@ -251,6 +308,9 @@ static void walk_modrm(uint8_t *bytes, unsigned n, bool full)
         /* gathers need three different registers */
         bytes[n + 1] = (modrm & 7) == 4 && modrm < 0xc0 ? 0x38 : 0;
         check(bytes);
+        for (int i = 1; i < 12; i++)
+            bytes[n + i] = 1 + (random64() >> 40) % 100;
+        check_flags(bytes);
     }
     if (mode.code_size == 8) {
         for (unsigned modrm = 3; modrm < 0x40; modrm += 8) {

@@ -460,6 +460,10 @@ static void eflags(void)
         {"f3 a6", EFL_DF | EFL_ARITH, EFL_ARITH, 0}, /* nothing compared when ECX = 0 */
         {"a6", EFL_DF, EFL_ARITH, 0},
         {"89 c0", 0, 0, 0},
+        /* undefined, but left as they were by processors */
+        {"0f a3 c0", EFL_OF | EFL_SF | EFL_AF | EFL_PF, EFL_CF, EFL_OF | EFL_SF | EFL_AF | EFL_PF},
+        {"f7 e0", EFL_SF | EFL_ZF | EFL_AF | EFL_PF, EFL_CF | EFL_OF,
+         EFL_SF | EFL_ZF | EFL_AF | EFL_PF},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         Insn insn;
