@@ -553,11 +553,11 @@ static void print_found(const Found *f)
     if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(&pair.zydis, f->bytes, 15, &zi, zo)))
         ZydisFormatterFormatInstruction(&formatter, &zi, zo, zi.operand_count_visible, zydis,
                                         sizeof(zydis), 0, NULL);
-    printf("%d-bit: %s: %s (%" PRIu64 " times)\n   ", f->mode, kind_names[f->kind], f->detail,
+    printf("# %d-bit: %s: %s (%" PRIu64 " times)\n#  ", f->mode, kind_names[f->kind], f->detail,
            f->count);
     for (unsigned i = 0; i < 15; i++)
         printf(" %02x", f->bytes[i]);
-    printf("\n    Vole:  %s\n    Zydis: %s\n", vole, zydis);
+    printf("\n#   Vole:  %s\n#   Zydis: %s\n", vole, zydis);
 }
 
 int main(int argc, char **argv)
@@ -585,6 +585,7 @@ int main(int argc, char **argv)
     for (unsigned m = 0; m < 3; m++) {
         Pair pair;
         uint64_t before = total, ok = valid;
+        unsigned differences = found_count;
         clock_t start = clock();
         pair_init(&pair, widths[m]);
         random_state = seed * 3 + m;
@@ -592,9 +593,9 @@ int main(int argc, char **argv)
         walk_vex(&pair, full);
         walk_addresses(&pair);
         walk_random(&pair, count);
-        printf("%d-bit: %" PRIu64 " encodings, %" PRIu64 " of them instructions, %.1f s\n",
-               widths[m], total - before, valid - ok,
-               (double)(clock() - start) / CLOCKS_PER_SEC);
+        printf("%sok %u - %d-bit: %" PRIu64 " encodings, %" PRIu64 " of them instructions, %.1f s\n",
+               found_count > differences ? "not " : "", m + 1, widths[m], total - before,
+               valid - ok, (double)(clock() - start) / CLOCKS_PER_SEC);
         fflush(stdout);
     }
     printf("known differences:\n");
