@@ -78,9 +78,6 @@ const char *insn_feature_name(InsnFeature feature)
         [CPUF_VMX] = "vmx",
         [CPUF_SVM] = "svm",
         [CPUF_SMX] = "smx",
-        [CPUF_CET_SS] = "cet_ss",
-        [CPUF_CET_IBT] = "cet_ibt",
-        [CPUF_AVX512F] = "avx512f",
     };
     return (unsigned)feature < CPUF_COUNT ? names[feature] : NULL;
 }
@@ -104,7 +101,7 @@ static size_t put_legacy(const InsnForm *form, uint8_t code_size, uint8_t rex_bi
     static const uint8_t prefixes[4] = {0, 0x66, 0xf3, 0xf2};
     size_t n = 0;
 
-    if (form->opsize_66 == 1 || form->pp == 1)
+    if (form->pp == 1)
         bytes[n++] = 0x66;
     if (form->pp > 1)
         bytes[n++] = prefixes[form->pp];

@@ -4,7 +4,7 @@
  * A row is one line:
  *
  *     I(0x01, 0, ADD, (Ev, Gv), RW, ALWAYS, ARITH, LOCK)
- *       opcode, when, operation, operands, their access, CPUID feature, effect on EFLAGS, attributes
+ *       opcode, when, operation, operands, their access, CPUID feature, EFLAGS effect, attributes
  *
  * `when` narrows the row: mandatory prefix (NP, P66, PF3, PF2), ModRM fields (EXT(n), RM(n), MEM,
  * REG), VEX.L and W, 64-bit mode (O64, I64). The rows of an opcode are tried in order; the first
@@ -30,8 +30,7 @@ enum {
     SEL_MODE64 = 0x0200,
     SEL_W = 0x0400,
     SEL_L = 0x0800,
-    SEL_66 = 0x1000,
-    SEL_REXB = 0x2000,
+    SEL_REXB = 0x1000,
 };
 
 #define WHEN(mask, value) ((uint32_t)(mask) << 16 | (uint32_t)(value))
@@ -49,8 +48,6 @@ enum {
 #define W1 WHEN(SEL_W, SEL_W)
 #define L0 WHEN(SEL_L, 0)
 #define L1 WHEN(SEL_L, SEL_L)
-#define HAS66 WHEN(SEL_66, SEL_66)
-#define NO66 WHEN(SEL_66, 0)
 #define REXB WHEN(SEL_REXB, SEL_REXB)
 
 /* Where an operand comes from. */
@@ -80,7 +77,6 @@ typedef enum OperandSize {
     SZ_V = 128, /* operand size: 2, 4, 8 */
     SZ_Z,       /* operand size, but 4 for 8 */
     SZ_Y,       /* 4, with W 8 */
-    SZ_STACK,   /* alike SZ_V, for operands of push and pop */
     SZ_X,       /* vector length: 16, 32 */
     SZ_XH,      /* half of it */
     SZ_XQ,      /* a quarter */
@@ -95,7 +91,7 @@ typedef enum OperandSize {
 } OperandSize;
 
 /*
- * Operand codes, in the SDM's manner (vol. 2, A.2): the first letter is the source (E, M, R: ModRM.rm;
+ * Operand codes, in the SDM's manner (vol. 2, A.2): the first letter is the source (EMR: ModRM.rm;
  * G: ModRM.reg; Z: opcode; I: immediate; P, Q, N: MMX; V, W, U, H, L: vector), the rest the size
  * (b w d q dq: 1 2 4 8 16; v z y x as above). OC(code, source, register kind, size as register,
  * size as memory, number)
@@ -111,8 +107,6 @@ typedef enum OperandSize {
     OC(Edb, SRC_RM, OPND_GPR, 4, 1, 0)                                                             \
     OC(Edw, SRC_RM, OPND_GPR, 4, 2, 0)                                                             \
     OC(En, SRC_RM, OPND_GPR, SZ_NATIVE, SZ_NATIVE, 0)                                              \
-    OC(Rd, SRC_RM_REG, OPND_GPR, 4, 0, 0)                                                          \
-    OC(Rq, SRC_RM_REG, OPND_GPR, 8, 0, 0)                                                          \
     OC(Rv, SRC_RM_REG, OPND_GPR, SZ_V, 0, 0)                                                       \
     OC(Ry, SRC_RM_REG, OPND_GPR, SZ_Y, 0, 0)                                                       \
     OC(Rn, SRC_RM_REG, OPND_GPR, SZ_NATIVE, 0, 0)                                                  \
@@ -124,7 +118,6 @@ typedef enum OperandSize {
     OC(Mq, SRC_RM_MEM, OPND_NONE, 0, 8, 0)                                                         \
     OC(Mt, SRC_RM_MEM, OPND_NONE, 0, 10, 0)                                                        \
     OC(Mdq, SRC_RM_MEM, OPND_NONE, 0, 16, 0)                                                       \
-    OC(Mqq, SRC_RM_MEM, OPND_NONE, 0, 32, 0)                                                       \
     OC(Mzmm, SRC_RM_MEM, OPND_NONE, 0, 64, 0)                                                      \
     OC(Mx, SRC_RM_MEM, OPND_NONE, 0, SZ_X, 0)                                                      \
     OC(Mv, SRC_RM_MEM, OPND_NONE, 0, SZ_V, 0)                                                      \
@@ -182,13 +175,11 @@ typedef enum OperandSize {
     OC(Vx, SRC_REG, OPND_XMM, SZ_X, 0, 0)                                                          \
     OC(Vh, SRC_REG, OPND_XMM, SZ_XH, 0, 0)                                                         \
     OC(Vdq, SRC_REG, OPND_XMM, 16, 0, 0)                                                           \
-    OC(Vqq, SRC_REG, OPND_XMM, 32, 0, 0)                                                           \
     OC(Vd, SRC_REG, OPND_XMM, 4, 0, 0)                                                             \
     OC(Vq, SRC_REG, OPND_XMM, 8, 0, 0)                                                             \
     OC(Hx, SRC_VVVV, OPND_XMM, SZ_X, 0, 0)                                                         \
     OC(Hh, SRC_VVVV, OPND_XMM, SZ_XH, 0, 0)                                                        \
     OC(Hdq, SRC_VVVV, OPND_XMM, 16, 0, 0)                                                          \
-    OC(Hqq, SRC_VVVV, OPND_XMM, 32, 0, 0)                                                          \
     OC(Hd, SRC_VVVV, OPND_XMM, 4, 0, 0)                                                            \
     OC(Hq, SRC_VVVV, OPND_XMM, 8, 0, 0)                                                            \
     OC(Wx, SRC_RM, OPND_XMM, SZ_X, SZ_X, 0)                                                        \
@@ -196,12 +187,10 @@ typedef enum OperandSize {
     OC(Wf, SRC_RM, OPND_XMM, SZ_XQ, SZ_XQ, 0)                                                      \
     OC(We, SRC_RM, OPND_XMM, SZ_XE, SZ_XE, 0)                                                      \
     OC(Wdq, SRC_RM, OPND_XMM, 16, 16, 0)                                                           \
-    OC(Wqq, SRC_RM, OPND_XMM, 32, 32, 0)                                                           \
     OC(Wb, SRC_RM, OPND_XMM, 1, 1, 0)                                                              \
     OC(Ww, SRC_RM, OPND_XMM, 2, 2, 0)                                                              \
     OC(Wd, SRC_RM, OPND_XMM, 4, 4, 0)                                                              \
     OC(Wq, SRC_RM, OPND_XMM, 8, 8, 0)                                                              \
-    OC(Wdup, SRC_RM, OPND_XMM, SZ_X, SZ_X, 0)                                                      \
     OC(Ux, SRC_RM_REG, OPND_XMM, SZ_X, 0, 0)                                                       \
     OC(Udq, SRC_RM_REG, OPND_XMM, 16, 0, 0)                                                        \
     OC(Uq, SRC_RM_REG, OPND_XMM, 8, 0, 0)                                                          \

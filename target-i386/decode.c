@@ -7,7 +7,8 @@
  * many guest instructions as they are:
  *  - Near branches in 64-bit mode honour prefix 66 (16-bit operand size); Intel ignores it.
  *  - Far pointers in memory have no 64-bit offset: W does not change them.
- *  - Of several F2 and F3 prefixes the last one counts, in place of 66 for opcodes that select by it.
+ *  - Of several F2 and F3 prefixes the last one counts, in place of 66 for opcodes that select by
+ * it.
  *  - ES, CS, SS and DS prefixes in 64-bit mode are ignored; they do not cancel FS or GS.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -30,8 +31,8 @@ static const struct OperandInfo {
 };
 
 /*
- * EFLAGS read, set, left undefined. Flags that are undefined on paper, but which processors leave as
- * they were (BT, MUL, DIV, LZCNT), count as read, too: whoever drops their last value would show
+ * EFLAGS read, set, left undefined. Flags that are undefined on paper, but which processors leave
+ * as they were (BT, MUL, DIV, LZCNT), count as read, too: whoever drops their last value would show
  * another one. Counts and conditions are looked at in set_eflags().
  */
 static const struct {
@@ -78,16 +79,16 @@ static const struct {
     [FX_STRCMP] = {EFL_DF, EFL_ARITH, 0},
     [FX_PUSHF] = {EFL_ARITH | EFL_TF | EFL_IF | EFL_DF | EFL_IOPL | EFL_NT, 0, 0},
     [FX_POPF] = {EFL_IOPL, EFL_ARITH | EFL_TF | EFL_IF | EFL_DF | EFL_IOPL | EFL_NT, 0},
-    [FX_INT] = {EFL_ARITH | EFL_TF | EFL_IF | EFL_DF | EFL_IOPL | EFL_NT,
-                EFL_TF | EFL_IF | EFL_NT, 0},
+    [FX_INT] = {EFL_ARITH | EFL_TF | EFL_IF | EFL_DF | EFL_IOPL | EFL_NT, EFL_TF | EFL_IF | EFL_NT,
+                0},
     [FX_SYSCALL] = {EFL_ARITH | EFL_TF | EFL_IF | EFL_DF | EFL_IOPL | EFL_NT,
                     EFL_ARITH | EFL_TF | EFL_IF | EFL_DF | EFL_IOPL | EFL_NT, 0},
     [FX_SYSENTER] = {0, EFL_IF, 0},
 };
 
 static const uint16_t condition_flags[8] = {
-    EFL_OF, EFL_CF, EFL_ZF, EFL_CF | EFL_ZF, EFL_SF, EFL_PF, EFL_SF | EFL_OF,
-    EFL_ZF | EFL_SF | EFL_OF,
+    EFL_OF, EFL_CF, EFL_ZF,          EFL_CF | EFL_ZF,
+    EFL_SF, EFL_PF, EFL_SF | EFL_OF, EFL_ZF | EFL_SF | EFL_OF,
 };
 
 /* How a row's operand size comes about. */
@@ -118,9 +119,9 @@ typedef struct OpcodeEntry {
 } OpcodeEntry;
 
 static const InsnTable *const all_tables[] = {
-    &insn_table_map1, &insn_table_x87,    &insn_table_0f,       &insn_table_0f_vector,
-    &insn_table_0f38, &insn_table_0f3a,   &insn_table_vex_0f,   &insn_table_vex_0f38,
-    &insn_table_vex_0f3a,
+    &insn_table_map1,      &insn_table_x87,      &insn_table_0f,
+    &insn_table_0f_vector, &insn_table_0f38,     &insn_table_0f3a,
+    &insn_table_vex_0f,    &insn_table_vex_0f38, &insn_table_vex_0f3a,
 };
 enum { TABLE_COUNT = sizeof(all_tables) / sizeof(all_tables[0]) };
 
@@ -242,8 +243,7 @@ static void digest_row(const InsnTable *table, const InsnRow *r, Row *row, InsnF
         .rm = constraint(r->when, 7 << SEL_RM_SHIFT, SEL_RM_SHIFT),
         .w = constraint(r->when, SEL_W, 10),
         .l = constraint(r->when, SEL_L, 11),
-        .opsize_66 = constraint(r->when, SEL_66, 12),
-        .rex_b = constraint(r->when, SEL_REXB, 13),
+        .rex_b = constraint(r->when, SEL_REXB, 12),
         .mode64 = constraint(r->when, SEL_MODE64, 9),
         .feature = r->feature,
         .insn_class = r->insn_class,
@@ -303,7 +303,7 @@ typedef struct Decoder {
     const uint8_t *bytes;
     unsigned pos, limit;
     bool mode64;
-    bool ud;       /* some rule is broken: #UD once all bytes are there */
+    bool ud;                     /* some rule is broken: #UD once all bytes are there */
     uint8_t rex_r, rex_x, rex_b; /* 0 or 8 */
     Insn *insn;
 } Decoder;
@@ -350,11 +350,16 @@ static inline int64_t zero_extended(int64_t v, unsigned size)
 static const struct {
     uint8_t bit, seg;
 } prefix_bytes[256] = {
-    [0x26] = {INSN_PFX_SEG, INSN_SEG_ES}, [0x2e] = {INSN_PFX_SEG, INSN_SEG_CS},
-    [0x36] = {INSN_PFX_SEG, INSN_SEG_SS}, [0x3e] = {INSN_PFX_SEG, INSN_SEG_DS},
-    [0x64] = {INSN_PFX_SEG, INSN_SEG_FS}, [0x65] = {INSN_PFX_SEG, INSN_SEG_GS},
-    [0x66] = {INSN_PFX_66, 0},            [0x67] = {INSN_PFX_67, 0},
-    [0xf0] = {INSN_PFX_LOCK, 0},          [0xf2] = {INSN_PFX_REPNE, 0},
+    [0x26] = {INSN_PFX_SEG, INSN_SEG_ES},
+    [0x2e] = {INSN_PFX_SEG, INSN_SEG_CS},
+    [0x36] = {INSN_PFX_SEG, INSN_SEG_SS},
+    [0x3e] = {INSN_PFX_SEG, INSN_SEG_DS},
+    [0x64] = {INSN_PFX_SEG, INSN_SEG_FS},
+    [0x65] = {INSN_PFX_SEG, INSN_SEG_GS},
+    [0x66] = {INSN_PFX_66, 0},
+    [0x67] = {INSN_PFX_67, 0},
+    [0xf0] = {INSN_PFX_LOCK, 0},
+    [0xf2] = {INSN_PFX_REPNE, 0},
     [0xf3] = {INSN_PFX_REP, 0},
 };
 
@@ -403,8 +408,7 @@ static bool decode_vex(Decoder *d)
 
     if (!have(d, three ? 4 : 3))
         return false;
-    if (insn->rex ||
-        insn->prefixes & (INSN_PFX_66 | INSN_PFX_REP | INSN_PFX_REPNE | INSN_PFX_LOCK))
+    if (insn->rex || insn->prefixes & (INSN_PFX_66 | INSN_PFX_REP | INSN_PFX_REPNE | INSN_PFX_LOCK))
         d->ud = true;
     insn->prefixes &= ~INSN_PFX_W;
     d->rex_r = d->rex_x = d->rex_b = 0;
@@ -544,8 +548,7 @@ static inline uint16_t selector(const Decoder *d)
     return insn->pp | (insn->modrm >= 0xc0 ? SEL_MOD3 : 0) |
            (insn->modrm >> 3 & 7) << SEL_REG_SHIFT | (insn->modrm & 7) << SEL_RM_SHIFT |
            (d->mode64 ? SEL_MODE64 : 0) | (insn->prefixes & INSN_PFX_W ? SEL_W : 0) |
-           (insn->vl ? SEL_L : 0) | (insn->prefixes & INSN_PFX_66 ? SEL_66 : 0) |
-           (d->rex_b ? SEL_REXB : 0);
+           (insn->vl ? SEL_L : 0) | (d->rex_b ? SEL_REXB : 0);
 }
 
 static const Row *find_row(const Decoder *d, const OpcodeEntry *entry)
@@ -952,7 +955,7 @@ const char *insn_op_name(InsnOp op)
 {
     static const char *const names[OP_COUNT] = {
         [OP_INVALID] = "(bad)",
-#define OP(name) [OP_##name] = #name,
+#define OP(name)             [OP_##name] = #name,
 #define OP_AS(name, printed) [OP_##name] = printed,
 #include "target-i386/insn-ops.def"
 #undef OP

@@ -196,12 +196,9 @@ static void put_mnemonic(Printer *p, const Insn *insn)
     static const char *const conditions[16] = {"o", "no", "b", "ae", "e", "ne", "be", "a",
                                                "s", "ns", "p", "np", "l", "ge", "le", "g"};
     static const char *const by_size[][4] = {
-        {"cbw", "cbw", "cwde", "cdqe"},
-        {"cwd", "cwd", "cdq", "cqo"},
-        {"iret", "iret", "iretd", "iretq"},
-        {"pushf", "pushf", "pushfd", "pushfq"},
-        {"popf", "popf", "popfd", "popfq"},
-        {"pusha", "pusha", "pushad", "?"},
+        {"cbw", "cbw", "cwde", "cdqe"},     {"cwd", "cwd", "cdq", "cqo"},
+        {"iret", "iret", "iretd", "iretq"}, {"pushf", "pushf", "pushfd", "pushfq"},
+        {"popf", "popf", "popfd", "popfq"}, {"pusha", "pusha", "pushad", "?"},
         {"popa", "popa", "popad", "?"},
     };
     static const uint16_t sized_ops[] = {OP_CBW,  OP_CWD,   OP_IRET, OP_PUSHF,

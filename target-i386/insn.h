@@ -32,7 +32,7 @@ enum {
  */
 typedef enum InsnOp {
     OP_INVALID,
-#define OP(name) OP_##name,
+#define OP(name)             OP_##name,
 #define OP_AS(name, printed) OP_##name,
 #include "target-i386/insn-ops.def"
 #undef OP
@@ -93,8 +93,8 @@ typedef enum InsnFeature {
     CPUF_INVPCID,
     CPUF_SMAP,
     CPUF_SYSCALL,
-    CPUF_LM,       /* SWAPGS and the other additions of long mode itself */
-    CPUF_LAHF_LM,  /* LAHF and SAHF in 64-bit mode */
+    CPUF_LM,      /* SWAPGS and the other additions of long mode itself */
+    CPUF_LAHF_LM, /* LAHF and SAHF in 64-bit mode */
     CPUF_PREFETCHW,
     CPUF_CLFLUSHOPT,
     CPUF_CLWB,
@@ -109,9 +109,6 @@ typedef enum InsnFeature {
     CPUF_VMX,
     CPUF_SVM,
     CPUF_SMX,
-    CPUF_CET_SS,
-    CPUF_CET_IBT,
-    CPUF_AVX512F, /* reserved: no EVEX tables yet */
     CPUF_COUNT
 } InsnFeature;
 
@@ -231,24 +228,24 @@ enum {
      * the host with the guest's registers and a memory operand at another address. General
      * registers among its operands are plain sources or destinations. */
     INSN_HOST_EXEC = 1u << 1,
-    INSN_SYSTEM = 1u << 2,        /* #GP unless CPL is 0; #UD for MONITOR, MWAIT, CLAC, STAC */
-    INSN_IOPL = 1u << 3,          /* depends on IOPL, or on the I/O bitmap */
-    INSN_LOCKABLE = 1u << 4,      /* LOCK is legal; XCHG with memory locks without it */
-    INSN_MAY_FAULT = 1u << 5,     /* can raise any exception other than a debug trap */
-    INSN_MEM_READ = 1u << 6,      /* reads memory: the operand, the stack, DS:SI ... */
+    INSN_SYSTEM = 1u << 2,    /* #GP unless CPL is 0; #UD for MONITOR, MWAIT, CLAC, STAC */
+    INSN_IOPL = 1u << 3,      /* depends on IOPL, or on the I/O bitmap */
+    INSN_LOCKABLE = 1u << 4,  /* LOCK is legal; XCHG with memory locks without it */
+    INSN_MAY_FAULT = 1u << 5, /* can raise any exception other than a debug trap */
+    INSN_MEM_READ = 1u << 6,  /* reads memory: the operand, the stack, DS:SI ... */
     INSN_MEM_WRITE = 1u << 7,
-    INSN_MEM_MASKED = 1u << 8,    /* touches only the elements its mask selects */
-    INSN_MEM_IMPLICIT = 1u << 9,  /* memory it accesses is not (only) an operand: stack, strings */
+    INSN_MEM_MASKED = 1u << 8,     /* touches only the elements its mask selects */
+    INSN_MEM_IMPLICIT = 1u << 9,   /* memory it accesses is not (only) an operand: stack, strings */
     INSN_MEM_BITSTRING = 1u << 10, /* BT family with register: operand lies off the bit index */
-    INSN_VSIB = 1u << 11,         /* index is a vector register, see index_kind */
-    INSN_STRING = 1u << 12,       /* string instruction; REP and REPNE mean repetition */
-    INSN_EFLAGS_COND = 1u << 13,  /* flags stay as they are when the count is zero */
-    INSN_SIMD_FP = 1u << 14,      /* can raise #XM (or set MXCSR's exception flags) */
-    INSN_PROTECTED = 1u << 15,    /* exists only with CR0.PE = 1 and EFLAGS.VM = 0 */
-    INSN_ONLY64 = 1u << 16,       /* exists only in 64-bit mode */
-    INSN_NOT64 = 1u << 17,        /* does not exist in 64-bit mode */
-    INSN_BRANCH = 1u << 18,       /* may continue elsewhere than at the next instruction */
-    INSN_SHADOW = 1u << 19,       /* may inhibit interrupts for the next instruction: STI, MOV SS, POP SS */
+    INSN_VSIB = 1u << 11,          /* index is a vector register, see index_kind */
+    INSN_STRING = 1u << 12,        /* string instruction; REP and REPNE mean repetition */
+    INSN_EFLAGS_COND = 1u << 13,   /* flags stay as they are when the count is zero */
+    INSN_SIMD_FP = 1u << 14,       /* can raise #XM (or set MXCSR's exception flags) */
+    INSN_PROTECTED = 1u << 15,     /* exists only with CR0.PE = 1 and EFLAGS.VM = 0 */
+    INSN_ONLY64 = 1u << 16,        /* exists only in 64-bit mode */
+    INSN_NOT64 = 1u << 17,         /* does not exist in 64-bit mode */
+    INSN_BRANCH = 1u << 18,        /* may continue elsewhere than at the next instruction */
+    INSN_SHADOW = 1u << 19,        /* may hold interrupts off for one instruction: STI, MOV SS */
 };
 
 /* EFLAGS bits as the three masks of an Insn use them. */
@@ -274,7 +271,7 @@ typedef void InsnExec(struct CPUX86State *env, const Insn *insn);
  * Operands that are not listed in ops[] but fixed by the operation:
  *   MUL, IMUL with one operand, DIV, IDIV   AL/AX, DX:AX, EDX:EAX, RDX:RAX by opsize
  *   CMPXCHG                                 AL/AX/EAX/RAX; CMPXCHG8B/16B: EDX:EAX, ECX:EBX
- *   string instructions                     rSI with seg, rDI with ES, rCX, AL..RAX; DX for INS/OUTS
+ *   string instructions                     rSI with seg, rDI with ES, rCX, AL..RAX, DX
  *   XLAT                                    AL, rBX with seg
  *   LOOPcc, JCXZ                            rCX of addrsize
  *   CBW, CWD (all sizes by opsize), AAA ..., LAHF, SAHF, CPUID, MSR, TSC and the like
@@ -297,15 +294,15 @@ struct Insn {
     uint16_t mem_size;    /* bytes accessed at the memory operand; element of a string instruction;
                              0 for an address that is not accessed and for the XSAVE area */
     uint16_t eflags_read; /* EFL_*; read, or passed through on some path or some processor */
-    uint16_t eflags_written;   /* set to a defined value */
-    uint16_t eflags_undefined; /* changed, but the manuals do not say to what */
+    uint16_t eflags_written;            /* set to a defined value */
+    uint16_t eflags_undefined;          /* changed, but the manuals do not say to what */
     InsnOperand ops[INSN_MAX_OPERANDS]; /* destination first, in Intel's order */
     uint8_t nops;
-    uint8_t opsize;   /* effective operand size: 1 for byte forms, 2, 4, 8 */
-    uint8_t addrsize; /* 2, 4, 8 */
-    uint8_t cond;     /* condition code of JCC, SETCC, CMOVCC: 0 (O) .. 15 (NLE) */
-    uint8_t base;     /* register number, INSN_REG_RIP or INSN_REG_NONE */
-    uint8_t index;    /* register number or INSN_REG_NONE */
+    uint8_t opsize;           /* effective operand size: 1 for byte forms, 2, 4, 8 */
+    uint8_t addrsize;         /* 2, 4, 8 */
+    uint8_t cond;             /* condition code of JCC, SETCC, CMOVCC: 0 (O) .. 15 (NLE) */
+    uint8_t base;             /* register number, INSN_REG_RIP or INSN_REG_NONE */
+    uint8_t index;            /* register number or INSN_REG_NONE */
     uint8_t scale : 4;        /* 1, 2, 4, 8 */
     uint8_t index_kind : 4;   /* OPND_GPR, or OPND_XMM, OPND_YMM for VSIB */
     uint8_t seg : 4;          /* segment of the memory access after all rules: an override, else
@@ -345,11 +342,11 @@ typedef struct DecodeMode {
 
 /*
  * Order of the checks. Bytes are taken one by one until the instruction is complete. A byte beyond
- * `avail` gives TRUNCATED, so the caller's page fault on it comes before any #UD or #GP; a 16th byte
- * gives TOO_LONG (#GP(0)), before any #UD. #UD is looked at when all bytes are there: an opcode
- * without meaning ends with its opcode byte, or with its ModRM byte when it belongs to a group.
- * Faults that depend on CPU state (CPL, CR0, CR4, XCR0, alignment) are the executor's, by class and
- * flags above.
+ * `avail` gives TRUNCATED, so the caller's page fault on it comes before any #UD or #GP; a 16th
+ * byte gives TOO_LONG (#GP(0)), before any #UD. #UD is looked at when all bytes are there: an
+ * opcode without meaning ends with its opcode byte, or with its ModRM byte when it belongs to a
+ * group. Faults that depend on CPU state (CPL, CR0, CR4, XCR0, alignment) are the executor's, by
+ * class and flags above.
  */
 typedef enum InsnStatus {
     INSN_OK,
@@ -363,7 +360,8 @@ typedef enum InsnStatus {
  * for INSN_OK and INSN_UD, and is garbage otherwise. */
 InsnStatus insn_decode(const DecodeMode *mode, const uint8_t *bytes, size_t avail, Insn *out);
 
-/* Mnemonic of an operation, in no particular case; conditions and size suffixes are the printer's. */
+/* Mnemonic of an operation, in no particular case; conditions and size suffixes are the printer's.
+ */
 const char *insn_op_name(InsnOp op);
 
 /* Lower-case name of a feature ("sse4_1"); NULL beyond the end. */
@@ -380,29 +378,29 @@ typedef struct InsnForm {
     uint8_t opcode;
     bool vex;
     bool has_modrm;
-    int8_t pp;         /* 0..3 as in Insn.pp */
-    int8_t mod_reg;    /* 0: memory only, 1: register only */
-    int8_t reg, rm;    /* ModRM fields that extend the opcode */
-    int8_t w, l;       /* W, VEX.L */
-    int8_t opsize_66;  /* whether prefix 66 has to be there / be absent */
+    int8_t pp;      /* 0..3 as in Insn.pp */
+    int8_t mod_reg; /* 0: memory only, 1: register only */
+    int8_t reg, rm; /* ModRM fields that extend the opcode */
+    int8_t w, l;    /* W, VEX.L */
     int8_t rex_b;
-    int8_t mode64;     /* 0: not in 64-bit mode, 1: only there */
+    int8_t mode64; /* 0: not in 64-bit mode, 1: only there */
     uint8_t feature;
     uint8_t insn_class;
-    uint32_t flags;    /* INSN_*; those that depend on the encoding are not set here */
-    uint8_t imm_size;  /* with a 32-bit operand and address size */
+    uint32_t flags;   /* INSN_*; those that depend on the encoding are not set here */
+    uint8_t imm_size; /* with a 32-bit operand and address size */
 } InsnForm;
 
 size_t insn_form_count(void);
 bool insn_form(size_t index, InsnForm *form);
 
 /*
- * Builds the bytes of one instance of a form: the prefixes the row needs (66/F2/F3, REX or VEX), the
- * opcode, and `tail` behind it: ModRM (into which the fields that the form fixes are put), SIB,
+ * Builds the bytes of one instance of a form: the prefixes the row needs (66/F2/F3, REX or VEX),
+ * the opcode, and `tail` behind it: ModRM (into which the fields that the form fixes are put), SIB,
  * displacement, immediates. rex_bits: R, X, B as 4, 2, 1; vvvv: VEX register (not inverted).
  * Constraints that are -1 may be chosen by filling them in before the call: l = 1 for 256 bits,
  * w = 1 for REX.W or VEX.W. Returns the length; 0 when the mode has no such instance (W in 32-bit
- * code), when ModRM contradicts the form (register for memory) or nothing would be left of 15 bytes.
+ * code), when ModRM contradicts the form (register for memory) or nothing would be left of 15
+ * bytes.
  */
 size_t insn_form_encode(const InsnForm *form, uint8_t code_size, uint8_t rex_bits, uint8_t vvvv,
                         const uint8_t *tail, size_t tail_size, uint8_t bytes[INSN_MAX_LENGTH]);

@@ -23,12 +23,18 @@
 #include "tests/decoder/differences.h"
 
 static const char *const kind_names[DIFF_KINDS] = {
-    [DIFF_ONLY_ZYDIS] = "only Zydis decodes it", [DIFF_ONLY_VOLE] = "only Vole decodes it",
-    [DIFF_LENGTH] = "length",                    [DIFF_NAME] = "mnemonic",
-    [DIFF_OPSIZE] = "operand size",              [DIFF_ADDRSIZE] = "address size",
-    [DIFF_OPERAND] = "operand",                  [DIFF_MEMORY] = "memory operand",
-    [DIFF_MEMSIZE] = "memory size",              [DIFF_IMMEDIATE] = "immediate",
-    [DIFF_ACCESS] = "access",                    [DIFF_FLAGS_READ] = "flags read",
+    [DIFF_ONLY_ZYDIS] = "only Zydis decodes it",
+    [DIFF_ONLY_VOLE] = "only Vole decodes it",
+    [DIFF_LENGTH] = "length",
+    [DIFF_NAME] = "mnemonic",
+    [DIFF_OPSIZE] = "operand size",
+    [DIFF_ADDRSIZE] = "address size",
+    [DIFF_OPERAND] = "operand",
+    [DIFF_MEMORY] = "memory operand",
+    [DIFF_MEMSIZE] = "memory size",
+    [DIFF_IMMEDIATE] = "immediate",
+    [DIFF_ACCESS] = "access",
+    [DIFF_FLAGS_READ] = "flags read",
     [DIFF_FLAGS_WRITTEN] = "flags written",
 };
 
@@ -163,9 +169,8 @@ static const char *zydis_name(const Insn *insn)
     static char names[OP_COUNT][16][24];
     static const char *const conditions[16] = {"o", "no", "b", "nb", "z", "nz", "be", "nbe",
                                                "s", "ns", "p", "np", "l", "nl", "le", "nle"};
-    bool conditional =
-        insn->op == OP_JCC || insn->op == OP_SETCC || insn->op == OP_CMOVCC;
-    unsigned variant = conditional ? insn->cond
+    bool conditional = insn->op == OP_JCC || insn->op == OP_SETCC || insn->op == OP_CMOVCC;
+    unsigned variant = conditional           ? insn->cond
                        : insn->op == OP_JCXZ ? insn->addrsize
                                              : insn->opsize;
     char *name = names[insn->op][variant], text[128];
@@ -250,13 +255,11 @@ static void compare_memory(const Case *c, const InsnOperand *op, const ZydisDeco
     if (z->mem.index != index || z->mem.scale != scale)
         report(c, DIFF_MEMORY, "index %" PRIu64 ", Zydis %" PRIu64, insn->index, z->mem.index);
     if (((insn->disp ^ z->mem.disp.value) & mask) != 0)
-        report(c, DIFF_MEMORY, "disp %" PRIx64 ", Zydis %" PRIx64, insn->disp,
-               z->mem.disp.value);
+        report(c, DIFF_MEMORY, "disp %" PRIx64 ", Zydis %" PRIx64, insn->disp, z->mem.disp.value);
     if (z->mem.segment != (ZydisRegister)(ZYDIS_REGISTER_ES + insn->seg))
         report(c, DIFF_MEMORY, "seg %" PRIu64 ", Zydis %" PRIu64, insn->seg, z->mem.segment);
     if (op->kind == OPND_MEM && insn->mem_size * 8u != z->size)
-        report(c, DIFF_MEMSIZE, "size %" PRIu64 ", Zydis %" PRIu64, insn->mem_size * 8,
-               z->size);
+        report(c, DIFF_MEMSIZE, "size %" PRIu64 ", Zydis %" PRIu64, insn->mem_size * 8, z->size);
 }
 
 static void compare_immediate(const Case *c, unsigned index, const ZydisDecodedOperand *z)
@@ -278,9 +281,8 @@ static unsigned zydis_access(const ZydisDecodedOperand *z)
 {
     return (z->actions & (ZYDIS_OPERAND_ACTION_READ | ZYDIS_OPERAND_ACTION_CONDREAD) ? OPND_READ
                                                                                      : 0) |
-           (z->actions & (ZYDIS_OPERAND_ACTION_WRITE | ZYDIS_OPERAND_ACTION_CONDWRITE)
-                ? OPND_WRITE
-                : 0);
+           (z->actions & (ZYDIS_OPERAND_ACTION_WRITE | ZYDIS_OPERAND_ACTION_CONDWRITE) ? OPND_WRITE
+                                                                                       : 0);
 }
 
 static void compare_operands(const Case *c)
@@ -291,8 +293,7 @@ static void compare_operands(const Case *c)
     if (insn->flags & INSN_STRING) {
         /* Zydis lists the memory and register operands of string instructions. */
         for (unsigned i = 0; i < c->zi.operand_count; i++) {
-            if (c->zo[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
-                c->zo[i].size != insn->mem_size * 8u)
+            if (c->zo[i].type == ZYDIS_OPERAND_TYPE_MEMORY && c->zo[i].size != insn->mem_size * 8u)
                 report(c, DIFF_MEMSIZE, "size %" PRIu64 ", Zydis %" PRIu64, insn->mem_size * 8,
                        c->zo[i].size);
         }
@@ -324,11 +325,9 @@ static void compare_operands(const Case *c)
             compare_immediate(c, i, z);
         else if (type == ZYDIS_OPERAND_TYPE_POINTER) {
             if (z->ptr.segment != insn->imm2 || z->ptr.offset != (uint64_t)insn->imm)
-                report(c, DIFF_IMMEDIATE, "%" PRIx64 ", Zydis %" PRIx64, insn->imm,
-                       z->ptr.offset);
+                report(c, DIFF_IMMEDIATE, "%" PRIx64 ", Zydis %" PRIx64, insn->imm, z->ptr.offset);
         } else if (z->reg.value != zydis_register(insn, op)) {
-            report(c, DIFF_OPERAND, "register %" PRIu64 ", Zydis %" PRIu64, op->reg,
-                   z->reg.value);
+            report(c, DIFF_OPERAND, "register %" PRIu64 ", Zydis %" PRIu64, op->reg, z->reg.value);
         }
         if (op->access != zydis_access(z) && op->kind != OPND_IMM && op->kind != OPND_REL &&
             op->kind != OPND_FAR)
@@ -387,8 +386,7 @@ static void compare_bytes(const Pair *pair, const uint8_t *bytes)
     c.pair = pair;
     c.bytes = bytes;
     c.status = insn_decode(&pair->mode, bytes, 15, &c.insn);
-    c.zydis_ok =
-        ZYAN_SUCCESS(ZydisDecoderDecodeFull(&pair->zydis, bytes, 15, &c.zi, c.zo));
+    c.zydis_ok = ZYAN_SUCCESS(ZydisDecoderDecodeFull(&pair->zydis, bytes, 15, &c.zi, c.zo));
     total++;
     if (c.status != INSN_OK) {
         bool named_ud = c.status == INSN_UD && c.insn.op != OP_INVALID;
@@ -440,9 +438,21 @@ static void walk_legacy(const Pair *pair, const uint8_t *prefixes, unsigned coun
 static void walk_prefixes(const Pair *pair, bool full)
 {
     static const uint8_t sets[][3] = {
-        {0},          {1, 0x66},       {1, 0xf3},       {1, 0xf2},       {1, 0xf0},
-        {1, 0x67},    {2, 0x66, 0xf2}, {2, 0x66, 0xf3}, {2, 0xf2, 0x66}, {2, 0xf2, 0xf3},
-        {2, 0xf3, 0xf2}, {2, 0x66, 0x67}, {1, 0x64}, {1, 0x2e}, {2, 0xf0, 0x66},
+        {0},
+        {1, 0x66},
+        {1, 0xf3},
+        {1, 0xf2},
+        {1, 0xf0},
+        {1, 0x67},
+        {2, 0x66, 0xf2},
+        {2, 0x66, 0xf3},
+        {2, 0xf2, 0x66},
+        {2, 0xf2, 0xf3},
+        {2, 0xf3, 0xf2},
+        {2, 0x66, 0x67},
+        {1, 0x64},
+        {1, 0x2e},
+        {2, 0xf0, 0x66},
     };
     static const uint8_t rex[] = {0, 0x40, 0x48, 0x4f, 0x44, 0x41};
 
@@ -593,7 +603,8 @@ int main(int argc, char **argv)
         walk_vex(&pair, full);
         walk_addresses(&pair);
         walk_random(&pair, count);
-        printf("%sok %u - %d-bit: %" PRIu64 " encodings, %" PRIu64 " of them instructions, %.1f s\n",
+        printf("%sok %u - %d-bit: %" PRIu64 " encodings, %" PRIu64
+               " of them instructions, %.1f s\n",
                found_count > differences ? "not " : "", m + 1, widths[m], total - before,
                valid - ok, (double)(clock() - start) / CLOCKS_PER_SEC);
         fflush(stdout);

@@ -1,13 +1,14 @@
 /*
  * Compares the decoder with the processor it runs on: does an encoding raise #UD, how long is it,
  * how many bytes of memory does it access, does it write them, must they be aligned, which flags
- * does it read and write. Every encoding is single-stepped in user mode, with its last byte at the end of a page and
- * again one byte further, where it must fault on its last byte. Code runs in 64-bit and 32-bit
- * mode, and 16-bit where the kernel grants a 16-bit segment.
+ * does it read and write. Every encoding is single-stepped in user mode, with its last byte at the
+ * end of a page and again one byte further, where it must fault on its last byte. Code runs in
+ * 64-bit and 32-bit mode, and 16-bit where the kernel grants a 16-bit segment.
  *
  * All general registers are zero, so that memory operands fault and nothing is harmed (RBX alone
- * points to data where the memory operand is looked at); what would enter the kernel is left out. The decoder follows AMD's processors where makers differ, so the
- * program has nothing to say on others.
+ * points to data where the memory operand is looked at); what would enter the kernel is left out.
+ * The decoder follows AMD's processors where makers differ, so the program has nothing to say on
+ * others.
  *
  *     host [--full]
  *
@@ -93,9 +94,12 @@ static void run(const uint8_t *at)
 {
     start_ip = (uintptr_t)at;
     entering = true;
-    __asm__ volatile("int3" : : : "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
-                     "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
-                     "xmm15");
+    __asm__ volatile("int3"
+                     :
+                     :
+                     : "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",
+                       "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
+                       "xmm15");
 }
 
 static bool faulted_on_next_page(void)
@@ -107,8 +111,8 @@ static bool faulted_on_next_page(void)
 /* Instructions that raise #UD for another reason than their encoding at this privilege. */
 static bool ud_by_state(const Insn *insn)
 {
-    static const uint16_t ops[] = {OP_CLAC, OP_STAC, OP_MONITOR, OP_MWAIT, OP_RSM, OP_SYSENTER,
-                                   OP_SYSEXIT};
+    static const uint16_t ops[] = {OP_CLAC, OP_STAC,     OP_MONITOR, OP_MWAIT,
+                                   OP_RSM,  OP_SYSENTER, OP_SYSEXIT};
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
         if (insn->op == ops[i])
             return true;
@@ -131,7 +135,8 @@ static bool known_gap(const Insn *insn)
     if (vex && insn->map == INSN_MAP_0F) /* AVX-512 mask registers */
         return (insn->opcode >= 0x41 && insn->opcode <= 0x4b) ||
                (insn->opcode >= 0x90 && insn->opcode <= 0x99);
-    if (vex && insn->map == INSN_MAP_0F3A) /* the same; VPERMQ and VPERMPD with W = 0: undocumented */
+    if (vex &&
+        insn->map == INSN_MAP_0F3A) /* the same; VPERMQ and VPERMPD with W = 0: undocumented */
         return (insn->opcode >= 0x30 && insn->opcode <= 0x33) || insn->opcode <= 0x01;
     if (vex || insn->map != INSN_MAP_0F)
         return false;
@@ -157,8 +162,8 @@ static void complain(const char *what, const uint8_t *bytes, const Insn *insn)
     printf("# %d-bit: %s:", mode.code_size * 8, what);
     for (int i = 0; i < 12; i++)
         printf(" %02x", bytes[i]);
-    printf("  %s (length %u; trap %d error %" PRIx64 ")\n",
-           insn_print(insn, 0, text, sizeof(text)), insn->len, result.trap, result.error);
+    printf("  %s (length %u; trap %d error %" PRIx64 ")\n", insn_print(insn, 0, text, sizeof(text)),
+           insn->len, result.trap, result.error);
 }
 
 static void check(const uint8_t *bytes)
@@ -199,8 +204,8 @@ static uint64_t random64(void)
     return random_state ^ random_state >> 29;
 }
 
-/* Runs a register form with some flags, and with those flipped that it should not look at: registers
- * and flags must come out the same, and flags it should not touch must stay. */
+/* Runs a register form with some flags, and with those flipped that it should not look at:
+ * registers and flags must come out the same, and flags it should not touch must stay. */
 static void check_flags(const uint8_t *bytes)
 {
     const uint8_t *at = run_at + PAGE;
@@ -248,8 +253,8 @@ static void check_flags(const uint8_t *bytes)
 /* Memory operands whose size and access are not what a plain look at them says. */
 static bool memory_left_out(const Insn *insn)
 {
-    static const uint16_t ops[] = {OP_SGDT, OP_SIDT, OP_SLDT, OP_STR, OP_SMSW, /* UMIP */
-                                   OP_LSS, OP_MOV_SEG}; /* faults on a null selector */
+    static const uint16_t ops[] = {OP_SGDT, OP_SIDT,   OP_SLDT, OP_STR, OP_SMSW, /* UMIP */
+                                   OP_LSS,  OP_MOV_SEG}; /* faults on a null selector */
 
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
         if (insn->op == ops[i])
@@ -324,7 +329,7 @@ static void walk_modrm(uint8_t *bytes, unsigned n, bool full)
 static void walk_legacy(bool full)
 {
     static const uint8_t escapes[4][3] = {{0}, {1, 0x0f}, {2, 0x0f, 0x38}, {2, 0x0f, 0x3a}};
-    static const uint8_t prefixes[][3] = {{0},       {1, 0x66}, {1, 0xf3},      {1, 0xf2},
+    static const uint8_t prefixes[][3] = {{0},       {1, 0x66}, {1, 0xf3},       {1, 0xf2},
                                           {1, 0xf0}, {1, 0x67}, {2, 0x66, 0xf2}, {2, 0xf2, 0xf3}};
     static const uint8_t rex[] = {0, 0x48, 0x45};
 
@@ -367,7 +372,9 @@ static bool read_features(void)
     static const struct {
         const char *ours, *theirs;
     } spelling[] = {
-        {"sse3", "pni"}, {"lzcnt", "abm"}, {"prefetchw", "3dnowprefetch"},
+        {"sse3", "pni"},
+        {"lzcnt", "abm"},
+        {"prefetchw", "3dnowprefetch"},
     };
     char line[8192];
     bool amd = false, flags = false;
@@ -431,8 +438,12 @@ static bool set_up_memory(void)
 static bool make_segment16(void)
 {
     struct user_desc d = {
-        .entry_number = 0, .base_addr = (uintptr_t)run_at, .limit = 2 * PAGE - 1,
-        .seg_32bit = 0, .contents = MODIFY_LDT_CONTENTS_CODE, .useable = 1,
+        .entry_number = 0,
+        .base_addr = (uintptr_t)run_at,
+        .limit = 2 * PAGE - 1,
+        .seg_32bit = 0,
+        .contents = MODIFY_LDT_CONTENTS_CODE,
+        .useable = 1,
     };
     return syscall(SYS_modify_ldt, 1, &d, sizeof(d)) == 0;
 }
@@ -462,8 +473,11 @@ int main(int argc, char **argv)
         walk_legacy(full);
         walk_vex(full);
         printf("%sok %u - %u-bit: %" PRIu64 " encodings, %" PRIu64 " differ\n",
-               differences > before ? "not " : "", size == 8 ? 1 : size == 4 ? 2 : 3, size * 8,
-               total - count, differences - before);
+               differences > before ? "not " : "",
+               size == 8   ? 1
+               : size == 4 ? 2
+                           : 3,
+               size * 8, total - count, differences - before);
         fflush(stdout);
     }
     return differences != 0;

@@ -1,6 +1,6 @@
 # The decoder against Zydis (when configure found it), and its fuzzer.
 #   make check-decoder        the systematic walk, one register of eight in ModRM, and random bytes
-#   make check-decoder-long   all of the walk, and ten million random encodings a mode; then the host
+#   make check-decoder-long   all of the walk, ten million random encodings a mode; then the host
 #   make check-decoder-host   lengths and #UD against this processor (about a minute)
 #   make fuzz-decode          $(B)/tests/fuzz/decode, with libFuzzer where the compiler has it
 ifeq ($(CONFIG_ZYDIS),y)

@@ -1,7 +1,7 @@
 /*
- * The decoder's traps: prefixes, modes, what is #UD, the 15-byte limit, what operands and flags come
- * out. Breadth is tests/decoder's part; here stand the cases that a table can get wrong unseen, many
- * of them taken down from runs on the processor.
+ * The decoder's traps: prefixes, modes, what is #UD, the 15-byte limit, what operands and flags
+ * come out. Breadth is tests/decoder's part; here stand the cases that a table can get wrong
+ * unseen, many of them taken down from runs on the processor.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -100,29 +100,29 @@ static void opcodes_change_with_the_mode(void)
 
 static void operand_sizes(void)
 {
-    CHECK_LINES({16, "66 89 d8", "mov eax, ebx"}, {32, "66 89 d8", "mov ax, bx"},
-                {64, "66 48 89 d8", "mov rax, rbx"}, {64, "50", "push rax"},
-                {64, "66 50", "push ax"}, {64, "66 48 50", "push rax"}, {64, "41 50", "push r8"},
-                {64, "68 ff ff ff ff", "push 0xffffffffffffffff"}, {64, "66 68 34 12", "push 0x1234"},
-                {32, "6a 80", "push 0xffffff80"}, {64, "c9", "leave"}, {64, "cf", "iretd"},
-                {64, "48 cf", "iretq"}, {64, "48 98", "cdqe"}, {16, "98", "cbw"}, {32, "99", "cdq"},
-                {64, "48 ed", "in eax, dx"}, {64, "66 ed", "in ax, dx"}, {64, "48 6d", "insd"},
-                {64, "48 b8 88 77 66 55 44 33 22 11", "mov rax, 0x1122334455667788"},
-                {64, "48 c7 c0 ff ff ff ff", "mov rax, 0xffffffffffffffff"},
-                {64, "0f 20 c0", "mov rax, cr0"}, {32, "66 0f 20 c0", "mov eax, cr0"},
-                {64, "44 0f 20 c0", "mov rax, cr8"}, {64, "8c d8", "mov eax, ds"},
-                {64, "48 8c d8", "mov rax, ds"}, {64, "8c 18", "mov word ptr [rax], ds"},
-                {64, "f3 0f b8 c1", "popcnt eax, ecx"}, {64, "66 f3 0f b8 c1", "popcnt ax, cx"},
-                {64, "f2 66 0f 38 f1 c1", "crc32 eax, cx"},
-                {64, "f2 48 0f 38 f0 c1", "crc32 rax, cl"});
+    CHECK_LINES(
+        {16, "66 89 d8", "mov eax, ebx"}, {32, "66 89 d8", "mov ax, bx"},
+        {64, "66 48 89 d8", "mov rax, rbx"}, {64, "50", "push rax"}, {64, "66 50", "push ax"},
+        {64, "66 48 50", "push rax"}, {64, "41 50", "push r8"},
+        {64, "68 ff ff ff ff", "push 0xffffffffffffffff"}, {64, "66 68 34 12", "push 0x1234"},
+        {32, "6a 80", "push 0xffffff80"}, {64, "c9", "leave"}, {64, "cf", "iretd"},
+        {64, "48 cf", "iretq"}, {64, "48 98", "cdqe"}, {16, "98", "cbw"}, {32, "99", "cdq"},
+        {64, "48 ed", "in eax, dx"}, {64, "66 ed", "in ax, dx"}, {64, "48 6d", "insd"},
+        {64, "48 b8 88 77 66 55 44 33 22 11", "mov rax, 0x1122334455667788"},
+        {64, "48 c7 c0 ff ff ff ff", "mov rax, 0xffffffffffffffff"},
+        {64, "0f 20 c0", "mov rax, cr0"}, {32, "66 0f 20 c0", "mov eax, cr0"},
+        {64, "44 0f 20 c0", "mov rax, cr8"}, {64, "8c d8", "mov eax, ds"},
+        {64, "48 8c d8", "mov rax, ds"}, {64, "8c 18", "mov word ptr [rax], ds"},
+        {64, "f3 0f b8 c1", "popcnt eax, ecx"}, {64, "66 f3 0f b8 c1", "popcnt ax, cx"},
+        {64, "f2 66 0f 38 f1 c1", "crc32 eax, cx"}, {64, "f2 48 0f 38 f0 c1", "crc32 rax, cl"});
 }
 
 /* On the host, 66 makes near branches 16 bits wide in 64-bit mode; W takes precedence. */
 static void near_branches(void)
 {
     CHECK_LINES({64, "e8 10 00 00 00", "call 0x1015"}, {64, "66 e8 10 00", "call 0x1014"},
-                {64, "66 74 f0", "je 0xff3"}, {64, "eb fe", "jmp 0x1000"},
-                {64, "ff e0", "jmp rax"}, {64, "66 ff e0", "jmp ax"}, {64, "66 48 ff e0", "jmp rax"},
+                {64, "66 74 f0", "je 0xff3"}, {64, "eb fe", "jmp 0x1000"}, {64, "ff e0", "jmp rax"},
+                {64, "66 ff e0", "jmp ax"}, {64, "66 48 ff e0", "jmp rax"},
                 {64, "ff 10", "call qword ptr [rax]"}, {32, "66 e9 10 00", "jmp 0x1014"},
                 {16, "e3 00", "jcxz 0x1002"}, {16, "67 e3 00", "jecxz 0x1003"},
                 {64, "67 e3 00", "jecxz 0x1003"}, {64, "e3 00", "jrcxz 0x1002"},
@@ -132,19 +132,20 @@ static void near_branches(void)
 
 static void addresses(void)
 {
-    CHECK_LINES({16, "8a 00", "mov al, byte ptr [bx+si]"}, {16, "8a 42 ff", "mov al, byte ptr [bp+si-0x1]"},
-                {16, "8a 06 34 12", "mov al, byte ptr [0x1234]"},
-                {16, "67 8a 04 8b", "mov al, byte ptr [ebx+ecx*4]"},
-                {32, "8a 04 25 44 33 22 11", "mov al, byte ptr [0x11223344]"},
-                {64, "8a 05 00 00 00 00", "mov al, byte ptr [rip]"},
-                {64, "67 8a 05 01 00 00 00", "mov al, byte ptr [eip+0x1]"},
-                {64, "8a 04 25 44 33 22 11", "mov al, byte ptr [0x11223344]"},
-                {64, "41 8a 04 25 44 33 22 11", "mov al, byte ptr [0x11223344]"},
-                {64, "67 41 8a 04 25 44 33 22 11", "mov al, byte ptr [0x11223344]"},
-                {64, "42 8a 04 20", "mov al, byte ptr [rax+r12*1]"},
-                {64, "8a 04 20", "mov al, byte ptr [rax]"}, {64, "41 8a 45 00", "mov al, byte ptr [r13]"},
-                {64, "41 8a 04 24", "mov al, byte ptr [r12]"},
-                {64, "40 88 e0", "mov al, spl"}, {64, "88 e0", "mov al, ah"});
+    CHECK_LINES(
+        {16, "8a 00", "mov al, byte ptr [bx+si]"}, {16, "8a 42 ff", "mov al, byte ptr [bp+si-0x1]"},
+        {16, "8a 06 34 12", "mov al, byte ptr [0x1234]"},
+        {16, "67 8a 04 8b", "mov al, byte ptr [ebx+ecx*4]"},
+        {32, "8a 04 25 44 33 22 11", "mov al, byte ptr [0x11223344]"},
+        {64, "8a 05 00 00 00 00", "mov al, byte ptr [rip]"},
+        {64, "67 8a 05 01 00 00 00", "mov al, byte ptr [eip+0x1]"},
+        {64, "8a 04 25 44 33 22 11", "mov al, byte ptr [0x11223344]"},
+        {64, "41 8a 04 25 44 33 22 11", "mov al, byte ptr [0x11223344]"},
+        {64, "67 41 8a 04 25 44 33 22 11", "mov al, byte ptr [0x11223344]"},
+        {64, "42 8a 04 20", "mov al, byte ptr [rax+r12*1]"},
+        {64, "8a 04 20", "mov al, byte ptr [rax]"}, {64, "41 8a 45 00", "mov al, byte ptr [r13]"},
+        {64, "41 8a 04 24", "mov al, byte ptr [r12]"}, {64, "40 88 e0", "mov al, spl"},
+        {64, "88 e0", "mov al, ah"});
 }
 
 static void segments(void)
@@ -154,7 +155,7 @@ static void segments(void)
         const char *hex;
         uint8_t seg, override;
     } cases[] = {
-        {16, "8a 02", INSN_SEG_SS, INSN_SEG_NONE},   /* [bp+si] */
+        {16, "8a 02", INSN_SEG_SS, INSN_SEG_NONE}, /* [bp+si] */
         {16, "8a 06 00 00", INSN_SEG_DS, INSN_SEG_NONE},
         {32, "8a 04 24", INSN_SEG_SS, INSN_SEG_NONE}, /* [esp] */
         {32, "8a 45 00", INSN_SEG_SS, INSN_SEG_NONE},
@@ -180,7 +181,8 @@ static void segments(void)
 static void prefixes_select(void)
 {
     CHECK_LINES({64, "0f 58 c1", "addps xmm0, xmm1"}, {64, "66 0f 58 c1", "addpd xmm0, xmm1"},
-                {64, "f3 66 0f 58 c1", "addss xmm0, xmm1"}, {64, "f3 f2 0f 58 c1", "addsd xmm0, xmm1"},
+                {64, "f3 66 0f 58 c1", "addss xmm0, xmm1"},
+                {64, "f3 f2 0f 58 c1", "addsd xmm0, xmm1"},
                 {64, "f2 f3 0f 58 c1", "addss xmm0, xmm1"}, {64, "f3 f2 0f 5b c0", "#UD"},
                 {64, "f2 f3 0f 5b c0", "cvttps2dq xmm0, xmm0"}, {64, "f2 0f 6f c0", "#UD"},
                 {64, "f3 0f 60 c0", "#UD"}, {64, "f3 90", "pause"}, {64, "f3 41 90", "pause"},
@@ -210,64 +212,66 @@ static void lock_rules(void)
 
 static void register_or_memory_only(void)
 {
-    CHECK_LINES({32, "8d c0", "#UD"}, {32, "62 c0", "#UD"}, {32, "c4 00", "les eax, fword ptr [eax]"},
-                {32, "0f b2 c0", "#UD"}, {32, "0f 01 c0", "#UD"}, {32, "0f 12 c1", "movhlps xmm0, xmm1"},
-                {32, "66 0f 12 c1", "#UD"}, {32, "0f d7 00", "#UD"}, {32, "0f 50 00", "#UD"},
-                {32, "66 0f f7 00", "#UD"}, {32, "0f e7 c0", "#UD"}, {32, "0f c3 c0", "#UD"},
-                {32, "ff f8", "#UD"}, {32, "ff 38", "#UD"}, {32, "fe d0", "#UD"}, {32, "8f c8", "#UD"},
-                {32, "c6 c8 00", "#UD"}, {32, "8e c8", "#UD"}, {32, "8e f0", "#UD"}, {32, "8c f0", "#UD"},
-                {32, "0f 20 c8", "#UD"}, {32, "0f 20 e8", "#UD"}, {32, "0f 22 f8", "#UD"},
-                {32, "0f 24 c0", "#UD"}, {32, "0f 20 18", "mov eax, cr3"}, {64, "44 0f 23 c0", "#UD"},
-                {32, "0f 0d c0", "#UD"}, {32, "0f 71 10 00", "#UD"}, {32, "0f ae c0", "#UD"},
-                {32, "0f ae e9", "lfence"}, {32, "66 0f ae e8", "#UD"}, {32, "0f ff c0", "#UD"},
-                {32, "0f b9 c0", "#UD"}, {32, "0f 0b", "#UD"}, {32, "0f 0a", "#UD"});
+    CHECK_LINES(
+        {32, "8d c0", "#UD"}, {32, "62 c0", "#UD"}, {32, "c4 00", "les eax, fword ptr [eax]"},
+        {32, "0f b2 c0", "#UD"}, {32, "0f 01 c0", "#UD"}, {32, "0f 12 c1", "movhlps xmm0, xmm1"},
+        {32, "66 0f 12 c1", "#UD"}, {32, "0f d7 00", "#UD"}, {32, "0f 50 00", "#UD"},
+        {32, "66 0f f7 00", "#UD"}, {32, "0f e7 c0", "#UD"}, {32, "0f c3 c0", "#UD"},
+        {32, "ff f8", "#UD"}, {32, "ff 38", "#UD"}, {32, "fe d0", "#UD"}, {32, "8f c8", "#UD"},
+        {32, "c6 c8 00", "#UD"}, {32, "8e c8", "#UD"}, {32, "8e f0", "#UD"}, {32, "8c f0", "#UD"},
+        {32, "0f 20 c8", "#UD"}, {32, "0f 20 e8", "#UD"}, {32, "0f 22 f8", "#UD"},
+        {32, "0f 24 c0", "#UD"}, {32, "0f 20 18", "mov eax, cr3"}, {64, "44 0f 23 c0", "#UD"},
+        {32, "0f 0d c0", "#UD"}, {32, "0f 71 10 00", "#UD"}, {32, "0f ae c0", "#UD"},
+        {32, "0f ae e9", "lfence"}, {32, "66 0f ae e8", "#UD"}, {32, "0f ff c0", "#UD"},
+        {32, "0f b9 c0", "#UD"}, {32, "0f 0b", "#UD"}, {32, "0f 0a", "#UD"});
 }
 
 static void undocumented_but_real(void)
 {
-    CHECK_LINES({64, "c0 f0 01", "shl al, 0x1"}, {64, "d3 f0", "shl eax, cl"},
-                {64, "f6 c8 01", "test al, 0x1"}, {64, "f7 08 01 00 00 00", "test dword ptr [rax], 0x1"},
-                {64, "f1", "int1"}, {64, "0f 18 c0", "nop eax"}, {64, "0f 1a 00", "nop dword ptr [rax]"},
-                {64, "f3 0f 1e fa", "endbr64"}, {64, "f3 0f 1e c8", "nop eax"},
-                {64, "d9 d9", "fstpnce st(1)"}, {64, "dc d1", "fcom st(0), st(1)"},
-                {64, "dc d9", "fcomp st(0), st(1)"}, {64, "dd c9", "fxch st(0), st(1)"},
-                {64, "de d1", "fcomp st(0), st(1)"}, {64, "df c1", "ffreep st(1)"},
-                {64, "df d1", "fstp st(1)"}, {64, "db e0", "fneni"}, {64, "db e5", "#UD"},
-                {64, "d9 d1", "#UD"}, {64, "de d8", "#UD"}, {64, "df e1", "#UD"}, {64, "dd f0", "#UD"},
-                {64, "dc e1", "fsubr st(1), st(0)"}, {64, "de e9", "fsubp st(1), st(0)"});
+    CHECK_LINES(
+        {64, "c0 f0 01", "shl al, 0x1"}, {64, "d3 f0", "shl eax, cl"},
+        {64, "f6 c8 01", "test al, 0x1"}, {64, "f7 08 01 00 00 00", "test dword ptr [rax], 0x1"},
+        {64, "f1", "int1"}, {64, "0f 18 c0", "nop eax"}, {64, "0f 1a 00", "nop dword ptr [rax]"},
+        {64, "f3 0f 1e fa", "endbr64"}, {64, "f3 0f 1e c8", "nop eax"},
+        {64, "d9 d9", "fstpnce st(1)"}, {64, "dc d1", "fcom st(0), st(1)"},
+        {64, "dc d9", "fcomp st(0), st(1)"}, {64, "dd c9", "fxch st(0), st(1)"},
+        {64, "de d1", "fcomp st(0), st(1)"}, {64, "df c1", "ffreep st(1)"},
+        {64, "df d1", "fstp st(1)"}, {64, "db e0", "fneni"}, {64, "db e5", "#UD"},
+        {64, "d9 d1", "#UD"}, {64, "de d8", "#UD"}, {64, "df e1", "#UD"}, {64, "dd f0", "#UD"},
+        {64, "dc e1", "fsubr st(1), st(0)"}, {64, "de e9", "fsubp st(1), st(0)"});
 }
 
 static void vex(void)
 {
-    CHECK_LINES({64, "c5 f4 58 c2", "vaddps ymm0, ymm1, ymm2"},
-                {64, "c4 c1 74 58 c2", "vaddps ymm0, ymm1, ymm10"},
-                {64, "c5 74 58 c2", "vaddps ymm8, ymm1, ymm2"},
-                {64, "66 c5 f4 58 c2", "#UD"}, {64, "f3 c5 f4 58 c2", "#UD"},
-                {64, "f0 c5 f4 58 c2", "#UD"}, {64, "40 c5 f4 58 c2", "#UD"},
-                {64, "65 c5 f4 58 00", "vaddps ymm0, ymm1, ymmword ptr gs:[rax]"},
-                /* vvvv must be 1111 where there is no operand, with all four bits in any mode */
-                {64, "c5 f4 28 c2", "#UD"}, {64, "c5 fc 28 c2", "vmovaps ymm0, ymm2"},
-                {32, "c4 e1 3c 77", "#UD"}, {32, "c4 e1 7c 77", "vzeroall"},
-                {32, "c4 e1 34 58 c1", "vaddps ymm0, ymm1, ymm1"}, /* bit 3 ignored in 32-bit mode */
-                {32, "c4 e3 79 4a c1 90", "vblendvps xmm0, xmm0, xmm1, xmm1"},
-                {64, "c4 e3 79 4a c1 90", "vblendvps xmm0, xmm0, xmm1, xmm9"},
-                {64, "c4 e0 7c 77", "#UD"}, {64, "c4 e4 7c 77", "#UD"}, /* map 0 and 4 */
-                {64, "c5 fd 6e c0", "#UD"}, {64, "c5 f9 6e c0", "vmovd xmm0, eax"}, /* L */
-                {64, "c4 e1 f9 6e c0", "vmovq xmm0, rax"}, {32, "c4 e1 f9 6e c0", "vmovd xmm0, eax"},
-                {64, "c4 e3 fd 00 c1 02", "vpermq ymm0, ymm1, 0x2"}, {64, "c4 e3 7d 00 c1 02", "#UD"},
-                {64, "c4 e3 f9 00 c1 02", "#UD"}, {64, "c4 e2 70 f2 c2", "andn eax, ecx, edx"},
-                {64, "c4 e2 f0 f2 c2", "andn rax, rcx, rdx"}, {64, "c4 e2 74 f2 c2", "#UD"},
-                {32, "c4 e2 f0 f2 c2", "andn eax, ecx, edx"},
-                {64, "c4 e2 69 90 04 08", "vpgatherdd xmm0, dword ptr [rax+xmm1*1], xmm2"},
-                {64, "c4 e2 e9 90 04 08", "vpgatherdq xmm0, qword ptr [rax+xmm1*1], xmm2"},
-                {64, "c4 e2 ed 90 04 08", "vpgatherdq ymm0, qword ptr [rax+xmm1*1], ymm2"},
-                {64, "c4 e2 6d 91 04 08", "vpgatherqd xmm0, dword ptr [rax+ymm1*1], xmm2"},
-                {64, "c4 e2 69 90 04 20", "vpgatherdd xmm0, dword ptr [rax+xmm4*1], xmm2"},
-                {64, "c4 e2 71 90 04 08", "#UD"}, {64, "c4 e2 69 90 00", "#UD"},
-                /* LES, LDS, BOUND, or a vector prefix */
-                {32, "c5 00", "lds eax, fword ptr [eax]"}, {32, "c5 c0 58 c0", "vaddps xmm0, xmm7, xmm0"},
-                {32, "62 00", "bound eax, qword ptr [eax]"}, {64, "62 00", "#UD"},
-                {32, "62 f1 7c 48 58 c1", "#UD"});
+    CHECK_LINES(
+        {64, "c5 f4 58 c2", "vaddps ymm0, ymm1, ymm2"},
+        {64, "c4 c1 74 58 c2", "vaddps ymm0, ymm1, ymm10"},
+        {64, "c5 74 58 c2", "vaddps ymm8, ymm1, ymm2"}, {64, "66 c5 f4 58 c2", "#UD"},
+        {64, "f3 c5 f4 58 c2", "#UD"}, {64, "f0 c5 f4 58 c2", "#UD"}, {64, "40 c5 f4 58 c2", "#UD"},
+        {64, "65 c5 f4 58 00", "vaddps ymm0, ymm1, ymmword ptr gs:[rax]"},
+        /* vvvv must be 1111 where there is no operand, with all four bits in any mode */
+        {64, "c5 f4 28 c2", "#UD"}, {64, "c5 fc 28 c2", "vmovaps ymm0, ymm2"},
+        {32, "c4 e1 3c 77", "#UD"}, {32, "c4 e1 7c 77", "vzeroall"},
+        {32, "c4 e1 34 58 c1", "vaddps ymm0, ymm1, ymm1"}, /* bit 3 ignored in 32-bit mode */
+        {32, "c4 e3 79 4a c1 90", "vblendvps xmm0, xmm0, xmm1, xmm1"},
+        {64, "c4 e3 79 4a c1 90", "vblendvps xmm0, xmm0, xmm1, xmm9"}, {64, "c4 e0 7c 77", "#UD"},
+        {64, "c4 e4 7c 77", "#UD"},                                         /* map 0 and 4 */
+        {64, "c5 fd 6e c0", "#UD"}, {64, "c5 f9 6e c0", "vmovd xmm0, eax"}, /* L */
+        {64, "c4 e1 f9 6e c0", "vmovq xmm0, rax"}, {32, "c4 e1 f9 6e c0", "vmovd xmm0, eax"},
+        {64, "c4 e3 fd 00 c1 02", "vpermq ymm0, ymm1, 0x2"}, {64, "c4 e3 7d 00 c1 02", "#UD"},
+        {64, "c4 e3 f9 00 c1 02", "#UD"}, {64, "c4 e2 70 f2 c2", "andn eax, ecx, edx"},
+        {64, "c4 e2 f0 f2 c2", "andn rax, rcx, rdx"}, {64, "c4 e2 74 f2 c2", "#UD"},
+        {32, "c4 e2 f0 f2 c2", "andn eax, ecx, edx"},
+        {64, "c4 e2 69 90 04 08", "vpgatherdd xmm0, dword ptr [rax+xmm1*1], xmm2"},
+        {64, "c4 e2 e9 90 04 08", "vpgatherdq xmm0, qword ptr [rax+xmm1*1], xmm2"},
+        {64, "c4 e2 ed 90 04 08", "vpgatherdq ymm0, qword ptr [rax+xmm1*1], ymm2"},
+        {64, "c4 e2 6d 91 04 08", "vpgatherqd xmm0, dword ptr [rax+ymm1*1], xmm2"},
+        {64, "c4 e2 69 90 04 20", "vpgatherdd xmm0, dword ptr [rax+xmm4*1], xmm2"},
+        {64, "c4 e2 71 90 04 08", "#UD"}, {64, "c4 e2 69 90 00", "#UD"},
+        /* LES, LDS, BOUND, or a vector prefix */
+        {32, "c5 00", "lds eax, fword ptr [eax]"}, {32, "c5 c0 58 c0", "vaddps xmm0, xmm7, xmm0"},
+        {32, "62 00", "bound eax, qword ptr [eax]"}, {64, "62 00", "#UD"},
+        {32, "62 f1 7c 48 58 c1", "#UD"});
 }
 
 static void real_and_v86_mode(void)
@@ -279,7 +283,7 @@ static void real_and_v86_mode(void)
     CHECK_EQ(decode_in(&mode, "c5 f4 58 c2", &insn), INSN_UD);
     CHECK_EQ(decode_in(&mode, "c5 00", &insn), INSN_OK);
     CHECK_EQ(insn.op, OP_LDS);
-    CHECK_EQ(decode_in(&mode, "63 c8", &insn), INSN_UD); /* ARPL */
+    CHECK_EQ(decode_in(&mode, "63 c8", &insn), INSN_UD);    /* ARPL */
     CHECK_EQ(decode_in(&mode, "0f 00 c0", &insn), INSN_UD); /* SLDT */
     CHECK_EQ(decode_in(&mode, "0f 02 c0", &insn), INSN_UD); /* LAR */
     CHECK_EQ(decode_in(&mode, "0f 01 e0", &insn), INSN_OK); /* SMSW */
@@ -303,7 +307,7 @@ static void missing_features(void)
     CHECK_EQ(insn.op, OP_BSF);
     CHECK_EQ(decode_in(&mode, "f3 0f b8 c0", &insn), INSN_UD);
     CHECK_EQ(decode_in(&mode, "0f 44 c0", &insn), INSN_UD);
-    CHECK_EQ(decode_in(&mode, "da c0", &insn), INSN_UD); /* FCMOVB */
+    CHECK_EQ(decode_in(&mode, "da c0", &insn), INSN_UD);       /* FCMOVB */
     CHECK_EQ(decode_in(&mode, "c5 f9 db c0", &insn), INSN_OK); /* VPAND, 128 bits: AVX */
     CHECK_EQ(decode_in(&mode, "c5 fd db c0", &insn), INSN_UD); /* 256 bits: AVX2 */
     insn_features_clear(&mode.features, CPUF_AVX);
@@ -343,9 +347,12 @@ static void length_limit(void)
 static void truncation(void)
 {
     static const char *const samples[] = {
-        "66 0f 3a 0f 84 88 11 22 33 44 55", "c4 e3 75 4a 84 88 11 22 33 44 50",
-        "48 b8 11 22 33 44 55 66 77 88",    "f0 48 81 84 88 11 22 33 44 55 66 77 88",
-        "c8 11 22 33",                      "f0 b8 11 22 33 44",
+        "66 0f 3a 0f 84 88 11 22 33 44 55",
+        "c4 e3 75 4a 84 88 11 22 33 44 50",
+        "48 b8 11 22 33 44 55 66 77 88",
+        "f0 48 81 84 88 11 22 33 44 55 66 77 88",
+        "c8 11 22 33",
+        "f0 b8 11 22 33 44",
         "66 c5 f4 58 84 88 11 22 33 44",
     };
     DecodeMode mode = make_mode(64);
@@ -451,8 +458,8 @@ static void eflags(void)
         {"21 c0", 0, EFL_ARITH & ~EFL_AF, EFL_AF},
         {"76 00", EFL_CF | EFL_ZF, 0, 0},
         {"0f 9f c0", EFL_ZF | EFL_SF | EFL_OF, 0, 0},
-        {"c1 e0 00", 0, 0, 0},  /* SHL by nothing */
-        {"c1 e0 20", 0, 0, 0},  /* 32 counts as nothing */
+        {"c1 e0 00", 0, 0, 0}, /* SHL by nothing */
+        {"c1 e0 20", 0, 0, 0}, /* 32 counts as nothing */
         {"c1 e0 01", 0, EFL_ARITH & ~EFL_AF, EFL_AF},
         {"c1 e0 02", 0, EFL_ARITH & ~(EFL_AF | EFL_OF), EFL_AF | EFL_OF},
         {"d1 d0", EFL_CF, EFL_CF | EFL_OF, 0},
