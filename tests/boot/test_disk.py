@@ -17,7 +17,7 @@ def test_ext4_on_ide_dma():
     mke2fs = ["mke2fs", "-q", "-F", "-t", "ext4", disk]
     env = dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin:/sbin")
     subprocess.run(mke2fs, check=True, env=env)
-    initrd = guests.initramfs("disk", INIT, "amd64", ["ata_piix", "sd_mod", "ext4"])
+    initrd = guests.initramfs("disk", INIT, "amd64", ["ata_piix", "sd_mod", "crc32c_generic", "ext4"])
     with Machine("-m", "512", "-kernel", guests.kernel("amd64"), "-initrd", initrd, "-append",
                  "console=ttyS0 quiet", "-drive", "file=%s,format=raw" % disk) as m:
         m.expect("TEST SHELL READY")
@@ -27,10 +27,10 @@ def test_ext4_on_ide_dma():
         # Data that repeats nowhere, and its checksum from the pipe rather than from the disk.
         m.run("(i=0; while [ $i -lt 50 ]; do echo $i; dd if=/dev/urandom bs=64k count=1 2>/dev/null; i=$((i+1)); done)"
               " >/tmp/seed")
-        m.run("for i in $(seq 1 %d); do cat /tmp/seed; done | head -c %dM >/mnt/data; sync" % (MB, MB), 600)
+        m.run("for i in $(seq 1 %d); do cat /tmp/seed; done | head -c %d >/mnt/data; sync" % (MB, MB << 20), 600)
         m.run("umount /mnt; mount -t ext4 /dev/sda /mnt")
         got = m.run("md5sum </mnt/data", 600).split()[0]
-        want = m.run("for i in $(seq 1 %d); do cat /tmp/seed; done | head -c %dM | md5sum" % (MB, MB), 600).split()[0]
+        want = m.run("for i in $(seq 1 %d); do cat /tmp/seed; done | head -c %d | md5sum" % (MB, MB << 20), 600).split()[0]
         check(got == want, "read back %s, wrote %s" % (got, want))
         m.run("umount /mnt")
         m.send("poweroff -f\n")

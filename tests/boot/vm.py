@@ -88,7 +88,7 @@ class Machine:
         """Runs a shell command in the guest and returns what it printed; the prompt is '# '."""
         self.send(command + "; echo END$?END\n")
         match = self.expect(r"^([\s\S]*?)END(\d+)END\r?\n", seconds)
-        lines = match.group(1).replace("\r", "").split("\n")
+        lines = [re.sub("^(# )+", "", line) for line in match.group(1).replace("\r", "").split("\n")]
         if match.group(2) != "0":
             raise Failure("in the guest: %s: status %s: %s" % (command, match.group(2), "\n".join(lines)))
         return "\n".join(line for line in lines if "echo END$" not in line).strip()
