@@ -1,6 +1,6 @@
 /*
- * A byte stream over file descriptors: reads only what the front end takes, and leaves with the front
- * end what does not fit into a write.
+ * A byte stream over file descriptors: reads only what the front end takes, and leaves with the
+ * front end what does not fit into a write.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -104,7 +104,8 @@ void chr_fd_update(ChrFd *f)
     f->reading = reading;
     f->writing = writing;
     if (f->in >= 0) {
-        loop_set_fd(f->in, reading ? on_read : NULL, writing && f->out == f->in ? on_write : NULL, f);
+        loop_set_fd(f->in, reading ? on_read : NULL, writing && f->out == f->in ? on_write : NULL,
+                    f);
     }
     if (f->out >= 0 && f->out != f->in) {
         loop_set_fd(f->out, NULL, writing ? on_write : NULL, f);

@@ -46,8 +46,8 @@ static void file_close(CharBackend *chr)
 }
 
 /*
- * A regular file always takes everything. When the disk is full there is no later moment to wait for,
- * so the rest is dropped and said so once; the guest goes on.
+ * A regular file always takes everything. When the disk is full there is no later moment to wait
+ * for, so the rest is dropped and said so once; the guest goes on.
  */
 static size_t file_write(CharBackend *chr, const uint8_t *data, size_t size)
 {

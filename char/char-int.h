@@ -18,13 +18,13 @@ typedef struct ChrDriver ChrDriver;
 /* What -serial, -monitor and -chardev say, parsed. Strings are owned by the struct. */
 typedef struct ChrOptions {
     const ChrDriver *driver;
-    char *path;         /* file, pipe, unix socket, pty's link */
-    char *host, *port;  /* TCP */
+    char *path;        /* file, pipe, unix socket, pty's link */
+    char *host, *port; /* TCP */
     bool server, nowait, nodelay;
     bool mux;
-    bool append;        /* file */
-    bool no_signals;    /* stdio: Ctrl-C, Ctrl-Z and Ctrl-\ are data */
-    uint64_t size;      /* ringbuf */
+    bool append;     /* file */
+    bool no_signals; /* stdio: Ctrl-C, Ctrl-Z and Ctrl-\ are data */
+    uint64_t size;   /* ringbuf */
 } ChrOptions;
 
 struct ChrDriver {
@@ -81,8 +81,8 @@ CharBackend *chr_mux_new(const char *id, CharBackend *lower);
 /* ---- char-fd.c: a backend over file descriptors ---- */
 typedef struct ChrFd {
     CharBackend *chr;
-    int in, out; /* may be the same one; -1: none */
-    bool want_write; /* the front end waits for room */
+    int in, out;           /* may be the same one; -1: none */
+    bool want_write;       /* the front end waits for room */
     bool reading, writing; /* what the loop watches for now */
     bool failed;
     /* End of file on `in`, or an error on either; called from the loop, never from a write. */

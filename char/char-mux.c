@@ -1,6 +1,6 @@
 /*
- * The mux: several front ends (a UART and the monitor) on one backend. What is typed goes to the one with
- * the focus; what any of them writes comes out. Ctrl-a is the escape key.
+ * The mux: several front ends (a UART and the monitor) on one backend. What is typed goes to the
+ * one with the focus; what any of them writes comes out. Ctrl-a is the escape key.
  *
  * Escape keys must work while the guest takes no input, so typed bytes wait in a queue here and the
  * backend is read on until that queue is full.
@@ -34,7 +34,7 @@ typedef struct ChrMux {
     bool escaped;
     bool timestamps, line_start;
     int64_t start; /* of the timestamps, host clock */
-    Buffer own; /* the mux's own text, still to be written; front ends wait */
+    Buffer own;    /* the mux's own text, still to be written; front ends wait */
 } ChrMux;
 
 static const char help_text[] = "\r\n"
@@ -300,7 +300,8 @@ static bool mux_attach(CharBackend *chr, const CharHandlers *handlers, void *opa
         chr_accept_input(m->lower);
         return true;
     }
-    error_set(errp, "character device '%s': more than %d front ends cannot share it", chr->id, MAX_ENDS);
+    error_set(errp, "character device '%s': more than %d front ends cannot share it", chr->id,
+              MAX_ENDS);
     return false;
 }
 

@@ -1,5 +1,6 @@
 /*
- * Parses what -serial, -parallel and -monitor take ("tcp:host:port,server,nowait") and what -chardev takes
+ * Parses what -serial, -parallel and -monitor take ("tcp:host:port,server,nowait") and what
+ * -chardev takes
  * ("socket,id=s0,host=h,port=1234,server=on,wait=off") into one ChrOptions.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -88,8 +89,8 @@ static bool parse_ring_size(const char *text, ChrOptions *o, Error **errp)
 /* One flag or key=value, the same for both notations. */
 static bool parse_item(ChrOptions *o, char *item, Error **errp)
 {
-    static const char *const keys[] = {"server", "wait", "nowait", "nodelay", "delay",
-                                       "mux",    "signal", "append", "path",  "host",
+    static const char *const keys[] = {"server", "wait",   "nowait", "nodelay", "delay",
+                                       "mux",    "signal", "append", "path",    "host",
                                        "port",   "size",   NULL};
     char *value = strchr(item, '=');
     const char *near;
@@ -198,7 +199,8 @@ bool chr_parse_spec(ChrOptions *o, const char *spec, Error **errp)
         snprintf(kind, sizeof(kind), "%.*s", (int)(len < 15 ? len : 15), spec);
         near = nearest_name(kind, kind_names);
         error_set(errp, "unknown character device '%s'; %s%s%s", spec,
-                  near ? "did you mean '" : "possible are null, stdio, file:, pipe:, pty, unix:, tcp:",
+                  near ? "did you mean '"
+                       : "possible are null, stdio, file:, pipe:, pty, unix:, tcp:",
                   near ? near : "", near ? "'?" : "");
         return false;
     }

@@ -1,5 +1,6 @@
 /*
- * The pipe backend: a pair of named pipes PATH.in (read) and PATH.out (written), or one PATH for both.
+ * The pipe backend: a pair of named pipes PATH.in (read) and PATH.out (written), or one PATH for
+ * both.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -16,7 +17,8 @@ typedef struct ChrPipe {
     int in, out;
 } ChrPipe;
 
-/* Opened for both directions, so that open() need not wait for a peer and a leaving one is no end of file. */
+/* Opened for both directions, so that open() need not wait for a peer and a leaving one is no end
+ * of file. */
 static int open_end(const char *path, const char *suffix)
 {
     char *name;
@@ -59,9 +61,10 @@ static bool pipe_open(CharBackend *chr, const ChrOptions *o, Error **errp)
         in = out = open_end(o->path, "");
     }
     if (in < 0) {
-        error_set_errno(errp, errno,
-                        "character device '%s': cannot open the pipes '%s.in' and '%s.out', nor '%s'",
-                        chr->id, o->path, o->path, o->path);
+        error_set_errno(
+            errp, errno,
+            "character device '%s': cannot open the pipes '%s.in' and '%s.out', nor '%s'", chr->id,
+            o->path, o->path, o->path);
         return false;
     }
     p = calloc(1, sizeof(*p));

@@ -1,6 +1,6 @@
 /*
- * The pty backend: a new pseudo-terminal, whose name is printed. While nobody has it open, output is
- * dropped.
+ * The pty backend: a new pseudo-terminal, whose name is printed. While nobody has it open, output
+ * is dropped.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -15,7 +15,8 @@
 
 #include "char/char-int.h"
 
-/* The kernel reports that the other side was closed, but not that it was opened: that is polled for. */
+/* The kernel reports that the other side was closed, but not that it was opened: that is polled
+ * for. */
 #define POLL_INTERVAL (200 * NS_PER_MS)
 
 typedef struct ChrPty {
@@ -78,7 +79,8 @@ static bool pty_open(CharBackend *chr, const ChrOptions *o, Error **errp)
     ChrPty *p;
 
     if (master < 0) {
-        error_set_errno(errp, errno, "character device '%s': cannot make a pseudo-terminal", chr->id);
+        error_set_errno(errp, errno, "character device '%s': cannot make a pseudo-terminal",
+                        chr->id);
         return false;
     }
     if (!chr_fd_set_nonblocking(master, errp)) {

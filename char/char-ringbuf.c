@@ -1,6 +1,6 @@
 /*
- * The ring buffer backend: keeps the last bytes written, for the monitor and for tests to read. Never
- * throttles: when it is full the oldest bytes go.
+ * The ring buffer backend: keeps the last bytes written, for the monitor and for tests to read.
+ * Never throttles: when it is full the oldest bytes go.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -93,8 +93,8 @@ static int unix_socket(CharBackend *chr, const ChrOptions *o, Error **errp)
         return -1;
     }
     if (strlen(o->path) >= sizeof(sa.sun_path)) {
-        error_set(errp, "character device '%s': socket path '%s' is longer than %zu characters", chr->id,
-                  o->path, sizeof(sa.sun_path) - 1);
+        error_set(errp, "character device '%s': socket path '%s' is longer than %zu characters",
+                  chr->id, o->path, sizeof(sa.sun_path) - 1);
         return -1;
     }
     strcpy(sa.sun_path, o->path);
@@ -104,7 +104,8 @@ static int unix_socket(CharBackend *chr, const ChrOptions *o, Error **errp)
         return -1;
     }
     if (o->server) {
-        /* A socket left over from an earlier run is in the way; any other file is not ours to remove. */
+        /* A socket left over from an earlier run is in the way; any other file is not ours to
+         * remove. */
         if (lstat(o->path, &st) == 0 && S_ISSOCK(st.st_mode)) {
             unlink(o->path);
         }
@@ -233,7 +234,8 @@ static bool socket_start(CharBackend *chr, const ChrOptions *o, int fd, Error **
         socket_close(chr);
         return false;
     }
-    /* Now that nobody is waited for with it, a connection that was given up must not block accept. */
+    /* Now that nobody is waited for with it, a connection that was given up must not block accept.
+     */
     if (!chr_fd_set_nonblocking(fd, errp)) {
         socket_close(chr);
         return false;

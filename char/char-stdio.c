@@ -1,12 +1,14 @@
 /*
- * The stdio backend: the terminal the program was started on, or what stdin and stdout were redirected to.
+ * The stdio backend: the terminal the program was started on, or what stdin and stdout were
+ * redirected to.
  *
- * A terminal is put into raw mode and back at exit, at a crash that runs exit handlers, and around a
- * suspend (SIGTSTP, SIGCONT). Keys that make signals keep doing so, unless the backend is behind a mux
- * (mon:stdio, -nographic), where they are the guest's.
+ * A terminal is put into raw mode and back at exit, at a crash that runs exit handlers, and around
+ * a suspend (SIGTSTP, SIGCONT). Keys that make signals keep doing so, unless the backend is behind
+ * a mux (mon:stdio, -nographic), where they are the guest's.
  *
- * O_NONBLOCK belongs to the open file, which the shell and other programs share. So the terminal or pipe
- * is opened a second time where that is possible; else the flag is set and taken back at the end.
+ * O_NONBLOCK belongs to the open file, which the shell and other programs share. So the terminal or
+ * pipe is opened a second time where that is possible; else the flag is set and taken back at the
+ * end.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -163,8 +165,9 @@ static bool stdio_open(CharBackend *chr, const ChrOptions *o, Error **errp)
     ChrStdio *s;
 
     if (stdio_user) {
-        error_set(errp, "character device '%s': stdio is already in use by '%s'; with mon:stdio several "
-                        "can share it",
+        error_set(errp,
+                  "character device '%s': stdio is already in use by '%s'; with mon:stdio several "
+                  "can share it",
                   chr->id, stdio_user->id);
         return false;
     }

@@ -163,9 +163,10 @@ bool chr_attach(CharBackend *chr, const CharHandlers *handlers, void *opaque, Er
         return chr->driver->attach(chr, handlers, opaque, errp);
     }
     if (chr->handlers) {
-        error_set(errp,
-                  "character device '%s' is in use already; with mux=on (or mon:%s) several can share it",
-                  chr->id, chr->spec);
+        error_set(
+            errp,
+            "character device '%s' is in use already; with mux=on (or mon:%s) several can share it",
+            chr->id, chr->spec);
         return false;
     }
     chr->handlers = handlers;

@@ -1,6 +1,6 @@
 /*
- * The debug exit port: writing value v ends the emulator with status v << 1 | 1, so that a test program in
- * the guest can report success or failure.
+ * The debug exit port: writing value v ends the emulator with status v << 1 | 1, so that a test
+ * program in the guest can report success or failure.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

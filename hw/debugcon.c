@@ -1,9 +1,10 @@
 /*
- * The debug console: a port (0xe9 by convention) whose written bytes go to a character device, and which reads
- * as its readback value, by which programs find it. SeaBIOS writes its messages to one at 0x402.
+ * The debug console: a port (0xe9 by convention) whose written bytes go to a character device, and
+ * which reads as its readback value, by which programs find it. SeaBIOS writes its messages to one
+ * at 0x402.
  *
- * There is no way to tell the guest to wait. What the backend does not take at once is kept here, up to a
- * bound, and then dropped with a warning.
+ * There is no way to tell the guest to wait. What the backend does not take at once is kept here,
+ * up to a bound, and then dropped with a warning.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

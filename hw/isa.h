@@ -9,8 +9,8 @@
 #include "hw/irq.h"
 
 /*
- * The board names its inputs once: `lines` holds n of them (16, or 24 where an IOAPIC has inputs of its own
- * behind the ISA ones) and outlives the machine.
+ * The board names its inputs once: `lines` holds n of them (16, or 24 where an IOAPIC has inputs of
+ * its own behind the ISA ones) and outlives the machine.
  */
 void isa_set_irqs(IrqLine *lines, unsigned n);
 /* Input n (global system interrupt n above 15), or NULL when the board has none such. */

@@ -1,12 +1,13 @@
 /*
  * National Semiconductor NS16550A UART on the ISA bus.
  *
- * Data sheet: PC16550D (National Semiconductor, June 1995). A byte leaves as soon as the backend takes it
- * and comes in as soon as the receiver has room: there is no baud rate delay, and the divisor matters only
- * to the receiver's timeout interrupt. When the backend takes no more, THRE stays low and the guest waits;
- * when the receiver is full, the backend is held back. So neither direction loses a byte.
- * Interrupts reach the bus only while OUT2 is set, as on a PC's serial card.
- * Not modelled: parity and framing errors, which a byte stream has no notion of; DMA mode pins.
+ * Data sheet: PC16550D (National Semiconductor, June 1995). A byte leaves as soon as the backend
+ * takes it and comes in as soon as the receiver has room: there is no baud rate delay, and the
+ * divisor matters only to the receiver's timeout interrupt. When the backend takes no more, THRE
+ * stays low and the guest waits; when the receiver is full, the backend is held back. So neither
+ * direction loses a byte. Interrupts reach the bus only while OUT2 is set, as on a PC's serial
+ * card. Not modelled: parity and framing errors, which a byte stream has no notion of; DMA mode
+ * pins.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -104,9 +105,11 @@ typedef struct Serial {
     uint8_t irq;
     /* saved */
     uint16_t divisor;
-    uint8_t ier, fcr, lcr, mcr, lsr, msr, scr; /* lsr: the error bits and BI only, the rest is derived */
-    Fifo rx, tx;         /* without FCR_ENABLE only one byte of each is used: RBR and THR */
-    bool thre_pending;   /* THRE interrupt: set by the transmitter getting empty, cleared by reading IIR */
+    uint8_t ier, fcr, lcr, mcr, lsr, msr,
+        scr;           /* lsr: the error bits and BI only, the rest is derived */
+    Fifo rx, tx;       /* without FCR_ENABLE only one byte of each is used: RBR and THR */
+    bool thre_pending; /* THRE interrupt: set by the transmitter getting empty, cleared by reading
+                          IIR */
     bool timeout_pending;
     Timer rx_timeout;
 } Serial;
@@ -535,7 +538,8 @@ static void serial_event(void *opaque, ChrEvent event)
 static const CharHandlers serial_handlers = {serial_can_receive, serial_receive, serial_writable,
                                              serial_event};
 
-/* The RESET pin (data sheet, table III); the divisor is as the BIOS leaves it, the chip's is undefined. */
+/* The RESET pin (data sheet, table III); the divisor is as the BIOS leaves it, the chip's is
+ * undefined. */
 static void serial_reset(Device *dev)
 {
     Serial *s = (Serial *)dev;
@@ -616,7 +620,8 @@ static const uint8_t default_irq[PORTS] = {4, 3, 4, 3};
 
 static const Property serial_props[] = {
     PROPERTY("chardev", PROP_CHR, Serial, chr, NULL, "character device that is plugged in"),
-    PROPERTY("index", PROP_U8, Serial, index, "255", "0 to 3 for COM1 to COM4; 255: the next free one"),
+    PROPERTY("index", PROP_U8, Serial, index, "255",
+             "0 to 3 for COM1 to COM4; 255: the next free one"),
     PROPERTY("iobase", PROP_U16, Serial, iobase, "0", "first port; 0: as the index says"),
     PROPERTY("irq", PROP_U8, Serial, irq, "255", "interrupt line; 255: as the index says"),
     PROPERTY_END,

@@ -13,8 +13,9 @@
 extern const DeviceClass serial_class;
 
 /*
- * The board's port COM1..COM4 (index 0..3) on the interrupt line its index has by tradition (isa_irq()).
- * chr may be NULL: nothing is plugged in. NULL with an error when chr is in use already.
+ * The board's port COM1..COM4 (index 0..3) on the interrupt line its index has by tradition
+ * (isa_irq()). chr may be NULL: nothing is plugged in. NULL with an error when chr is in use
+ * already.
  */
 Device *serial_create(unsigned index, CharBackend *chr, Error **errp);
 

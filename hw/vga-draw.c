@@ -1,12 +1,12 @@
 /*
- * The VGA's picture: what the CRT controller scans out of display memory, the attribute controller and the
- * DAC make pixels of.
+ * The VGA's picture: what the CRT controller scans out of display memory, the attribute controller
+ * and the DAC make pixels of.
  *
- * A picture is drawn a line at a time into a scratch line, which is compared with the surface, so that
- * listeners hear of what really changed. Lines are walked as the CRT controller does it: an address and a row
- * scan counter, both set back at the line compare. Repeated lines (double scan) and doubled dots are drawn once:
- * mode 13h is a picture of 320x200.
- * Not modelled: the overscan border, blinking in graphics modes.
+ * A picture is drawn a line at a time into a scratch line, which is compared with the surface, so
+ * that listeners hear of what really changed. Lines are walked as the CRT controller does it: an
+ * address and a row scan counter, both set back at the line compare. Repeated lines (double scan)
+ * and doubled dots are drawn once: mode 13h is a picture of 320x200. Not modelled: the overscan
+ * border, blinking in graphics modes.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -22,17 +22,17 @@ typedef enum PictureKind {
     PICTURE_PLANAR, /* four planes, 16 colours */
     PICTURE_CGA,    /* two bits a pixel, bytes alternating between planes */
     PICTURE_256,
-    PICTURE_LINEAR, /* the display interface's, 8 to 32 bits a pixel */
+    PICTURE_LINEAR,  /* the display interface's, 8 to 32 bits a pixel */
     PICTURE_LINEAR4, /* the same with four planes */
 } PictureKind;
 
 typedef struct Picture {
     PictureKind kind;
     unsigned width, height;
-    unsigned repeat;    /* scan lines that one line of the picture stands for */
-    unsigned rows;      /* row scans before the address moves on */
-    unsigned dots;      /* text: width of a character */
-    unsigned chars;     /* character clocks a line */
+    unsigned repeat;       /* scan lines that one line of the picture stands for */
+    unsigned rows;         /* row scans before the address moves on */
+    unsigned dots;         /* text: width of a character */
+    unsigned chars;        /* character clocks a line */
     uint32_t start, pitch; /* address counter: at the top, and from row to row */
     unsigned line_compare; /* scan line behind which the address starts again at 0 */
     unsigned first_row, pan;
@@ -42,7 +42,8 @@ typedef struct Picture {
     bool blink_off, cursor_on;
 } Picture;
 
-/* The cursor blinks with a period of 16 pictures, characters with one of 32; at 70 pictures a second. */
+/* The cursor blinks with a period of 16 pictures, characters with one of 32; at 70 pictures a
+ * second. */
 #define BLINK_NS (NS_PER_SEC * 8 / 70)
 
 /* ---- colours ---- */
@@ -105,7 +106,8 @@ static void legacy_picture(const Vga *s, Picture *p)
     p->chars = cr[CRTC_HDISP_END] + 1u;
     p->line_compare = cr[CRTC_LINE_COMPARE] | (cr[CRTC_OVERFLOW] >> 4 & 1u) << 8 |
                       (cr[CRTC_MAX_SCAN] >> 6 & 1u) << 9;
-    p->start = (uint32_t)(cr[CRTC_START_HIGH] << 8 | cr[CRTC_START_LOW]) + (cr[CRTC_PRESET_ROW] >> 5 & 3u);
+    p->start =
+        (uint32_t)(cr[CRTC_START_HIGH] << 8 | cr[CRTC_START_LOW]) + (cr[CRTC_PRESET_ROW] >> 5 & 3u);
     p->pitch = cr[CRTC_OFFSET] * 2u;
     p->first_row = cr[CRTC_PRESET_ROW] & 0x1f;
     p->repeat = cr[CRTC_MAX_SCAN] & MAX_SCAN_DOUBLE ? 2 : 1;
@@ -174,14 +176,16 @@ static void find_picture(Vga *s, Picture *p)
 
 /* ---- lines ---- */
 
-/* The address within a plane for a value of the address counter (VGA manual, CRT mode control register). */
+/* The address within a plane for a value of the address counter (VGA manual, CRT mode control
+ * register). */
 static uint32_t plane_address(const Vga *s, uint32_t counter, unsigned row)
 {
     uint8_t mode = s->crtc[CRTC_MODE];
     uint32_t a = counter & 0xffff;
 
     if (s->crtc[CRTC_UNDERLINE] & UNDERLINE_DWORD) {
-        /* Chained bytes are packed here, where the hardware spreads them over every fourth address. */
+        /* Chained bytes are packed here, where the hardware spreads them over every fourth address.
+         */
         if (!(s->seq[SEQ_MEMORY] & MEMORY_CHAIN4)) {
             a = a << 2 | a >> 14;
         }
@@ -212,7 +216,8 @@ static bool is_cursor(const Vga *s, const Picture *p, uint32_t counter, unsigned
     unsigned start = s->crtc[CRTC_CURSOR_START] & 0x1f, end = s->crtc[CRTC_CURSOR_END] & 0x1f;
 
     return p->cursor_on && row >= start && row <= end &&
-           (counter & 0xffff) == (unsigned)(s->crtc[CRTC_CURSOR_HIGH] << 8 | s->crtc[CRTC_CURSOR_LOW]);
+           (counter & 0xffff) ==
+               (unsigned)(s->crtc[CRTC_CURSOR_HIGH] << 8 | s->crtc[CRTC_CURSOR_LOW]);
 }
 
 /* One character's line of dots, 8 or 9 of them. */
@@ -262,7 +267,8 @@ static void draw_cga(const Picture *p, const uint8_t *group, uint32_t *out)
 }
 
 /* A line of any of the VGA's own modes: one clock more than is shown, for panning. */
-static uint32_t *draw_legacy_line(Vga *s, const Picture *p, uint32_t counter, unsigned row, unsigned pan)
+static uint32_t *draw_legacy_line(Vga *s, const Picture *p, uint32_t counter, unsigned row,
+                                  unsigned pan)
 {
     uint32_t *out = s->line;
 
@@ -339,7 +345,8 @@ static uint32_t *draw_linear4_line(Vga *s, const Picture *p, unsigned y)
 
 /* ---- what has changed ---- */
 
-/* Takes over the dirty bits of the range into page_dirty and clears them: before anything is read. */
+/* Takes over the dirty bits of the range into page_dirty and clears them: before anything is read.
+ */
 static bool take_dirty(Vga *s, uint64_t from, uint64_t to)
 {
     ram_addr base = s->vram.ram_offset;

@@ -1,5 +1,6 @@
 /*
- * What the parts of the VGA share: registers (vga.c), drawing (vga-draw.c) and the two bus attachments.
+ * What the parts of the VGA share: registers (vga.c), drawing (vga-draw.c) and the two bus
+ * attachments.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -14,37 +15,37 @@
 #include "ui/display.h"
 
 /* Indexed registers, by the IBM VGA's names. */
-#define SEQ_RESET      0
-#define SEQ_CLOCKING   1
-#define SEQ_MAP_MASK   2
-#define SEQ_CHAR_MAP   3
-#define SEQ_MEMORY     4
-#define SEQ_REGS       5
-#define CLOCKING_8DOT    0x01
-#define CLOCKING_HALF    0x08 /* dot clock divided by two */
-#define CLOCKING_OFF     0x20
-#define MEMORY_EXTENDED  0x02
+#define SEQ_RESET         0
+#define SEQ_CLOCKING      1
+#define SEQ_MAP_MASK      2
+#define SEQ_CHAR_MAP      3
+#define SEQ_MEMORY        4
+#define SEQ_REGS          5
+#define CLOCKING_8DOT     0x01
+#define CLOCKING_HALF     0x08 /* dot clock divided by two */
+#define CLOCKING_OFF      0x20
+#define MEMORY_EXTENDED   0x02
 #define MEMORY_SEQUENTIAL 0x04 /* odd/even off */
-#define MEMORY_CHAIN4    0x08
+#define MEMORY_CHAIN4     0x08
 
-#define GFX_SET_RESET    0
-#define GFX_ENABLE_SR    1
-#define GFX_COMPARE      2
-#define GFX_ROTATE       3
-#define GFX_READ_MAP     4
-#define GFX_MODE         5
-#define GFX_MISC         6
-#define GFX_DONT_CARE    7
-#define GFX_BIT_MASK     8
-#define GFX_REGS         9
-#define GFX_MODE_WRITE   0x03
-#define GFX_MODE_READ1   0x08
-#define GFX_MODE_ODDEVEN 0x10
-#define GFX_MODE_SHIFT4  0x20 /* shift register interleaved: CGA's two bits a pixel */
-#define GFX_MODE_256     0x40
+#define GFX_SET_RESET     0
+#define GFX_ENABLE_SR     1
+#define GFX_COMPARE       2
+#define GFX_ROTATE        3
+#define GFX_READ_MAP      4
+#define GFX_MODE          5
+#define GFX_MISC          6
+#define GFX_DONT_CARE     7
+#define GFX_BIT_MASK      8
+#define GFX_REGS          9
+#define GFX_MODE_WRITE    0x03
+#define GFX_MODE_READ1    0x08
+#define GFX_MODE_ODDEVEN  0x10
+#define GFX_MODE_SHIFT4   0x20 /* shift register interleaved: CGA's two bits a pixel */
+#define GFX_MODE_256      0x40
 #define GFX_MISC_GRAPHICS 0x01
-#define GFX_MISC_CHAIN   0x02
-#define GFX_MISC_MAP     0x0c
+#define GFX_MISC_CHAIN    0x02
+#define GFX_MISC_MAP      0x0c
 
 #define CRTC_HTOTAL       0x00
 #define CRTC_HDISP_END    0x01
@@ -77,12 +78,12 @@
 #define CRTC_MODE_BYTE    0x40
 #define CRTC_MODE_ON      0x80
 
-#define ATTR_MODE         0x10
-#define ATTR_OVERSCAN     0x11
-#define ATTR_PLANE_ENABLE 0x12
-#define ATTR_PANNING      0x13
-#define ATTR_COLOR_SELECT 0x14
-#define ATTR_REGS         0x15
+#define ATTR_MODE          0x10
+#define ATTR_OVERSCAN      0x11
+#define ATTR_PLANE_ENABLE  0x12
+#define ATTR_PANNING       0x13
+#define ATTR_COLOR_SELECT  0x14
+#define ATTR_REGS          0x15
 #define ATTR_MODE_GRAPHICS 0x01
 #define ATTR_MODE_LINE9    0x04
 #define ATTR_MODE_BLINK    0x08
@@ -115,9 +116,9 @@
 #define VGA_IO_BASE     0x3c0   /* first port of the block that BAR 2 shows */
 
 /*
- * Display memory is one array in which the four planes alternate: plane p's byte at offset n stands at
- * 4n + p. So a planar access touches neighbours, chained (256-colour) addresses are plain array indexes, and
- * a linear frame buffer is the array itself.
+ * Display memory is one array in which the four planes alternate: plane p's byte at offset n stands
+ * at 4n + p. So a planar access touches neighbours, chained (256-colour) addresses are plain array
+ * indexes, and a linear frame buffer is the array itself.
  */
 typedef struct Vga Vga;
 
@@ -161,7 +162,8 @@ struct Vga {
 
 /* ---- vga.c ---- */
 #define VGA_PROPERTIES(S)                                                                          \
-    PROPERTY("vgamem_mb", PROP_U32, S, vga.vgamem_mb, "16", "display memory in MB, a power of two, 1 to 256")
+    PROPERTY("vgamem_mb", PROP_U32, S, vga.vgamem_mb, "16",                                        \
+             "display memory in MB, a power of two, 1 to 256")
 /* Makes memory, regions and display; adds neither to a map. */
 bool vga_init(Vga *s, Error **errp);
 void vga_exit(Vga *s);

@@ -1,6 +1,6 @@
 /*
- * The standard VGA on a machine without PCI. The linear frame buffer stands at the address that the Bochs display
- * interface gives it there.
+ * The standard VGA on a machine without PCI. The linear frame buffer stands at the address that the
+ * Bochs display interface gives it there.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,9 +10,9 @@
 #include "hw/vga-int.h"
 #include "hw/vga.h"
 
-#define LFB_BASE     0xe0000000
-#define VGA_ROM      "vgabios-isavga.bin"
-#define VGA_ROM_MAX  0x10000
+#define LFB_BASE    0xe0000000
+#define VGA_ROM     "vgabios-isavga.bin"
+#define VGA_ROM_MAX 0x10000
 
 typedef struct VgaIsa {
     Device dev;

@@ -1,6 +1,7 @@
 /*
- * The standard VGA on PCI: vendor 1234, device 1111. BAR 0 is the linear frame buffer, BAR 2 shows the VGA's
- * ports and the display interface as memory; the legacy window and ports are always decoded.
+ * The standard VGA on PCI: vendor 1234, device 1111. BAR 0 is the linear frame buffer, BAR 2 shows
+ * the VGA's ports and the display interface as memory; the legacy window and ports are always
+ * decoded.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -13,10 +14,11 @@
 #define VGA_CLASS     0x030000
 #define VGA_ROM       "vgabios-stdvga.bin"
 
-/* BAR 2 (standard VGA specification). The blocks between read as zero: no EDID, no endianness switch. */
-#define MMIO_SIZE  0x1000
-#define MMIO_PORTS 0x400 /* port 3C0 and up */
-#define MMIO_DISPI 0x500 /* register n at 2n */
+/* BAR 2 (standard VGA specification). The blocks between read as zero: no EDID, no endianness
+ * switch. */
+#define MMIO_SIZE   0x1000
+#define MMIO_PORTS  0x400 /* port 3C0 and up */
+#define MMIO_DISPI  0x500 /* register n at 2n */
 #define PORTS_SHOWN 0x20
 
 typedef struct VgaPci {

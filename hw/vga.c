@@ -1,10 +1,10 @@
 /*
  * The VGA's registers and its window into display memory, and the Bochs display interface.
  *
- * Sources: IBM VGA technical reference; the Bochs VBE extension's description (dispi registers at 1CE and
- * 1CF); the standard VGA specification (PCI ID 1234:1111).
- * Not modelled: the vertical retrace interrupt (PCI adapters do not wire it), display enable skew, light
- * pen, the switch sense of input status register 0.
+ * Sources: IBM VGA technical reference; the Bochs VBE extension's description (dispi registers at
+ * 1CE and 1CF); the standard VGA specification (PCI ID 1234:1111). Not modelled: the vertical
+ * retrace interrupt (PCI adapters do not wire it), display enable skew, light pen, the switch sense
+ * of input status register 0.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -52,12 +52,14 @@
 static const struct {
     uint16_t base, size;
 } port_blocks[VGA_PORT_BLOCKS] = {
-    {PORT_CRTC_MONO, 2}, {PORT_IS1_MONO, 1}, {PORT_ATTR, 16}, {PORT_CRTC_COLOR, 2}, {PORT_IS1_COLOR, 1},
+    {PORT_CRTC_MONO, 2},  {PORT_IS1_MONO, 1},  {PORT_ATTR, 16},
+    {PORT_CRTC_COLOR, 2}, {PORT_IS1_COLOR, 1},
 };
 
 /* ---- the window into display memory ---- */
 
-/* Which of its bits the CPU's byte touches in each plane; a nibble's bits spread over four bytes. */
+/* Which of its bits the CPU's byte touches in each plane; a nibble's bits spread over four bytes.
+ */
 static uint32_t spread(unsigned nibble)
 {
     return (nibble & 1 ? 0x000000ffu : 0) | (nibble & 2 ? 0x0000ff00u : 0) |
@@ -120,7 +122,7 @@ static uint8_t window_read_byte(Vga *s, hwaddr addr)
         memcpy(&latch, s->latch, 4);
         differ = (latch ^ spread(s->gfx[GFX_COMPARE])) & spread(s->gfx[GFX_DONT_CARE]);
         differ |= differ >> 16;
-        return (uint8_t)~(differ | differ >> 8);
+        return (uint8_t) ~(differ | differ >> 8);
     }
     if (odd_even) {
         plane = (plane & 2) | (off & 1);
@@ -211,17 +213,20 @@ static const MemoryOps window_ops = {
 };
 
 /*
- * While the controller passes chained bytes through unchanged, the window is plain memory: an alias that
- * lies over it. Reads through the alias do not load the latches; nobody mixes chained reads with latched writes.
+ * While the controller passes chained bytes through unchanged, the window is plain memory: an alias
+ * that lies over it. Reads through the alias do not load the latches; nobody mixes chained reads
+ * with latched writes.
  */
 static void update_window(Vga *s)
 {
     bool plain = chain4(s) && (s->misc & MISC_RAM) && s->seq[SEQ_MAP_MASK] == 0xf &&
                  !(s->gfx[GFX_MODE] & (GFX_MODE_WRITE | GFX_MODE_READ1)) && !s->gfx[GFX_ROTATE] &&
                  !s->gfx[GFX_ENABLE_SR] && s->gfx[GFX_BIT_MASK] == 0xff &&
-                 (s->gfx[GFX_MISC] & GFX_MISC_MAP) == 0x4 && s->bank_offset + 0x10000 <= s->mem_size;
+                 (s->gfx[GFX_MISC] & GFX_MISC_MAP) == 0x4 &&
+                 s->bank_offset + 0x10000 <= s->mem_size;
 
-    if (plain != s->window_alias.enabled || (plain && s->window_alias.alias_offset != s->bank_offset)) {
+    if (plain != s->window_alias.enabled ||
+        (plain && s->window_alias.alias_offset != s->bank_offset)) {
         memory_transaction_begin();
         memory_region_set_alias_offset(&s->window_alias, s->bank_offset);
         memory_region_set_enabled(&s->window_alias, plain);
@@ -249,7 +254,8 @@ static uint32_t dispi_space(const Vga *s)
     return dispi_bpp(s) == 4 ? s->mem_size / 4 : s->mem_size;
 }
 
-/* Brings whatever was written into what memory can hold; the resolution itself has been checked before. */
+/* Brings whatever was written into what memory can hold; the resolution itself has been checked
+ * before. */
 static void dispi_fit(Vga *s)
 {
     uint16_t *r = s->dispi;
@@ -360,7 +366,8 @@ void vga_dispi_write(Vga *s, unsigned index, uint16_t value)
         if (value == 0) {
             value = 8;
         }
-        if (!on && (value == 4 || value == 8 || value == 15 || value == 16 || value == 24 || value == 32)) {
+        if (!on && (value == 4 || value == 8 || value == 15 || value == 16 || value == 24 ||
+                    value == 32)) {
             s->dispi[DISPI_BPP] = value;
         }
         break;
@@ -421,14 +428,16 @@ static unsigned crtc_vertical(const Vga *s, unsigned reg, unsigned bit8, unsigne
     return s->crtc[reg] | (ov >> bit8 & 1) << 8 | (ov >> bit9 & 1) << 9;
 }
 
-/* Input status register 1 from the virtual clock: whether the beam is off the picture, and in the retrace. */
+/* Input status register 1 from the virtual clock: whether the beam is off the picture, and in the
+ * retrace. */
 static uint8_t raster_status(const Vga *s)
 {
     int64_t now = clock_now(CLOCK_VIRTUAL);
     unsigned total = crtc_vertical(s, CRTC_VTOTAL, 0, 5) + 2;
     unsigned visible = crtc_vertical(s, CRTC_VDISP_END, 1, 6) + 1;
     unsigned sync = crtc_vertical(s, CRTC_VSYNC_START, 2, 7);
-    unsigned sync_lines = ((s->crtc[CRTC_VSYNC_END] - sync) & 0xf) ? (s->crtc[CRTC_VSYNC_END] - sync) & 0xf : 16;
+    unsigned sync_lines =
+        ((s->crtc[CRTC_VSYNC_END] - sync) & 0xf) ? (s->crtc[CRTC_VSYNC_END] - sync) & 0xf : 16;
     unsigned chars = s->crtc[CRTC_HTOTAL] + 5u;
     unsigned dots = s->seq[SEQ_CLOCKING] & CLOCKING_8DOT ? 8 : 9;
     unsigned khz = (s->misc & MISC_CLOCK) == MISC_CLOCK_28M ? 28322 : 25175;
@@ -440,7 +449,8 @@ static uint8_t raster_status(const Vga *s)
         /* Its timing is nowhere set: 60 pictures a second, a 20th of each in the retrace. */
         return now % (NS_PER_SEC / 60) > NS_PER_SEC / 60 * 19 / 20 ? IS1_BLANK | IS1_RETRACE : 0;
     }
-    line_ns = (int64_t)chars * dots * 1000000 / khz * (s->seq[SEQ_CLOCKING] & CLOCKING_HALF ? 2 : 1);
+    line_ns =
+        (int64_t)chars * dots * 1000000 / khz * (s->seq[SEQ_CLOCKING] & CLOCKING_HALF ? 2 : 1);
     line = (unsigned)(now / line_ns % total);
     in_line = now % line_ns * chars / line_ns;
     if (line >= visible || in_line > s->crtc[CRTC_HDISP_END]) {
@@ -514,7 +524,8 @@ static void gfx_write(Vga *s, uint8_t value)
         return;
     }
     /* The others steer the CPU's accesses, not the picture. */
-    s->redraw |= (s->gfx_index == GFX_MODE && ((value ^ s->gfx[GFX_MODE]) & (GFX_MODE_256 | GFX_MODE_SHIFT4))) ||
+    s->redraw |= (s->gfx_index == GFX_MODE &&
+                  ((value ^ s->gfx[GFX_MODE]) & (GFX_MODE_256 | GFX_MODE_SHIFT4))) ||
                  s->gfx_index == GFX_MISC;
     s->gfx[s->gfx_index] = value & masks[s->gfx_index];
     update_window(s);
@@ -531,7 +542,8 @@ static void crtc_write(Vga *s, uint8_t value)
         /* Only the line compare's bit 8 stays writable. */
         value = (s->crtc[index] & ~0x10) | (value & 0x10);
     }
-    /* Cursor and start address move all the time; the drawing code compares pictures, so no harm. */
+    /* Cursor and start address move all the time; the drawing code compares pictures, so no harm.
+     */
     s->redraw |= s->crtc[index] != value;
     s->crtc[index] = value;
 }
@@ -675,7 +687,8 @@ static const MemoryOps ports_ops = {
 
 /* ---- reset, saved state ---- */
 
-/* Registers to zero, except what makes the adapter answer as a colour VGA; the memory keeps its contents. */
+/* Registers to zero, except what makes the adapter answer as a colour VGA; the memory keeps its
+ * contents. */
 void vga_reset(Vga *s)
 {
     memset(s->seq, 0, sizeof(s->seq));
@@ -701,28 +714,17 @@ void vga_reset(Vga *s)
 }
 
 static const VMStateField vga_fields[] = {
-    VMSTATE_U8(seq_index, Vga),
-    VMSTATE_U8_ARRAY(seq, Vga),
-    VMSTATE_U8(gfx_index, Vga),
-    VMSTATE_U8_ARRAY(gfx, Vga),
-    VMSTATE_U8(crtc_index, Vga),
-    VMSTATE_U8_ARRAY(crtc, Vga),
-    VMSTATE_U8(attr_index, Vga),
-    VMSTATE_U8_ARRAY(attr, Vga),
-    VMSTATE_BOOL(attr_data, Vga),
-    VMSTATE_U8(misc, Vga),
-    VMSTATE_U8(feature, Vga),
-    VMSTATE_U8_ARRAY(latch, Vga),
-    VMSTATE_U8(dac_mask, Vga),
-    VMSTATE_U8(dac_read_index, Vga),
-    VMSTATE_U8(dac_write_index, Vga),
-    VMSTATE_U8(dac_step, Vga),
-    VMSTATE_U8(dac_state, Vga),
-    VMSTATE_U8_ARRAY(dac_latch, Vga),
-    VMSTATE_U8_ARRAY(dac, Vga),
-    VMSTATE_U16(dispi_index, Vga),
-    VMSTATE_U16_ARRAY(dispi, Vga),
-    VMSTATE_END,
+    VMSTATE_U8(seq_index, Vga),       VMSTATE_U8_ARRAY(seq, Vga),
+    VMSTATE_U8(gfx_index, Vga),       VMSTATE_U8_ARRAY(gfx, Vga),
+    VMSTATE_U8(crtc_index, Vga),      VMSTATE_U8_ARRAY(crtc, Vga),
+    VMSTATE_U8(attr_index, Vga),      VMSTATE_U8_ARRAY(attr, Vga),
+    VMSTATE_BOOL(attr_data, Vga),     VMSTATE_U8(misc, Vga),
+    VMSTATE_U8(feature, Vga),         VMSTATE_U8_ARRAY(latch, Vga),
+    VMSTATE_U8(dac_mask, Vga),        VMSTATE_U8(dac_read_index, Vga),
+    VMSTATE_U8(dac_write_index, Vga), VMSTATE_U8(dac_step, Vga),
+    VMSTATE_U8(dac_state, Vga),       VMSTATE_U8_ARRAY(dac_latch, Vga),
+    VMSTATE_U8_ARRAY(dac, Vga),       VMSTATE_U16(dispi_index, Vga),
+    VMSTATE_U16_ARRAY(dispi, Vga),    VMSTATE_END,
 };
 
 static bool vga_post_load(void *opaque, int version, Error **errp)
@@ -730,9 +732,11 @@ static bool vga_post_load(void *opaque, int version, Error **errp)
     Vga *s = opaque;
     uint16_t bpp = s->dispi[DISPI_BPP];
 
-    if (s->dac_step > 2 || (bpp != 4 && bpp != 8 && bpp != 15 && bpp != 16 && bpp != 24 && bpp != 32) ||
+    if (s->dac_step > 2 ||
+        (bpp != 4 && bpp != 8 && bpp != 15 && bpp != 16 && bpp != 24 && bpp != 32) ||
         (vga_dispi_on(s) && !dispi_mode_possible(s))) {
-        error_set(errp, "VGA: the saved state does not fit this adapter (vgamem_mb=%u)", s->vgamem_mb);
+        error_set(errp, "VGA: the saved state does not fit this adapter (vgamem_mb=%u)",
+                  s->vgamem_mb);
         return false;
     }
     s->bank_offset = 0;

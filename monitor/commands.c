@@ -74,7 +74,8 @@ static void cmd_stop(Monitor *mon, const ArgValue *args)
 
 static void cmd_cont(Monitor *mon, const ArgValue *args)
 {
-    if (machine_run_state() == RUN_STATE_INTERNAL_ERROR || machine_run_state() == RUN_STATE_SHUTDOWN) {
+    if (machine_run_state() == RUN_STATE_INTERNAL_ERROR ||
+        machine_run_state() == RUN_STATE_SHUTDOWN) {
         monitor_printf(mon, "the machine has to be reset first (system_reset): %s\n",
                        run_state_name(machine_run_state()));
         return;
@@ -96,7 +97,8 @@ static void cmd_sendkey(Monitor *mon, const ArgValue *args)
 {
     Error *err = NULL;
 
-    report(mon, input_send_keys(args[0].text, args[1].present ? (unsigned)args[1].number : 0, &err), &err);
+    report(mon, input_send_keys(args[0].text, args[1].present ? (unsigned)args[1].number : 0, &err),
+           &err);
 }
 
 static unsigned mouse_buttons;
@@ -192,8 +194,8 @@ static void cmd_in(Monitor *mon, const ArgValue *args)
     uint64_t port = args[1].number;
 
     if (port_ok(mon, port, f.size)) {
-        monitor_printf(mon, "port%c[0x%04x] = 0x%0*x\n", "?bw?l"[f.size], (unsigned)port, (int)f.size * 2,
-                       ioport_read((uint16_t)port, f.size));
+        monitor_printf(mon, "port%c[0x%04x] = 0x%0*x\n", "?bw?l"[f.size], (unsigned)port,
+                       (int)f.size * 2, ioport_read((uint16_t)port, f.size));
     }
 }
 
@@ -309,7 +311,8 @@ static void cmd_info(Monitor *mon, const ArgValue *args)
     monitor_print_help(mon, info_commands, "info ");
 }
 
-static const MonitorCommand *find_command(const MonitorCommand *table, const char *name, size_t len);
+static const MonitorCommand *find_command(const MonitorCommand *table, const char *name,
+                                          size_t len);
 
 static void cmd_help(Monitor *mon, const ArgValue *args)
 {
@@ -400,13 +403,13 @@ static void complete_devices(void (*emit)(const char *value, void *opaque), void
 
 /* ---- the table ---- */
 
+/* clang-format off */
 #define FMT               {"/fmt", ARG_FORMAT, true, NULL}
 #define NUMBER(n)         {n, ARG_NUMBER, false, NULL}
 #define OPTIONAL_NUMBER(n) {n, ARG_NUMBER, true, NULL}
 #define WORD(n, c)        {n, ARG_WORD, false, c}
 #define OPTIONAL_WORD(n, c) {n, ARG_WORD, true, c}
 
-/* clang-format off */
 const MonitorCommand monitor_commands[] = {
     {"change", {WORD("drive", complete_blk), WORD("file", NULL), OPTIONAL_WORD("format", NULL)},
      "put another medium into a removable drive", cmd_change, NULL},
@@ -464,7 +467,11 @@ void monitor_print_help(Monitor *mon, const MonitorCommand *table, const char *p
     for (const MonitorCommand *c = table; c->name; c++) {
         monitor_printf(mon, "%s%s", prefix, c->name);
         for (const ArgSpec *a = c->args; a < c->args + MAX_ARGS && a->kind != ARG_END; a++) {
-            monitor_printf(mon, a->kind == ARG_FORMAT ? "%s" : a->optional ? " [%s]" : " %s", a->name);
+            monitor_printf(mon,
+                           a->kind == ARG_FORMAT ? "%s"
+                           : a->optional         ? " [%s]"
+                                                 : " %s",
+                           a->name);
         }
         monitor_printf(mon, " -- %s\n", c->help);
     }
@@ -525,7 +532,9 @@ static void print_unknown(Monitor *mon, const MonitorCommand *table, const char 
     }
     names[n] = NULL;
     near = nearest_name(word, names);
-    monitor_printf(mon, near ? "unknown command '%s'; did you mean '%s'?\n" : "unknown command '%s'; try help\n",
+    monitor_printf(mon,
+                   near ? "unknown command '%s'; did you mean '%s'?\n"
+                        : "unknown command '%s'; try help\n",
                    word, near);
 }
 
@@ -586,7 +595,8 @@ static bool take_args(const MonitorCommand *cmd, const char *p, ArgValue *values
         p = skip_space(p);
         if (!*p) {
             if (!spec->optional) {
-                error_set(errp, "'%.*s' needs %s", (int)strcspn(cmd->name, "|"), cmd->name, spec->name);
+                error_set(errp, "'%.*s' needs %s", (int)strcspn(cmd->name, "|"), cmd->name,
+                          spec->name);
                 return false;
             }
             continue;

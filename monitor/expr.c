@@ -1,5 +1,6 @@
 /*
- * Expressions of the monitor: numbers, $registers, C's operators. And the /FMT of x, xp, print, i and o.
+ * Expressions of the monitor: numbers, $registers, C's operators. And the /FMT of x, xp, print, i
+ * and o.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -214,7 +215,8 @@ bool format_parse(const char *text, Format *f, Error **errp)
             f->size = 8;
             break;
         default:
-            error_set(errp, "unknown format letter '%c': possible are x d u o c i s and sizes b h w g",
+            error_set(errp,
+                      "unknown format letter '%c': possible are x d u o c i s and sizes b h w g",
                       *text);
             return false;
         }

@@ -135,7 +135,8 @@ static void print_device(Device *dev, int depth, void *opaque)
     Monitor *mon = opaque;
     int indent = depth * 2;
 
-    monitor_printf(mon, "%*sdev: %s, id \"%s\"\n", indent, "", dev->class->name, dev->id ? dev->id : "");
+    monitor_printf(mon, "%*sdev: %s, id \"%s\"\n", indent, "", dev->class->name,
+                   dev->id ? dev->id : "");
     for (const Property *p = dev->class->props; p && p->name; p++) {
         char *text = device_property_text(dev, p);
         monitor_printf(mon, "%*s  %s = %s\n", indent, "", p->name, text ? text : "");
@@ -148,7 +149,8 @@ static void info_qtree(Monitor *mon, const ArgValue *args)
     device_each(print_device, mon);
 }
 
-static void print_range(hwaddr addr, uint64_t size, const MemoryRegion *mr, bool readonly, void *opaque)
+static void print_range(hwaddr addr, uint64_t size, const MemoryRegion *mr, bool readonly,
+                        void *opaque)
 {
     static const char *const kinds[] = {"container", "ram", "rom", "i/o", "alias"};
 
@@ -172,7 +174,8 @@ static void print_pic(Device *dev, int depth, void *opaque)
     if (dev->class != &i8259_class) {
         return;
     }
-    monitor_printf(opaque, "i8259: INT output %s, requests waiting:", i8259_output(dev) ? "high" : "low");
+    monitor_printf(opaque,
+                   "i8259: INT output %s, requests waiting:", i8259_output(dev) ? "high" : "low");
     for (unsigned n = 0; n < 16; n++) {
         if (i8259_waiting(dev, n)) {
             monitor_printf(opaque, " %u", n);
@@ -237,6 +240,7 @@ static void info_chardev(Monitor *mon, const ArgValue *args)
     chr_each(print_chardev, mon);
 }
 
+/* clang-format off */
 const MonitorCommand info_commands[] = {
     {"block", {{0}}, "disk drives and their images", info_block, NULL},
     {"blockstats", {{0}}, "what the disk drives have done so far", info_blockstats, NULL},
@@ -248,9 +252,11 @@ const MonitorCommand info_commands[] = {
     {"pci", {{0}}, "PCI devices", info_pci, NULL},
     {"pic|irq", {{0}}, "the interrupt controllers' waiting requests", info_pic, NULL},
     {"qtree", {{0}}, "the tree of devices with their properties", info_qtree, NULL},
-    {"registers", {{"-a", ARG_WORD, true, NULL}}, "the CPU's registers; -a: all CPUs'", info_registers, NULL},
+    {"registers", {{"-a", ARG_WORD, true, NULL}}, "the CPU's registers; -a: all CPUs'",
+     info_registers, NULL},
     {"status", {{0}}, "whether the machine runs, and why not", info_status, NULL},
     {"tlb", {{0}}, "mapped virtual pages", info_tlb, NULL},
     {"version", {{0}}, "the emulator's version", info_version, NULL},
     {NULL, {{0}}, NULL, NULL, NULL},
 };
+/* clang-format on */

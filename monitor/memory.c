@@ -114,7 +114,8 @@ static void dump_values(CPUX86State *env, Buffer *b, Format f, uint64_t addr, bo
         for (unsigned k = 0; k < f.size; k++) {
             uint8_t byte;
             if (!read_byte(env, addr + k, physical, &byte)) {
-                buffer_printf(b, "\nCannot access memory at 0x%llx\n", (unsigned long long)(addr + k));
+                buffer_printf(b, "\nCannot access memory at 0x%llx\n",
+                              (unsigned long long)(addr + k));
                 return;
             }
             v |= (uint64_t)byte << (8 * k);

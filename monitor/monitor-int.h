@@ -24,7 +24,7 @@ typedef enum ArgKind {
 
 typedef struct Format {
     unsigned count;
-    char letter; /* x d u o c i s */
+    char letter;   /* x d u o c i s */
     unsigned size; /* bytes: 1, 2, 4, 8 */
 } Format;
 
@@ -61,7 +61,8 @@ extern const MonitorCommand info_commands[];    /* info.c */
 void monitor_execute(Monitor *mon, const char *line);
 /* "cont|c" has the name. */
 bool command_has_name(const MonitorCommand *cmd, const char *name, size_t len);
-/* What the last word of `line` (up to the cursor) can become: emit is called for each. Returns the word's start. */
+/* What the last word of `line` (up to the cursor) can become: emit is called for each. Returns the
+ * word's start. */
 size_t monitor_complete(const char *line, size_t len, void (*emit)(const char *value, void *opaque),
                         void *opaque);
 

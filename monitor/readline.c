@@ -10,9 +10,9 @@
 
 #define PROMPT "(vole) "
 
-#define CTRL(c)   ((c) & 0x1f)
-#define KEY_ESC   0x1b
-#define KEY_DEL   0x7f
+#define CTRL(c) ((c)&0x1f)
+#define KEY_ESC 0x1b
+#define KEY_DEL 0x7f
 
 static void put(LineEditor *ed, const char *text)
 {

@@ -18,7 +18,8 @@
 static const char *const names64[16] = {"RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI",
                                         "R8 ", "R9 ", "R10", "R11", "R12", "R13", "R14", "R15"};
 static const char *const names32[8] = {"EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"};
-static const char *const segment_names[SEG_COUNT] = {"ES", "CS", "SS", "DS", "FS", "GS", "LDT", "TR"};
+static const char *const segment_names[SEG_COUNT] = {"ES", "CS", "SS",  "DS",
+                                                     "FS", "GS", "LDT", "TR"};
 
 static bool is_long(const CPUX86State *env)
 {
@@ -67,8 +68,9 @@ static void dump_flags(CPUX86State *env, Buffer *out)
 static void dump_segment_type(const Segment *s, Buffer *out)
 {
     static const char *const system_types[16] = {
-        "reserved", "TSS16-avl", "LDT", "TSS16-busy", "CallGate16", "TaskGate", "IntGate16", "TrapGate16",
-        "reserved", "TSS32-avl", "reserved", "TSS32-busy", "CallGate32", "reserved", "IntGate32", "TrapGate32",
+        "reserved",   "TSS16-avl",  "LDT",       "TSS16-busy", "CallGate16", "TaskGate",
+        "IntGate16",  "TrapGate16", "reserved",  "TSS32-avl",  "reserved",   "TSS32-busy",
+        "CallGate32", "reserved",   "IntGate32", "TrapGate32",
     };
 
     if (!(s->attr & SEG_ATTR_P)) {
@@ -78,11 +80,14 @@ static void dump_segment_type(const Segment *s, Buffer *out)
     if (!(s->attr & SEG_ATTR_S)) {
         buffer_printf(out, "%s", system_types[s->attr & SEG_ATTR_TYPE]);
     } else if (s->attr & SEG_ATTR_CODE) {
-        buffer_printf(out, "%s [%c%c", s->attr & SEG_ATTR_L ? "CS64" : s->attr & SEG_ATTR_DB ? "CS32" : "CS16",
+        buffer_printf(out, "%s [%c%c",
+                      s->attr & SEG_ATTR_L    ? "CS64"
+                      : s->attr & SEG_ATTR_DB ? "CS32"
+                                              : "CS16",
                       s->attr & SEG_ATTR_DC ? 'C' : '-', s->attr & SEG_ATTR_RW ? 'R' : '-');
     } else {
-        buffer_printf(out, "%s [%c%c", s->attr & SEG_ATTR_DB ? "DS  " : "DS16", s->attr & SEG_ATTR_DC ? 'E' : '-',
-                      s->attr & SEG_ATTR_RW ? 'W' : '-');
+        buffer_printf(out, "%s [%c%c", s->attr & SEG_ATTR_DB ? "DS  " : "DS16",
+                      s->attr & SEG_ATTR_DC ? 'E' : '-', s->attr & SEG_ATTR_RW ? 'W' : '-');
     }
     if (s->attr & SEG_ATTR_S) {
         buffer_printf(out, "%c]", s->attr & SEG_ATTR_ACCESSED ? 'A' : '-');
@@ -100,8 +105,10 @@ static void dump_segments(CPUX86State *env, Buffer *out)
         dump_segment_type(s, out);
         buffer_put_u8(out, '\n');
     }
-    buffer_printf(out, "GDT=     %0*llx %08x\n", width, (unsigned long long)env->gdt.base, env->gdt.limit);
-    buffer_printf(out, "IDT=     %0*llx %08x\n", width, (unsigned long long)env->idt.base, env->idt.limit);
+    buffer_printf(out, "GDT=     %0*llx %08x\n", width, (unsigned long long)env->gdt.base,
+                  env->gdt.limit);
+    buffer_printf(out, "IDT=     %0*llx %08x\n", width, (unsigned long long)env->idt.base,
+                  env->idt.limit);
 }
 
 void cpu_dump_registers(CPUX86State *env, Buffer *out)
@@ -109,11 +116,11 @@ void cpu_dump_registers(CPUX86State *env, Buffer *out)
     dump_general(env, out);
     dump_flags(env, out);
     dump_segments(env, out);
-    buffer_printf(out, "CR0=%08x CR2=%016llx CR3=%016llx CR4=%08x\n", env->cr0, (unsigned long long)env->cr2,
-                  (unsigned long long)env->cr3, env->cr4);
-    buffer_printf(out, "DR0=%016llx DR1=%016llx DR2=%016llx DR3=%016llx\n", (unsigned long long)env->dr[0],
-                  (unsigned long long)env->dr[1], (unsigned long long)env->dr[2],
-                  (unsigned long long)env->dr[3]);
+    buffer_printf(out, "CR0=%08x CR2=%016llx CR3=%016llx CR4=%08x\n", env->cr0,
+                  (unsigned long long)env->cr2, (unsigned long long)env->cr3, env->cr4);
+    buffer_printf(out, "DR0=%016llx DR1=%016llx DR2=%016llx DR3=%016llx\n",
+                  (unsigned long long)env->dr[0], (unsigned long long)env->dr[1],
+                  (unsigned long long)env->dr[2], (unsigned long long)env->dr[3]);
     buffer_printf(out, "DR6=%016llx DR7=%016llx\n", (unsigned long long)env->dr[6],
                   (unsigned long long)env->dr[7]);
     buffer_printf(out, "EFER=%016llx\n", (unsigned long long)env->efer);
@@ -131,35 +138,37 @@ void cpu_dump_fpu(CPUX86State *env, Buffer *out)
 {
     const FpuState *f = &env->fpu;
 
-    buffer_printf(out, "FCW=%04x FSW=%04x [ST=%u] FTW=%02x MXCSR=%08x\n", f->fcw, f->fsw, f->fsw >> 11 & 7,
-                  f->ftw, f->mxcsr);
+    buffer_printf(out, "FCW=%04x FSW=%04x [ST=%u] FTW=%02x MXCSR=%08x\n", f->fcw, f->fsw,
+                  f->fsw >> 11 & 7, f->ftw, f->mxcsr);
     for (unsigned i = 0; i < 8; i++) {
         /* The area is in stack order; people look for the registers. */
         const uint8_t *st = f->st[(i - (f->fsw >> 11)) & 7];
-        buffer_printf(out, "FPR%u=%016llx %04x%c", i, (unsigned long long)load64(st), st[8] | st[9] << 8,
-                      i & 1 ? '\n' : ' ');
+        buffer_printf(out, "FPR%u=%016llx %04x%c", i, (unsigned long long)load64(st),
+                      st[8] | st[9] << 8, i & 1 ? '\n' : ' ');
     }
     for (unsigned i = 0; i < (is_long(env) ? 16u : 8u); i++) {
-        buffer_printf(out, "YMM%02u=%016llx %016llx %016llx %016llx\n", i,
-                      (unsigned long long)load64(f->ymmh[i] + 8), (unsigned long long)load64(f->ymmh[i]),
-                      (unsigned long long)load64(f->xmm[i] + 8), (unsigned long long)load64(f->xmm[i]));
+        buffer_printf(
+            out, "YMM%02u=%016llx %016llx %016llx %016llx\n", i,
+            (unsigned long long)load64(f->ymmh[i] + 8), (unsigned long long)load64(f->ymmh[i]),
+            (unsigned long long)load64(f->xmm[i] + 8), (unsigned long long)load64(f->xmm[i]));
     }
 }
 
 void cpu_dump_summary(CPUX86State *env, Buffer *out)
 {
     buffer_printf(out, "CPU #%u: pc=0x%016llx%s%s\n", env->index,
-                  (unsigned long long)(env->segs[SEG_CS].base + env->rip), env->halted ? " (halted)" : "",
+                  (unsigned long long)(env->segs[SEG_CS].base + env->rip),
+                  env->halted ? " (halted)" : "",
                   env->wait_sipi ? " (waits for its start-up)" : "");
 }
 
 /* ---- registers by name ---- */
 
 static const char *const general_names[8] = {"ax", "cx", "dx", "bx", "sp", "bp", "si", "di"};
-static const char *const other_names[] = {"pc",  "rip", "eip", "ip",  "rflags", "eflags", "es",  "cs",
-                                          "ss",  "ds",  "fs",  "gs",  "ldtr",   "tr",     "cr0", "cr2",
-                                          "cr3", "cr4", "dr0", "dr1", "dr2",    "dr3",    "dr6", "dr7",
-                                          "efer", "fs_base", "gs_base", "gdt", "idt"};
+static const char *const other_names[] = {
+    "pc",  "rip", "eip",  "ip",  "rflags", "eflags",  "es",      "cs",  "ss",  "ds",
+    "fs",  "gs",  "ldtr", "tr",  "cr0",    "cr2",     "cr3",     "cr4", "dr0", "dr1",
+    "dr2", "dr3", "dr6",  "dr7", "efer",   "fs_base", "gs_base", "gdt", "idt"};
 #define OTHER_NAMES (sizeof(other_names) / sizeof(other_names[0]))
 
 const char *cpu_register_name(unsigned n)
@@ -206,12 +215,35 @@ bool cpu_register_value(CPUX86State *env, const char *name, uint64_t *value)
 {
     const Segment *seg = env->segs;
     const uint64_t values[OTHER_NAMES] = {
-        seg[SEG_CS].base + env->rip, env->rip, (uint32_t)env->rip, (uint16_t)env->rip, env->eflags, env->eflags,
-        seg[SEG_ES].selector, seg[SEG_CS].selector, seg[SEG_SS].selector, seg[SEG_DS].selector,
-        seg[SEG_FS].selector, seg[SEG_GS].selector, seg[SEG_LDTR].selector, seg[SEG_TR].selector,
-        env->cr0, env->cr2, env->cr3, env->cr4,
-        env->dr[0], env->dr[1], env->dr[2], env->dr[3], env->dr[6], env->dr[7], env->efer,
-        seg[SEG_FS].base, seg[SEG_GS].base, env->gdt.base, env->idt.base,
+        seg[SEG_CS].base + env->rip,
+        env->rip,
+        (uint32_t)env->rip,
+        (uint16_t)env->rip,
+        env->eflags,
+        env->eflags,
+        seg[SEG_ES].selector,
+        seg[SEG_CS].selector,
+        seg[SEG_SS].selector,
+        seg[SEG_DS].selector,
+        seg[SEG_FS].selector,
+        seg[SEG_GS].selector,
+        seg[SEG_LDTR].selector,
+        seg[SEG_TR].selector,
+        env->cr0,
+        env->cr2,
+        env->cr3,
+        env->cr4,
+        env->dr[0],
+        env->dr[1],
+        env->dr[2],
+        env->dr[3],
+        env->dr[6],
+        env->dr[7],
+        env->efer,
+        seg[SEG_FS].base,
+        seg[SEG_GS].base,
+        env->gdt.base,
+        env->idt.base,
     };
 
     for (unsigned i = 0; i < OTHER_NAMES; i++) {
@@ -225,22 +257,22 @@ bool cpu_register_value(CPUX86State *env, const char *name, uint64_t *value)
 
 /* ---- page tables ---- */
 
-#define PTE_P   0x001ull
-#define PTE_RW  0x002ull
-#define PTE_US  0x004ull
-#define PTE_PWT 0x008ull
-#define PTE_PCD 0x010ull
-#define PTE_A   0x020ull
-#define PTE_D   0x040ull
-#define PTE_PS  0x080ull
-#define PTE_G   0x100ull
-#define PTE_NX  (1ull << 63)
+#define PTE_P    0x001ull
+#define PTE_RW   0x002ull
+#define PTE_US   0x004ull
+#define PTE_PWT  0x008ull
+#define PTE_PCD  0x010ull
+#define PTE_A    0x020ull
+#define PTE_D    0x040ull
+#define PTE_PS   0x080ull
+#define PTE_G    0x100ull
+#define PTE_NX   (1ull << 63)
 #define PTE_ADDR 0x000ffffffffff000ull
 
 /* An entry that maps something: rights of all levels combined. */
 typedef struct Mapping {
     uint64_t linear, phys, size;
-    uint64_t entry;    /* the last level's */
+    uint64_t entry; /* the last level's */
     bool write, user;
 } Mapping;
 
@@ -255,7 +287,8 @@ static uint64_t read_entry(const Walk *w, uint64_t table, unsigned index)
 {
     uint64_t e = 0;
 
-    if (!dma_read((table + (uint64_t)index * w->entry_bytes) & w->env->a20_mask, &e, w->entry_bytes)) {
+    if (!dma_read((table + (uint64_t)index * w->entry_bytes) & w->env->a20_mask, &e,
+                  w->entry_bytes)) {
         return 0;
     }
     return e;
@@ -271,7 +304,8 @@ static uint64_t large_page_base(const Walk *w, uint64_t e, uint64_t size)
 }
 
 /* bits: of the linear address below this table's index; per: index bits. */
-static void walk_table(const Walk *w, uint64_t table, unsigned level, uint64_t linear, bool write, bool user)
+static void walk_table(const Walk *w, uint64_t table, unsigned level, uint64_t linear, bool write,
+                       bool user)
 {
     unsigned index_bits = w->entry_bytes == 4 ? 10 : 9;
     unsigned shift = 12 + (level - 1) * index_bits;
@@ -303,7 +337,8 @@ static void walk_table(const Walk *w, uint64_t table, unsigned level, uint64_t l
     }
 }
 
-static bool walk_all(CPUX86State *env, Buffer *out, void (*fn)(const Mapping *m, void *opaque), void *opaque)
+static bool walk_all(CPUX86State *env, Buffer *out, void (*fn)(const Mapping *m, void *opaque),
+                     void *opaque)
 {
     Walk w = {env, env->cr4 & CR4_PAE ? 8 : 4, fn, opaque};
 
@@ -327,9 +362,10 @@ static void print_mapping(const Mapping *m, void *opaque)
     bool large = m->size > GUEST_PAGE_SIZE;
 
     buffer_printf(opaque, "%016llx: %016llx %c%c%c%c%c%c%c%c%c\n", (unsigned long long)m->linear,
-                  (unsigned long long)m->phys, e & PTE_NX ? 'X' : '-', e & PTE_G ? 'G' : '-', large ? 'P' : '-',
-                  e & PTE_D ? 'D' : '-', e & PTE_A ? 'A' : '-', e & PTE_PCD ? 'C' : '-',
-                  e & PTE_PWT ? 'T' : '-', m->user ? 'U' : '-', m->write ? 'W' : '-');
+                  (unsigned long long)m->phys, e & PTE_NX ? 'X' : '-', e & PTE_G ? 'G' : '-',
+                  large ? 'P' : '-', e & PTE_D ? 'D' : '-', e & PTE_A ? 'A' : '-',
+                  e & PTE_PCD ? 'C' : '-', e & PTE_PWT ? 'T' : '-', m->user ? 'U' : '-',
+                  m->write ? 'W' : '-');
 }
 
 void cpu_dump_tlb(CPUX86State *env, Buffer *out)
@@ -347,8 +383,8 @@ static void close_range(Range *r)
 {
     if (r->open) {
         buffer_printf(r->out, "%016llx-%016llx %016llx %cr%c\n", (unsigned long long)r->start,
-                      (unsigned long long)r->end, (unsigned long long)(r->end - r->start), r->user ? 'u' : '-',
-                      r->write ? 'w' : '-');
+                      (unsigned long long)r->end, (unsigned long long)(r->end - r->start),
+                      r->user ? 'u' : '-', r->write ? 'w' : '-');
     }
     r->open = false;
 }

@@ -1,8 +1,9 @@
 /*
- * Keyboard and mouse input: names of keys, and the way from whoever types to the device that listens.
+ * Keyboard and mouse input: names of keys, and the way from whoever types to the device that
+ * listens.
  *
- * Combinations that sendkey types are held for a while; further ones wait in a queue, so that a script may
- * send them as fast as it likes.
+ * Combinations that sendkey types are held for a while; further ones wait in a queue, so that a
+ * script may send them as fast as it likes.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -14,6 +15,7 @@
 #include "util/loop.h"
 
 /* The tradition's names; the first of several for a key is the one to show. */
+/* clang-format off */
 static const struct KeyName {
     const char *name;
     uint8_t key;
@@ -55,6 +57,7 @@ static const struct KeyName {
     {"ro", KEY_RO}, {"yen", KEY_YEN}, {"henkan", KEY_HENKAN}, {"muhenkan", KEY_MUHENKAN},
     {"hiragana", KEY_KATAKANAHIRAGANA},
 };
+/* clang-format on */
 #define KEY_NAMES (sizeof(key_names) / sizeof(key_names[0]))
 
 static InputKeyHandler *key_handler;
@@ -131,10 +134,10 @@ static unsigned key_by_scan_code(const char *text)
     static const struct {
         uint8_t scan, key;
     } extended[] = {
-        {0x1c, KEY_KPENTER}, {0x1d, KEY_RIGHTCTRL}, {0x35, KEY_KPSLASH}, {0x37, KEY_SYSRQ},
-        {0x38, KEY_RIGHTALT}, {0x47, KEY_HOME}, {0x48, KEY_UP}, {0x49, KEY_PAGEUP},
-        {0x4b, KEY_LEFT}, {0x4d, KEY_RIGHT}, {0x4f, KEY_END}, {0x50, KEY_DOWN},
-        {0x51, KEY_PAGEDOWN}, {0x52, KEY_INSERT}, {0x53, KEY_DELETE}, {0x5b, KEY_LEFTMETA},
+        {0x1c, KEY_KPENTER},   {0x1d, KEY_RIGHTCTRL}, {0x35, KEY_KPSLASH}, {0x37, KEY_SYSRQ},
+        {0x38, KEY_RIGHTALT},  {0x47, KEY_HOME},      {0x48, KEY_UP},      {0x49, KEY_PAGEUP},
+        {0x4b, KEY_LEFT},      {0x4d, KEY_RIGHT},     {0x4f, KEY_END},     {0x50, KEY_DOWN},
+        {0x51, KEY_PAGEDOWN},  {0x52, KEY_INSERT},    {0x53, KEY_DELETE},  {0x5b, KEY_LEFTMETA},
         {0x5c, KEY_RIGHTMETA}, {0x5d, KEY_COMPOSE},
     };
     char *end;
@@ -190,12 +193,13 @@ static bool parse_keys(Combination *c, const char *keys, Error **errp)
         if (len > 0 && len < sizeof(name)) {
             memcpy(name, keys, len);
             name[len] = '\0';
-            key = strncmp(name, "0x", 2) == 0 ? key_by_scan_code(name + 2) : input_key_by_name(name);
+            key =
+                strncmp(name, "0x", 2) == 0 ? key_by_scan_code(name + 2) : input_key_by_name(name);
         }
         if (!key) {
             const char *near = len < sizeof(name) ? nearest_name(name, input_key_names()) : NULL;
-            error_set(errp, "unknown key '%.*s'%s%s%s", (int)len, keys, near ? "; did you mean '" : "",
-                      near ? near : "", near ? "'?" : "");
+            error_set(errp, "unknown key '%.*s'%s%s%s", (int)len, keys,
+                      near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
             return false;
         }
         if (c->count == MAX_KEYS) {

@@ -1,6 +1,6 @@
 /*
- * Character backends: both notations, flow control without loss in both directions, peers that come and
- * go, and the mux's keys.
+ * Character backends: both notations, flow control without loss in both directions, peers that come
+ * and go, and the mux's keys.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -103,9 +103,10 @@ static int connect_to(const char *path)
 
 static void refuses_bad_words(void)
 {
-    static const char *const bad[] = {"nul",       "stdoi",          "tcp:here",        "unix:",
-                                      "file:",     "unix:/x,sevrer", "unix:/x,server=7", "null:x",
-                                      "ringbuf:0", "mon:",           "chardev:nobody",  "pipe:/nonexistent/p"};
+    static const char *const bad[] = {
+        "nul",       "stdoi",          "tcp:here",         "unix:",
+        "file:",     "unix:/x,sevrer", "unix:/x,server=7", "null:x",
+        "ringbuf:0", "mon:",           "chardev:nobody",   "pipe:/nonexistent/p"};
     Error *err = NULL;
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -249,7 +250,8 @@ static void dead_reader_is_noticed_by_writing(void)
 
 static void client_connects(void)
 {
-    CharBackend *server = chr_open("srv", spec_in_dir("unix", "sock3", ",server=on,wait=off"), NULL);
+    CharBackend *server =
+        chr_open("srv", spec_in_dir("unix", "sock3", ",server=on,wait=off"), NULL);
     CharBackend *client = chr_open("cli", spec_in_dir("unix", "sock3", ""), NULL);
     FrontEnd a = {.room = 100}, b = {.room = 100};
 
@@ -422,4 +424,5 @@ TESTS(TEST(refuses_bad_words), TEST(names_are_unique), TEST(one_front_end_a_back
       TEST(file_keeps_every_byte), TEST(socket_holds_both_directions_back),
       TEST(dead_reader_is_noticed_by_writing), TEST(client_connects), TEST(pipe_pair),
       TEST(pty_peer_comes_and_goes), TEST(ringbuf_keeps_the_last_bytes),
-      TEST(mux_switches_and_escapes), TEST(mux_escape_works_when_the_guest_is_deaf), TEST(cleans_up))
+      TEST(mux_switches_and_escapes), TEST(mux_escape_works_when_the_guest_is_deaf),
+      TEST(cleans_up))

@@ -1,8 +1,9 @@
 /*
- * The stdio backend on a terminal: raw while it runs, as it was after the end and while suspended; keys that
- * make signals are data behind a mux. And on pipes and files.
+ * The stdio backend on a terminal: raw while it runs, as it was after the end and while suspended;
+ * keys that make signals are data behind a mux. And on pipes and files.
  *
- * The test plays terminal and shell: a session leader on a new pty starts the user of the backend as its job.
+ * The test plays terminal and shell: a session leader on a new pty starts the user of the backend
+ * as its job.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -213,16 +214,22 @@ static void mux_keeps_the_keys_for_the_guest(void)
     CHECK(start(&sh, "mon:stdio"));
     read_until(sh.master, "ready", got, sizeof(got));
     CHECK(!makes_signals(&sh));
-    CHECK_EQ(write(sh.master, "\x03\x1a" "a", 3), 3);
+    CHECK_EQ(write(sh.master,
+                   "\x03\x1a"
+                   "a",
+                   3),
+             3);
     read_until(sh.master, "A", got, sizeof(got));
-    CHECK(strstr(got, "\x03\x1a" "A"));
+    CHECK(strstr(got, "\x03\x1a"
+                      "A"));
     CHECK_EQ(write(sh.master, "\x01x", 2), 2);
     CHECK_EQ(reported(&sh), 0);
     CHECK(!is_raw(&sh));
     finish(&sh);
 }
 
-/* stdin a file, stdout a pipe: everything comes through, the end of the input is no end of the program. */
+/* stdin a file, stdout a pipe: everything comes through, the end of the input is no end of the
+ * program. */
 static void works_redirected(void)
 {
     char path[] = "/tmp/vole-stdio-XXXXXX", got[256];

@@ -120,4 +120,5 @@ static void test_device_answers(void)
     buffer_free(&after);
 }
 
-TESTS(TEST(console_writes_and_is_found), TEST(exit_port_checks_its_ports), TEST(test_device_answers))
+TESTS(TEST(console_writes_and_is_found), TEST(exit_port_checks_its_ports),
+      TEST(test_device_answers))

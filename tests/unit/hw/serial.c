@@ -1,6 +1,6 @@
 /*
- * The 16550A: every register, FIFOs and trigger levels, the timeout and THRE interrupts, loopback and modem
- * lines, errors, flow control in both directions, and saved state.
+ * The 16550A: every register, FIFOs and trigger levels, the timeout and THRE interrupts, loopback
+ * and modem lines, errors, flow control in both directions, and saved state.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -428,8 +428,8 @@ static void refuses_state_out_of_bounds(void)
 }
 
 TESTS(TEST(starts_as_the_data_sheet_says), TEST(registers_keep_their_bits),
-      TEST(sends_at_once_and_interrupts), TEST(receives_without_fifo), TEST(fifo_triggers_at_its_level),
-      TEST(timeout_interrupts_for_the_rest), TEST(fcr_resets_fifos), TEST(loops_back),
-      TEST(modem_changes_interrupt), TEST(break_is_an_error_with_its_byte),
-      TEST(slow_peer_throttles_the_guest_without_loss), TEST(state_is_complete),
-      TEST(refuses_state_out_of_bounds))
+      TEST(sends_at_once_and_interrupts), TEST(receives_without_fifo),
+      TEST(fifo_triggers_at_its_level), TEST(timeout_interrupts_for_the_rest),
+      TEST(fcr_resets_fifos), TEST(loops_back), TEST(modem_changes_interrupt),
+      TEST(break_is_an_error_with_its_byte), TEST(slow_peer_throttles_the_guest_without_loss),
+      TEST(state_is_complete), TEST(refuses_state_out_of_bounds))

@@ -1,9 +1,10 @@
 /*
- * The VGA: what the guest writes in each family of modes and what is seen, the graphics controller's read and
- * write modes, the Bochs display interface, saved state, and hostile register contents.
+ * The VGA: what the guest writes in each family of modes and what is seen, the graphics
+ * controller's read and write modes, the Bochs display interface, saved state, and hostile register
+ * contents.
  *
- * Pictures are compared with a model where it is simple, and by the CRC of a frame that was looked at. With
- * VGA_DUMP=DIR each frame is written there as MODE.png.
+ * Pictures are compared with a model where it is simple, and by the CRC of a frame that was looked
+ * at. With VGA_DUMP=DIR each frame is written there as MODE.png.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -79,57 +80,80 @@ typedef struct Mode {
     uint8_t misc, seq[5], crtc[25], gfx[9], attr[21];
 } Mode;
 
-#define ATTR_EGA 0, 1, 2, 3, 4, 5, 0x14, 7, 0x38, 0x39, 0x3a, 0x3b, 0x3c, 0x3d, 0x3e, 0x3f
+#define ATTR_EGA  0, 1, 2, 3, 4, 5, 0x14, 7, 0x38, 0x39, 0x3a, 0x3b, 0x3c, 0x3d, 0x3e, 0x3f
 #define ATTR_RGBI 0, 1, 2, 3, 4, 5, 6, 7, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17
-#define ATTR_ONE 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+#define ATTR_ONE  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 
-static const Mode text80 = {
-    "text80", 0x67, {3, 0, 3, 0, 2},
-    {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0, 0x4f, 0x0d, 0x0e, 0, 0, 0, 0,
-     0x9c, 0x8e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff},
-    {0, 0, 0, 0, 0, 0x10, 0x0e, 0, 0xff}, {ATTR_EGA, 0x0c, 0, 0x0f, 8, 0}};
-static const Mode text40 = {
-    "text40", 0x67, {3, 8, 3, 0, 2},
-    {0x2d, 0x27, 0x28, 0x90, 0x2b, 0xa0, 0xbf, 0x1f, 0, 0x4f, 0x0d, 0x0e, 0, 0, 0, 0,
-     0x9c, 0x8e, 0x8f, 0x14, 0x1f, 0x96, 0xb9, 0xa3, 0xff},
-    {0, 0, 0, 0, 0, 0x10, 0x0e, 0, 0xff}, {ATTR_EGA, 0x0c, 0, 0x0f, 8, 0}};
-static const Mode text50 = {
-    "text50", 0x67, {3, 1, 3, 0, 2},
-    {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0, 0x47, 0x06, 0x07, 0, 0, 0, 0,
-     0x9c, 0x8e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff},
-    {0, 0, 0, 0, 0, 0x10, 0x0e, 0, 0xff}, {ATTR_EGA, 0x08, 0, 0x0f, 0, 0}};
-static const Mode cga4 = {
-    "cga4", 0x63, {3, 9, 3, 0, 2},
-    {0x2d, 0x27, 0x28, 0x90, 0x2b, 0x80, 0xbf, 0x1f, 0, 0xc1, 0, 0, 0, 0, 0, 0,
-     0x9c, 0x8e, 0x8f, 0x14, 0, 0x96, 0xb9, 0xa2, 0xff},
-    {0, 0, 0, 0, 0, 0x30, 0x0f, 0x0f, 0xff},
-    {0, 0x13, 0x15, 0x17, 2, 4, 6, 7, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 1, 0, 3, 0, 0}};
-static const Mode cga6 = {
-    "cga6", 0x63, {3, 1, 1, 0, 6},
-    {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0, 0xc1, 0, 0, 0, 0, 0, 0,
-     0x9c, 0x8e, 0x8f, 0x28, 0, 0x96, 0xb9, 0xc2, 0xff},
-    {0, 0, 0, 0, 0, 0, 0x0d, 0x0f, 0xff},
-    {0, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 1, 0, 1, 0, 0}};
-static const Mode ega0d = {
-    "ega0d", 0x63, {3, 9, 0xf, 0, 6},
-    {0x2d, 0x27, 0x28, 0x90, 0x2b, 0x80, 0xbf, 0x1f, 0, 0xc0, 0, 0, 0, 0, 0, 0,
-     0x9c, 0x8e, 0x8f, 0x14, 0, 0x96, 0xb9, 0xe3, 0xff},
-    {0, 0, 0, 0, 0, 0, 5, 0xf, 0xff}, {ATTR_RGBI, 1, 0, 0xf, 0, 0}};
-static const Mode vga12 = {
-    "vga12", 0xe3, {3, 1, 0xf, 0, 6},
-    {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0x0b, 0x3e, 0, 0x40, 0, 0, 0, 0, 0, 0,
-     0xea, 0x8c, 0xdf, 0x28, 0, 0xe7, 4, 0xe3, 0xff},
-    {0, 0, 0, 0, 0, 0, 5, 0xf, 0xff}, {ATTR_EGA, 1, 0, 0xf, 0, 0}};
-static const Mode vga13 = {
-    "vga13", 0x63, {3, 1, 0xf, 0, 0xe},
-    {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0, 0x41, 0, 0, 0, 0, 0, 0,
-     0x9c, 0x8e, 0x8f, 0x28, 0x40, 0x96, 0xb9, 0xa3, 0xff},
-    {0, 0, 0, 0, 0, 0x40, 5, 0xf, 0xff}, {ATTR_ONE, 0x41, 0, 0xf, 0, 0}};
-static const Mode modex = {
-    "modex", 0xe3, {3, 1, 0xf, 0, 6},
-    {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0x0d, 0x3e, 0, 0x41, 0, 0, 0, 0, 0, 0,
-     0xea, 0xac, 0xdf, 0x28, 0, 0xe7, 6, 0xe3, 0xff},
-    {0, 0, 0, 0, 0, 0x40, 5, 0xf, 0xff}, {ATTR_ONE, 0x41, 0, 0xf, 0, 0}};
+static const Mode text80 = {"text80",
+                            0x67,
+                            {3, 0, 3, 0, 2},
+                            {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0,
+                             0x4f, 0x0d, 0x0e, 0,    0,    0,    0,    0x9c, 0x8e,
+                             0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff},
+                            {0, 0, 0, 0, 0, 0x10, 0x0e, 0, 0xff},
+                            {ATTR_EGA, 0x0c, 0, 0x0f, 8, 0}};
+static const Mode text40 = {"text40",
+                            0x67,
+                            {3, 8, 3, 0, 2},
+                            {0x2d, 0x27, 0x28, 0x90, 0x2b, 0xa0, 0xbf, 0x1f, 0,
+                             0x4f, 0x0d, 0x0e, 0,    0,    0,    0,    0x9c, 0x8e,
+                             0x8f, 0x14, 0x1f, 0x96, 0xb9, 0xa3, 0xff},
+                            {0, 0, 0, 0, 0, 0x10, 0x0e, 0, 0xff},
+                            {ATTR_EGA, 0x0c, 0, 0x0f, 8, 0}};
+static const Mode text50 = {"text50",
+                            0x67,
+                            {3, 1, 3, 0, 2},
+                            {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0,
+                             0x47, 0x06, 0x07, 0,    0,    0,    0,    0x9c, 0x8e,
+                             0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff},
+                            {0, 0, 0, 0, 0, 0x10, 0x0e, 0, 0xff},
+                            {ATTR_EGA, 0x08, 0, 0x0f, 0, 0}};
+static const Mode cga4 = {"cga4",
+                          0x63,
+                          {3, 9, 3, 0, 2},
+                          {0x2d, 0x27, 0x28, 0x90, 0x2b, 0x80, 0xbf, 0x1f, 0,    0xc1, 0,    0,   0,
+                           0,    0,    0,    0x9c, 0x8e, 0x8f, 0x14, 0,    0x96, 0xb9, 0xa2, 0xff},
+                          {0, 0, 0, 0, 0, 0x30, 0x0f, 0x0f, 0xff},
+                          {0,    0x13, 0x15, 0x17, 2,    4, 6, 7, 0x10, 0x11, 0x12,
+                           0x13, 0x14, 0x15, 0x16, 0x17, 1, 0, 3, 0,    0}};
+static const Mode cga6 = {"cga6",
+                          0x63,
+                          {3, 1, 1, 0, 6},
+                          {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0,    0xc1, 0,    0,   0,
+                           0,    0,    0,    0x9c, 0x8e, 0x8f, 0x28, 0,    0x96, 0xb9, 0xc2, 0xff},
+                          {0, 0, 0, 0, 0, 0, 0x0d, 0x0f, 0xff},
+                          {0,    0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17,
+                           0x17, 0x17, 0x17, 0x17, 0x17, 1,    0,    1,    0,    0}};
+static const Mode ega0d = {"ega0d",
+                           0x63,
+                           {3, 9, 0xf, 0, 6},
+                           {0x2d, 0x27, 0x28, 0x90, 0x2b, 0x80, 0xbf, 0x1f, 0,
+                            0xc0, 0,    0,    0,    0,    0,    0,    0x9c, 0x8e,
+                            0x8f, 0x14, 0,    0x96, 0xb9, 0xe3, 0xff},
+                           {0, 0, 0, 0, 0, 0, 5, 0xf, 0xff},
+                           {ATTR_RGBI, 1, 0, 0xf, 0, 0}};
+static const Mode vga12 = {"vga12",
+                           0xe3,
+                           {3, 1, 0xf, 0, 6},
+                           {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0x0b, 0x3e, 0, 0x40, 0,   0, 0, 0,
+                            0,    0,    0xea, 0x8c, 0xdf, 0x28, 0,    0xe7, 4, 0xe3, 0xff},
+                           {0, 0, 0, 0, 0, 0, 5, 0xf, 0xff},
+                           {ATTR_EGA, 1, 0, 0xf, 0, 0}};
+static const Mode vga13 = {"vga13",
+                           0x63,
+                           {3, 1, 0xf, 0, 0xe},
+                           {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0,
+                            0x41, 0,    0,    0,    0,    0,    0,    0x9c, 0x8e,
+                            0x8f, 0x28, 0x40, 0x96, 0xb9, 0xa3, 0xff},
+                           {0, 0, 0, 0, 0, 0x40, 5, 0xf, 0xff},
+                           {ATTR_ONE, 0x41, 0, 0xf, 0, 0}};
+static const Mode modex = {"modex",
+                           0xe3,
+                           {3, 1, 0xf, 0, 6},
+                           {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0x0d, 0x3e, 0, 0x41, 0,   0, 0, 0,
+                            0,    0,    0xea, 0xac, 0xdf, 0x28, 0,    0xe7, 6, 0xe3, 0xff},
+                           {0, 0, 0, 0, 0, 0x40, 5, 0xf, 0xff},
+                           {ATTR_ONE, 0x41, 0, 0xf, 0, 0}};
 
 static void set_attr(unsigned index, unsigned v)
 {
@@ -269,7 +293,8 @@ static void text_shows_characters(void)
     CHECK_EQ(display_surface(display_first())->height, 400);
     for (unsigned y = 0; y < 400; y++) {
         for (unsigned x = 0; x < 720; x++) {
-            unsigned cell = y / 16 * 80 + x / 9, c = cell & 0xff, attr = cell * 3 / 2 & 0xff, dot = x % 9;
+            unsigned cell = y / 16 * 80 + x / 9, c = cell & 0xff, attr = cell * 3 / 2 & 0xff,
+                     dot = x % 9;
             unsigned bits = glyph(c, y % 16, 16);
             bool on = dot < 8 ? bits >> (7 - dot) & 1 : c >= 0xc0 && c < 0xe0 && (bits & 1);
             unsigned color;
@@ -310,7 +335,7 @@ static void text_has_two_fonts(void)
     set_up();
     set_mode(&text80);
     load_font(0, 16, 0);
-    load_font(5, 16, 0xff); /* map 5: at 0xa000, chosen by 2 + the high bit */
+    load_font(5, 16, 0xff);    /* map 5: at 0xa000, chosen by 2 + the high bit */
     out_index(0x3c4, 3, 0x28); /* map A is 5+... for characters with attribute bit 3 */
     memory_write(&memory_as, 0xb8000, 0x0700, 2);
     memory_write(&memory_as, 0xb8002, 0x0f00, 2);
@@ -433,8 +458,9 @@ static void frames_stay_as_they_were(void)
         const Mode *mode;
         uint32_t crc;
     } golden[] = {
-        {&text80, 0x6bcb88d9}, {&text40, 0x421a2e07}, {&text50, 0xb6e6a67e}, {&cga4, 0x64d8ff66}, {&cga6, 0x03e0c6dc},
-        {&ega0d, 0x5b27b791},  {&vga12, 0x622f522e},  {&vga13, 0xe7559872},  {&modex, 0x79a34aa6},
+        {&text80, 0x6bcb88d9}, {&text40, 0x421a2e07}, {&text50, 0xb6e6a67e},
+        {&cga4, 0x64d8ff66},   {&cga6, 0x03e0c6dc},   {&ega0d, 0x5b27b791},
+        {&vga12, 0x622f522e},  {&vga13, 0xe7559872},  {&modex, 0x79a34aa6},
     };
 
     for (size_t i = 0; i < sizeof(golden) / sizeof(golden[0]); i++) {
@@ -474,7 +500,7 @@ static void screen_splits_and_pans(void)
     }
     out_index(0x3d4, 0x0c, 80 * 99 >> 8); /* starts at line 99 */
     out_index(0x3d4, 0x0d, 80 * 99 & 0xff);
-    set_attr(0x13, 1); /* one dot to the left */
+    set_attr(0x13, 1);            /* one dot to the left */
     out_index(0x3d4, 0x07, 0x2e); /* line compare 0x0c8: bit 8 off */
     out_index(0x3d4, 0x09, 0x00);
     out_index(0x3d4, 0x18, 200);
@@ -526,7 +552,8 @@ static void write_modes(void)
         out_index(0x3ce, 4, p);
         CHECK_EQ(peek(0xa0020), mode3[p]);
     }
-    out_index(0x3ce, 5, 8); /* read mode 1: where are the pixels of colour 5, whatever plane 3 says? */
+    out_index(0x3ce, 5,
+              8); /* read mode 1: where are the pixels of colour 5, whatever plane 3 says? */
     out_index(0x3ce, 2, 0x5);
     out_index(0x3ce, 7, 0x7);
     CHECK_EQ(peek(0xa0020), 0x3c);
@@ -543,7 +570,7 @@ static void registers_read_back(void)
     out(0x3c4, 4);
     CHECK_EQ(in(0x3c4), 4);
     CHECK_EQ(in(0x3c5), 2);
-    CHECK_EQ(in(0x3b4), 0xff); /* a colour adapter does not answer at the mono ports */
+    CHECK_EQ(in(0x3b4), 0xff);    /* a colour adapter does not answer at the mono ports */
     out_index(0x3d4, 0x00, 0x11); /* protected by register 11 */
     out(0x3d4, 0);
     CHECK_EQ(in(0x3d5), 0x5f);
@@ -710,8 +737,8 @@ static void state_is_complete(void)
     set_mode(&vga12);
     fill_planes(0xa0000, 38400);
     out_index(0x3ce, 5, 1);
-    peek(0xa0123);   /* latches */
-    out(0x3c8, 7);   /* in the middle of a DAC entry */
+    peek(0xa0123); /* latches */
+    out(0x3c8, 7); /* in the middle of a DAC entry */
     out(0x3c9, 33);
     in(0x3da);
     out(0x3c0, 0x32); /* and of an attribute */
@@ -795,7 +822,8 @@ static void survives_a_hostile_guest(void)
 
 TESTS(TEST(text_shows_characters), TEST(text_blinks), TEST(text_has_two_fonts), TEST(text_as_utf8),
       TEST(planar_modes_show_16_colours), TEST(mode_13h_is_linear), TEST(mode_x_has_four_planes),
-      TEST(cga_modes_interleave_lines), TEST(frames_stay_as_they_were), TEST(screen_splits_and_pans),
-      TEST(write_modes), TEST(registers_read_back), TEST(retrace_comes_by_the_clock),
-      TEST(linear_frame_buffer), TEST(impossible_modes_are_refused), TEST(only_changes_are_drawn),
-      TEST(state_is_complete), TEST(survives_a_hostile_guest))
+      TEST(cga_modes_interleave_lines), TEST(frames_stay_as_they_were),
+      TEST(screen_splits_and_pans), TEST(write_modes), TEST(registers_read_back),
+      TEST(retrace_comes_by_the_clock), TEST(linear_frame_buffer),
+      TEST(impossible_modes_are_refused), TEST(only_changes_are_drawn), TEST(state_is_complete),
+      TEST(survives_a_hostile_guest))

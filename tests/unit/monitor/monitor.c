@@ -1,6 +1,6 @@
 /*
- * The monitor: parsing of lines and expressions, messages, line editing and completion on a terminal, a
- * slow reader.
+ * The monitor: parsing of lines and expressions, messages, line editing and completion on a
+ * terminal, a slow reader.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -44,10 +44,18 @@ static void evaluates_expressions(void)
     static const struct {
         const char *line, *want;
     } cases[] = {
-        {"p 0x10", "0x10\n"},        {"print 1+2*3", "0x7\n"},      {"p (1+2)*3", "0x9\n"},
-        {"p/d -1", "-1\n"},          {"p/db 255", "-1\n"},          {"p/u 0x80 | 1 + 1", "130\n"},
-        {"p/c 65", "'A'\n"},         {"p/c 10", "'\\n'\n"},         {"p/o 8", "00000000000000000000010\n"},
-        {"p ~0", "0xffffffffffffffff\n"}, {"p 'a'", "0x61\n"},      {"p 7%4", "0x3\n"},
+        {"p 0x10", "0x10\n"},
+        {"print 1+2*3", "0x7\n"},
+        {"p (1+2)*3", "0x9\n"},
+        {"p/d -1", "-1\n"},
+        {"p/db 255", "-1\n"},
+        {"p/u 0x80 | 1 + 1", "130\n"},
+        {"p/c 65", "'A'\n"},
+        {"p/c 10", "'\\n'\n"},
+        {"p/o 8", "00000000000000000000010\n"},
+        {"p ~0", "0xffffffffffffffff\n"},
+        {"p 'a'", "0x61\n"},
+        {"p 7%4", "0x3\n"},
         {"  p   5  ", "0x5\n"},
     };
 
@@ -102,7 +110,8 @@ static void shows_memory(void)
     }
     CHECK_STR(run("xp/2xw 0x100"), "0000000000000100: 0x44434241 0x48474645\n");
     CHECK_STR(run("xp/3hx 0x100"), "0000000000000100: 0x4241 0x4443 0x4645\n");
-    CHECK_STR(run("xp 0x100"), "0000000000000100: 0x4241\n"); /* letter and size are kept, the count is not */
+    CHECK_STR(run("xp 0x100"),
+              "0000000000000100: 0x4241\n"); /* letter and size are kept, the count is not */
     CHECK_STR(run("xp/3c 0x100"), "0000000000000100: 'A' 'B' 'C'\n");
     CHECK_STR(run("xp/1gx 0x100"), "0000000000000100: 0x4847464544434241\n");
     memory_write(&memory_as, 0x104, 0, 1);
@@ -203,13 +212,15 @@ static void edits_lines(void)
     CHECK(strstr(output, "monitor - type 'help'") && strstr(output, "(vole) "));
     CHECK_STR(type("p 1"), "p 1");
     CHECK_STR(type("\r"), "\r\n0x1\r\n(vole) ");
-    CHECK_STR(type("p 12\b\x7f" "3\r\n"), "p 12\b \b\b \b3\r\n0x3\r\n(vole) ");
-    CHECK(strstr(type("p 999\x15p 4\n"), "0x4\r\n"));          /* ^U */
-    CHECK(strstr(type("\x1b[A\x1b[A\r"), "0x3\r\n"));          /* up, up */
-    CHECK(strstr(type("\x10\n"), "0x3\r\n"));                  /* ^P: the last one again */
-    CHECK(strstr(type("3\x01p \x05+1\n"), "0x4\r\n"));         /* ^A, ^E */
-    CHECK(strstr(type("p 12\x1b[D\x1b[3~\n"), "0x1\r\n"));     /* left, delete */
-    CHECK(strstr(type("p 1 junk\x17\n"), "0x1\r\n"));          /* ^W */
+    CHECK_STR(type("p 12\b\x7f"
+                   "3\r\n"),
+              "p 12\b \b\b \b3\r\n0x3\r\n(vole) ");
+    CHECK(strstr(type("p 999\x15p 4\n"), "0x4\r\n"));      /* ^U */
+    CHECK(strstr(type("\x1b[A\x1b[A\r"), "0x3\r\n"));      /* up, up */
+    CHECK(strstr(type("\x10\n"), "0x3\r\n"));              /* ^P: the last one again */
+    CHECK(strstr(type("3\x01p \x05+1\n"), "0x4\r\n"));     /* ^A, ^E */
+    CHECK(strstr(type("p 12\x1b[D\x1b[3~\n"), "0x1\r\n")); /* left, delete */
+    CHECK(strstr(type("p 1 junk\x17\n"), "0x1\r\n"));      /* ^W */
     CHECK(strstr(type("p 1\x03p 2\n"), "^C\r\n(vole) p 2\r\n0x2\r\n"));
     CHECK(strstr(type("sys\t"), "system_"));
     CHECK(strstr(type("\t"), "system_powerdown\r\nsystem_reset\r\n(vole) system_"));

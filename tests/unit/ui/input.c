@@ -71,7 +71,8 @@ static void takes_scan_codes(void)
 
 static void refuses_unknown_keys(void)
 {
-    static const char *const bad[] = {"", "-", "foo", "ctrl-", "ctrl--a", "0x", "0xffff", "a-b-c-d-e-f-g-h-i-j-k-l-m-n-o-p-q"};
+    static const char *const bad[] = {
+        "", "-", "foo", "ctrl-", "ctrl--a", "0x", "0xffff", "a-b-c-d-e-f-g-h-i-j-k-l-m-n-o-p-q"};
     unsigned refused = 0;
 
     set_up();
