@@ -256,7 +256,8 @@ static void send_packet(unsigned base)
 static void drive_ide(void)
 {
     unsigned base = one_in(2) ? 0x1f0 : 0x170;
-    uint8_t command = ata_commands[below(sizeof(ata_commands))];
+    bool packet = one_in(base == 0x170 ? 2 : 16);
+    uint8_t command = packet ? 0xa0 : ata_commands[below(sizeof(ata_commands))];
 
     out(base + 6, 0xa0 | below(4) << 4 | below(16) * one_in(2), 1);
     if (one_in(8)) {
@@ -287,6 +288,57 @@ static void drive_ide(void)
                 out(base, rng(), 2u << below(2));
             }
         }
+    }
+}
+
+static void drive_mouse(void)
+{
+    static const uint8_t commands[] = {0xe6, 0xe7, 0xe8, 0xe9, 0xea, 0xeb, 0xec, 0xee, 0xf0, 0xf2, 0xf3, 0xf4, 0xf4, 0xf5, 0xf6, 0xff};
+
+    out(0x64, 0xa8, 1);
+    out(0x64, 0xd4, 1);
+    out(0x60, commands[below(sizeof(commands))], 1);
+    if (one_in(2)) { /* its parameter: resolutions, and the sampling rates that unlock the wheel */
+        static const uint8_t parameters[] = {0, 3, 10, 80, 100, 200};
+        out(0x64, 0xd4, 1);
+        out(0x60, parameters[below(6)], 1);
+    }
+    input_mouse((int)below(600) - 300, (int)below(600) - 300, (int)below(5) - 2, below(8));
+    for (unsigned n = below(6); n; n--) {
+        in(0x60, 1);
+    }
+}
+
+/* A mode that shows something: text, planes, 256 colours, or a linear frame buffer of any depth. */
+static void set_screen_mode(void)
+{
+    static const uint8_t crtc[] = {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0x00, 0x4f, 0x0d, 0x0e, 0, 0, 0, 0, 0x9c, 0x8e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff};
+    static const uint8_t depths[] = {4, 8, 15, 16, 24, 32};
+
+    out(0x3c2, 0x63 | below(2) << 2, 1);
+    for (unsigned i = 0; i < sizeof(crtc); i++) {
+        out(0x3d4, i, 1);
+        out(0x3d5, crtc[i] ^ (one_in(12) ? rng() : 0), 1);
+    }
+    out(0x3c4, 0x0001 | (below(2) | below(2) << 3) << 8, 2);
+    out(0x3c4, 0x0004 | (2 | below(2) << 3) << 8, 2);
+    out(0x3ce, 0x0005 | below(4) << 13, 2);
+    out(0x3ce, 0x0006 | below(16) << 8, 2);
+    in(0x3da, 1);
+    out(0x3c0, 0x10, 1);
+    out(0x3c0, below(256), 1);
+    out(0x3c0, 0x20, 1);
+    if (one_in(2)) {
+        const unsigned values[] = {0xb0c5, 8 * below(160), below(1024), depths[below(6)], 1 | below(8) << 5};
+        for (unsigned i = 0; i < 5; i++) {
+            out(0x1ce, i, 2);
+            out(0x1d0, values[i], 2);
+        }
+    }
+    out(0x1ce, 4, 2);
+    out(0x1d0, below(2) | 0x40, 2);
+    for (unsigned i = 0; i < 100; i++) {
+        io_write(&memory_as, 0xa0000 + below(0x20000), rng(), 4);
     }
 }
 
@@ -404,6 +456,7 @@ static void drive_something(void)
     static void (*const all[])(void) = {
         drive_pair, drive_pair, drive_likely,     drive_likely, drive_ide,
         drive_pci,  drive_apic, drive_fw_cfg_dma, drive_msr,    drive_bus_master,
+        drive_mouse,
     };
     all[below(sizeof(all) / sizeof(all[0]))]();
 }
@@ -425,6 +478,9 @@ static void take_interrupts(void)
 
 static void draw(void)
 {
+    if (one_in(2)) {
+        set_screen_mode();
+    }
     last_access.what = "drawing";
     if (display_first()) {
         display_update(display_first());
@@ -648,7 +704,7 @@ static bool add_disks(Error **errp)
 
 static bool make_machine(const char *machine, Error **errp)
 {
-    static const char *const extra[] = {"isa-debugcon", "isa-debug-exit", "pc-testdev"};
+    static const char *const extra[] = {"isa-debugcon,iobase=0x402", "isa-debug-exit", "pc-testdev"};
 
     loop_init();
     clock_use_stepped();
@@ -674,7 +730,7 @@ static bool make_machine(const char *machine, Error **errp)
         return false;
     }
     for (unsigned i = 0; i < sizeof(extra) / sizeof(extra[0]); i++) {
-        if (device_class_find(extra[i]) && !device_add(extra[i], errp)) {
+        if (!device_add(extra[i], errp)) {
             return false;
         }
     }
