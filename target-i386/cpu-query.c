@@ -281,7 +281,11 @@ typedef struct Walk {
     unsigned entry_bytes;
     void (*fn)(const Mapping *m, void *opaque);
     void *opaque;
+    unsigned tables; /* looked at so far */
 } Walk;
+
+/* Tables may point at each other in rings: 64 K of them, enough for 128 GB, is where it ends. */
+#define MAX_TABLES 65536
 
 static uint64_t read_entry(const Walk *w, uint64_t table, unsigned index)
 {
@@ -304,13 +308,17 @@ static uint64_t large_page_base(const Walk *w, uint64_t e, uint64_t size)
 }
 
 /* bits: of the linear address below this table's index; per: index bits. */
-static void walk_table(const Walk *w, uint64_t table, unsigned level, uint64_t linear, bool write,
+static void walk_table(Walk *w, uint64_t table, unsigned level, uint64_t linear, bool write,
                        bool user)
 {
     unsigned index_bits = w->entry_bytes == 4 ? 10 : 9;
     unsigned shift = 12 + (level - 1) * index_bits;
     unsigned count = level == 3 && !(w->env->hflags & HF_LMA) ? 4 : 1u << index_bits;
 
+    if (w->tables >= MAX_TABLES) {
+        return;
+    }
+    w->tables++;
     for (unsigned i = 0; i < count; i++) {
         uint64_t e = read_entry(w, table, i), at = linear | (uint64_t)i << shift;
         bool pdpte = level == 3 && count == 4; /* PAE's four carry no rights */
@@ -340,7 +348,7 @@ static void walk_table(const Walk *w, uint64_t table, unsigned level, uint64_t l
 static bool walk_all(CPUX86State *env, Buffer *out, void (*fn)(const Mapping *m, void *opaque),
                      void *opaque)
 {
-    Walk w = {env, env->cr4 & CR4_PAE ? 8 : 4, fn, opaque};
+    Walk w = {env, env->cr4 & CR4_PAE ? 8 : 4, fn, opaque, 0};
 
     if (!(env->cr0 & CR0_PG)) {
         buffer_printf(out, "paging is off\n");
@@ -352,6 +360,9 @@ static bool walk_all(CPUX86State *env, Buffer *out, void (*fn)(const Mapping *m,
         walk_table(&w, env->cr3 & 0xffffffe0, 3, 0, true, true);
     } else {
         walk_table(&w, env->cr3 & 0xfffff000, 2, 0, true, true);
+    }
+    if (w.tables >= MAX_TABLES) {
+        buffer_printf(out, "too many page tables: the rest is left out\n");
     }
     return true;
 }
