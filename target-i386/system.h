@@ -29,6 +29,9 @@ void cpu_debug_io(CPUX86State *env, uint16_t port, unsigned size);
 /* #GP(0) unless CPL is 0. */
 void cpu_require_cpl0(CPUX86State *env);
 
+/* This CPU wrote a page with decoded code: everybody drops what they made of it. Own thread. */
+void cpu_code_written(CPUX86State *env, ram_addr addr, uint64_t size);
+
 /* Bits of DR6. */
 #define DR6_BD 0x2000u
 #define DR6_BS 0x4000u

@@ -1,0 +1,882 @@
+/*
+ * The page walk, the soft TLB's slow side, and accesses to linear addresses.
+ *
+ * SDM vol. 3, chapter 4 (paging) and 4.10 (what a TLB may keep); AMD APM vol. 2, chapter 5.
+ * PCIDs are accepted, but the TLB keeps no tags: every load of CR3 drops the non-global entries, which is
+ * always allowed.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "target-i386/mmu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "target-i386/cpuid.h"
+#include "target-i386/debug.h"
+#include "target-i386/excp.h"
+#include "target-i386/exec.h"
+#include "target-i386/mem.h"
+#include "target-i386/system.h"
+#include "util/log.h"
+#include "util/loop.h"
+
+#define PAGE_OFFSET(a) ((a) & (GUEST_PAGE_SIZE - 1))
+
+/* Page table entries; the same bits in all formats. */
+#define PTE_P  0x001u
+#define PTE_RW 0x002u
+#define PTE_US 0x004u
+#define PTE_A  0x020u
+#define PTE_D  0x040u
+#define PTE_PS 0x080u
+#define PTE_G  0x100u
+#define PTE_NX (1ull << 63)
+
+/* Page fault error code. */
+#define PF_P    0x01u
+#define PF_W    0x02u
+#define PF_U    0x04u
+#define PF_RSVD 0x08u
+#define PF_I    0x10u
+
+/* ---- physical memory as the CPU sees it ---- */
+
+static AddressSpace *space(const CPUX86State *env)
+{
+    return env->smm ? &memory_smm_as : &memory_as;
+}
+
+static const MemoryPage *phys_page(CPUX86State *env, hwaddr addr)
+{
+    hwaddr page = addr & GUEST_PAGE_MASK;
+    PhysCacheEntry *e = &env->tlb->phys_cache[(page >> GUEST_PAGE_BITS) % PHYS_CACHE_SIZE];
+
+    if (e->page != page) {
+        e->mem = memory_page_lookup(space(env), page);
+        e->page = page;
+    }
+    return &e->mem;
+}
+
+static uint64_t host_load(const uint8_t *p, unsigned size)
+{
+    uint16_t v16;
+    uint32_t v32;
+    uint64_t v64;
+
+    /* Constant sizes, so that each is one load: others may write at the same time. */
+    switch (size) {
+    case 1:
+        return *p;
+    case 2:
+        memcpy(&v16, p, 2);
+        return v16;
+    case 4:
+        memcpy(&v32, p, 4);
+        return v32;
+    default:
+        memcpy(&v64, p, 8);
+        return v64;
+    }
+}
+
+static void host_store(uint8_t *p, uint64_t v, unsigned size)
+{
+    switch (size) {
+    case 1:
+        *p = (uint8_t)v;
+        break;
+    case 2:
+        memcpy(p, &v, 2);
+        break;
+    case 4:
+        memcpy(p, &v, 4);
+        break;
+    default:
+        memcpy(p, &v, 8);
+        break;
+    }
+}
+
+static uint64_t device_read(CPUX86State *env, hwaddr addr, unsigned size)
+{
+    bool locked = machine_lock_held();
+
+    if (!locked) {
+        machine_lock();
+    }
+    uint64_t v = memory_read(space(env), addr, size);
+    if (!locked) {
+        machine_unlock();
+    }
+    return v;
+}
+
+static void device_write(CPUX86State *env, hwaddr addr, uint64_t v, unsigned size)
+{
+    bool locked = machine_lock_held();
+
+    if (!locked) {
+        machine_lock();
+    }
+    memory_write(space(env), addr, v, size);
+    if (!locked) {
+        machine_unlock();
+    }
+}
+
+/* A page of RAM is about to be written by this CPU: tell whoever wants to know. */
+static void ram_dirtied(CPUX86State *env, ram_addr ram)
+{
+    ram_addr page = ram & GUEST_PAGE_MASK;
+    bool code = !memory_dirty_get(page, DIRTY_CODE);
+
+    memory_dirty_set(page, GUEST_PAGE_SIZE);
+    if (code) {
+        cpu_code_written(env, page, GUEST_PAGE_SIZE);
+    }
+}
+
+uint64_t mmu_phys_read(CPUX86State *env, hwaddr addr, unsigned size)
+{
+    const MemoryPage *page;
+
+    addr &= env->a20_mask;
+    page = phys_page(env, addr);
+    if (page->host && PAGE_OFFSET(addr) + size <= GUEST_PAGE_SIZE) {
+        return host_load(page->host + PAGE_OFFSET(addr), size);
+    }
+    return device_read(env, addr, size);
+}
+
+void mmu_phys_write(CPUX86State *env, hwaddr addr, uint64_t v, unsigned size)
+{
+    const MemoryPage *page;
+
+    addr &= env->a20_mask;
+    page = phys_page(env, addr);
+    if (page->host && !page->readonly && PAGE_OFFSET(addr) + size <= GUEST_PAGE_SIZE) {
+        ram_addr ram = page->ram;
+        host_store(page->host + PAGE_OFFSET(addr), v, size);
+        if (!memory_dirty_all(ram)) {
+            ram_dirtied(env, ram);
+        }
+    } else {
+        device_write(env, addr, v, size);
+    }
+}
+
+/* ---- the page walk ---- */
+
+typedef struct PageWalk {
+    hwaddr phys; /* of the 4 KB page */
+    bool user, writable, executable; /* all levels together */
+    bool global, dirty;
+    uint8_t bits; /* page size */
+} PageWalk;
+
+/* A table entry; tables in anything but RAM read as all ones, like unassigned memory. */
+static uint64_t read_entry(CPUX86State *env, hwaddr addr, unsigned size)
+{
+    const MemoryPage *page = phys_page(env, addr & env->a20_mask);
+
+    if (!page->host) {
+        return size == 8 ? ~0ull : 0xffffffffull;
+    }
+    return host_load(page->host + PAGE_OFFSET(addr), size);
+}
+
+/* Sets A and D bits. False: somebody changed the entry meanwhile, so the walk must start again. */
+static bool update_entry(CPUX86State *env, hwaddr addr, unsigned size, uint64_t old, uint64_t set)
+{
+    const MemoryPage *page = phys_page(env, addr & env->a20_mask);
+
+    if ((old & set) == set || !page->host || page->readonly) {
+        return true;
+    }
+    uint8_t *p = page->host + PAGE_OFFSET(addr);
+    ram_addr ram = page->ram;
+    bool done;
+    if (size == 8) {
+        done = __atomic_compare_exchange_n((uint64_t *)p, &old, old | set, false, __ATOMIC_SEQ_CST,
+                                           __ATOMIC_SEQ_CST);
+    } else {
+        uint32_t old32 = (uint32_t)old;
+        done = __atomic_compare_exchange_n((uint32_t *)p, &old32, old32 | (uint32_t)set, false,
+                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    }
+    if (done && !memory_dirty_all(ram)) {
+        ram_dirtied(env, ram);
+    }
+    return done;
+}
+
+/* Physical address bits that an 8-byte entry must not have. */
+static uint64_t reserved_address_bits(const CPUX86State *env)
+{
+    return 0x000fffffffffffffull & ~((1ull << env->model->phys_bits) - 1);
+}
+
+static uint64_t reserved_bits_long(const CPUX86State *env, uint64_t entry, unsigned shift, bool leaf)
+{
+    uint64_t reserved = reserved_address_bits(env);
+    bool lma = env->efer & EFER_LMA;
+
+    if (!lma) {
+        reserved |= 0x7ff0000000000000ull; /* bits 62:52 are ignored in 4-level tables only */
+    }
+    if (!(env->efer & EFER_NXE)) {
+        reserved |= PTE_NX;
+    }
+    if (shift == 39 || (shift == 30 && !cpu_has_bit(env, FEAT_80000001_EDX, FXD_PDPE1GB))) {
+        reserved |= PTE_PS;
+    } else if (leaf && shift > 12) {
+        reserved |= ((1ull << shift) - 1) & ~0x1fffull; /* bit 12 is PAT */
+    }
+    return entry & reserved;
+}
+
+static uint64_t reserved_bits_32(const CPUX86State *env, uint64_t entry, unsigned shift, bool leaf)
+{
+    if (!leaf || shift == 12) {
+        return 0;
+    }
+    if (!cpu_has_bit(env, FEAT_1_EDX, F1D_PSE36)) {
+        return entry & 0x3fe000;
+    }
+    /* PSE-36: bits 20:13 are the address bits 39:32, as far as there are any. */
+    unsigned more = env->model->phys_bits > 32 ? env->model->phys_bits - 32u : 0;
+    uint64_t valid = more >= 8 ? 0x1fe000 : ((1ull << more) - 1) << 13;
+    return entry & (0x3fe000 & ~valid);
+}
+
+/* Whether the access class may make the access; reasons beyond presence. */
+static bool allowed(const CPUX86State *env, const PageWalk *w, unsigned cls, MmuAccess access)
+{
+    bool user = cls == MMU_USER;
+
+    if (user && !w->user) {
+        return false;
+    }
+    switch (access) {
+    case MMU_EXEC:
+        return w->executable && !(!user && w->user && (env->cr4 & CR4_SMEP));
+    case MMU_WRITE:
+        if (!w->writable && (user || (env->cr0 & CR0_WP))) {
+            return false;
+        }
+        break;
+    case MMU_READ:
+        break;
+    }
+    return !(cls == MMU_KERNEL && w->user && (env->cr4 & CR4_SMAP));
+}
+
+typedef enum WalkResult { WALK_OK, WALK_FAULT, WALK_AGAIN } WalkResult;
+
+/*
+ * One walk. `error` gets the P and RSVD bits of a fault's code. `touch`: set A and D bits and check rights;
+ * otherwise only look.
+ */
+static WalkResult walk_once(CPUX86State *env, uint64_t linear, unsigned cls, MmuAccess access,
+                            bool touch, PageWalk *w, uint32_t *error)
+{
+    bool lma = env->efer & EFER_LMA, pae = env->cr4 & CR4_PAE;
+    unsigned size = pae ? 8 : 4, index_bits = pae ? 9 : 10;
+    unsigned shift = lma ? 39 : pae ? 21 : 22;
+    hwaddr table;
+
+    *w = (PageWalk){.user = true, .writable = true, .executable = true};
+    *error = 0;
+    if (lma) {
+        table = env->cr3 & 0x000ffffffffff000ull;
+    } else if (pae) {
+        uint64_t pdpte = env->pdptr[linear >> 30 & 3];
+        if (!(pdpte & PTE_P)) {
+            return WALK_FAULT;
+        }
+        table = pdpte & 0x000ffffffffff000ull;
+    } else {
+        table = env->cr3 & 0xfffff000u;
+    }
+    for (;; shift -= index_bits) {
+        hwaddr addr = table + (linear >> shift & ((1u << index_bits) - 1)) * size;
+        uint64_t entry = read_entry(env, addr, size);
+        if (!(entry & PTE_P)) {
+            return WALK_FAULT;
+        }
+        bool leaf = shift == 12 || ((entry & PTE_PS) && (pae || (env->cr4 & CR4_PSE)));
+        if (pae ? reserved_bits_long(env, entry, shift, leaf)
+                : reserved_bits_32(env, entry, shift, leaf)) {
+            *error = PF_P | PF_RSVD;
+            return WALK_FAULT;
+        }
+        w->user &= !!(entry & PTE_US);
+        w->writable &= !!(entry & PTE_RW);
+        w->executable &= !(pae && (entry & PTE_NX));
+        uint64_t set = PTE_A;
+        if (leaf) {
+            if (touch && !allowed(env, w, cls, access)) {
+                *error = PF_P;
+                return WALK_FAULT;
+            }
+            if (access == MMU_WRITE) {
+                set |= PTE_D;
+            }
+        }
+        if (touch && !update_entry(env, addr, size, entry, set)) {
+            return WALK_AGAIN;
+        }
+        if (!leaf) {
+            table = entry & (pae ? 0x000ffffffffff000ull : 0xfffff000u);
+            continue;
+        }
+        hwaddr base = pae ? entry & 0x000ffffffffff000ull : entry & 0xfffff000u;
+        if (shift > 12) {
+            base &= ~((1ull << shift) - 1);
+            if (!pae) {
+                base |= (entry >> 13 & 0xff) << 32;
+            }
+        }
+        w->phys = base | (linear & ((1ull << shift) - 1) & GUEST_PAGE_MASK);
+        w->global = (entry & PTE_G) && (env->cr4 & CR4_PGE);
+        w->dirty = (entry & PTE_D) || access == MMU_WRITE;
+        w->bits = (uint8_t)shift;
+        return WALK_OK;
+    }
+}
+
+static WalkResult walk(CPUX86State *env, uint64_t linear, unsigned cls, MmuAccess access, bool touch,
+                       PageWalk *w, uint32_t *error)
+{
+    WalkResult r;
+
+    if (!(env->cr0 & CR0_PG)) {
+        *w = (PageWalk){.phys = linear & GUEST_PAGE_MASK, .user = true, .writable = true,
+                        .executable = true, .dirty = true, .bits = GUEST_PAGE_BITS};
+        return WALK_OK;
+    }
+    do {
+        r = walk_once(env, linear, cls, access, touch, w, error);
+    } while (r == WALK_AGAIN);
+    return r;
+}
+
+bool mmu_load_pdptrs(CPUX86State *env, uint64_t cr3)
+{
+    uint64_t pdptr[4];
+    uint64_t reserved = reserved_address_bits(env) | 0xfff00000000001e6ull;
+
+    for (unsigned i = 0; i < 4; i++) {
+        pdptr[i] = read_entry(env, (cr3 & 0xffffffe0u) + 8 * i, 8);
+        if ((pdptr[i] & PTE_P) && (pdptr[i] & reserved)) {
+            return false;
+        }
+    }
+    memcpy(env->pdptr, pdptr, sizeof(pdptr));
+    return true;
+}
+
+/* ---- the TLB ---- */
+
+static void tlb_lock(CpuTlb *tlb)
+{
+    while (atomic_flag_test_and_set_explicit(&tlb->lock, memory_order_acquire)) {
+        __builtin_ia32_pause();
+    }
+}
+
+static void tlb_unlock(CpuTlb *tlb)
+{
+    atomic_flag_clear_explicit(&tlb->lock, memory_order_release);
+}
+
+static uint64_t large_bit(uint64_t linear)
+{
+    return 1ull << ((linear >> 21 ^ linear >> 30) & 63);
+}
+
+static void set_tag(TlbEntry *e, MmuAccess access, uint64_t tag)
+{
+    __atomic_store_n(&e->tag[access], tag, __ATOMIC_RELAXED);
+}
+
+static void invalidate(TlbEntry *e)
+{
+    for (MmuAccess a = MMU_READ; a <= MMU_EXEC; a++) {
+        set_tag(e, a, TLB_INVALID);
+    }
+}
+
+static bool canonical(uint64_t linear)
+{
+    return (uint64_t)((int64_t)(linear << 16) >> 16) == linear;
+}
+
+static void fill_entry(CPUX86State *env, unsigned cls, uint64_t page, const PageWalk *w,
+                       const MemoryPage *mem, hwaddr phys)
+{
+    CpuTlb *tlb = env->tlb;
+    TlbEntry *e = tlb_slot(tlb, cls, page);
+    TlbInfo *info = &tlb->info[cls][e - tlb->entries[cls]];
+    bool paging = env->cr0 & CR0_PG;
+    uint64_t watch = debug_page_watched(env, page) ? TLB_WATCH : 0;
+    uint64_t tag[3];
+
+    for (MmuAccess a = MMU_READ; a <= MMU_EXEC; a++) {
+        bool ok = !paging || (allowed(env, w, cls, a) && (a != MMU_WRITE || w->dirty));
+        tag[a] = ok ? page | (a != MMU_EXEC ? watch : 0) | (mem->host ? 0 : TLB_MMIO) : TLB_INVALID;
+    }
+    if (mem->host && mem->readonly && tag[MMU_WRITE] != TLB_INVALID) {
+        tag[MMU_WRITE] |= TLB_MMIO;
+    }
+    if (w->bits == 30) {
+        tlb->large_seen = ~0ull;
+    } else if (w->bits > GUEST_PAGE_BITS) {
+        uint64_t start = page & ~((1ull << w->bits) - 1);
+        tlb->large_seen |= large_bit(start) | large_bit(start + (1ull << w->bits) - 1);
+    }
+    tlb_lock(tlb);
+    if (mem->host && !mem->readonly && tag[MMU_WRITE] != TLB_INVALID && !memory_dirty_all(mem->ram)) {
+        tag[MMU_WRITE] |= TLB_NOTDIRTY;
+    }
+    info->phys = phys;
+    info->ram = mem->host ? mem->ram : RAM_ADDR_INVALID;
+    info->page_bits = w->bits;
+    info->global = w->global;
+    e->addend = mem->host ? (uintptr_t)mem->host - (uintptr_t)page : 0;
+    for (MmuAccess a = MMU_READ; a <= MMU_EXEC; a++) {
+        set_tag(e, a, tag[a]);
+    }
+    tlb_unlock(tlb);
+}
+
+static uint32_t fault_code(const CPUX86State *env, unsigned cls, MmuAccess access, uint32_t error)
+{
+    if (access == MMU_WRITE) {
+        error |= PF_W;
+    }
+    if (cls == MMU_USER) {
+        error |= PF_U;
+    }
+    bool nx = (env->efer & EFER_NXE) && (env->cr4 & CR4_PAE);
+    if (access == MMU_EXEC && (nx || (env->cr4 & CR4_SMEP))) {
+        error |= PF_I;
+    }
+    return error;
+}
+
+/* Fills the slot for the access, or raises. */
+static void tlb_fill(CPUX86State *env, unsigned cls, uint64_t linear, MmuAccess access)
+{
+    PageWalk w;
+    uint32_t error;
+
+    if (env->efer & EFER_LMA) {
+        if (!canonical(linear)) {
+            cpu_raise_error(env, EXCP_GP, 0);
+        }
+    }
+    if (walk(env, linear, cls, access, true, &w, &error) != WALK_OK) {
+        cpu_raise_page_fault(env, linear, fault_code(env, cls, access, error));
+    }
+    hwaddr phys = w.phys & env->a20_mask;
+    MemoryPage mem = *phys_page(env, phys);
+    fill_entry(env, cls, linear & GUEST_PAGE_MASK, &w, &mem, phys);
+}
+
+static inline bool tag_hits(uint64_t tag, uint64_t linear)
+{
+    return (tag & (GUEST_PAGE_MASK | TLB_INVALID)) == (linear & GUEST_PAGE_MASK);
+}
+
+/* The entry for an access, filled if need be. May raise. */
+static TlbEntry *tlb_get(CPUX86State *env, unsigned cls, uint64_t linear, MmuAccess access)
+{
+    TlbEntry *e = tlb_slot(env->tlb, cls, linear);
+
+    if (!tag_hits(e->tag[access], linear)) {
+        tlb_fill(env, cls, linear, access);
+    }
+    return e;
+}
+
+static TlbInfo *info_of(CPUX86State *env, unsigned cls, const TlbEntry *e)
+{
+    return &env->tlb->info[cls][e - env->tlb->entries[cls]];
+}
+
+/* Makes a page writable on the fast path again, once its clients have been told. */
+static void mark_dirty(CPUX86State *env, unsigned cls, TlbEntry *e)
+{
+    CpuTlb *tlb = env->tlb;
+    ram_addr ram = info_of(env, cls, e)->ram;
+
+    ram_dirtied(env, ram);
+    tlb_lock(tlb);
+    /* The invalidation above may have flushed, and the display may be looking again already. */
+    if (memory_dirty_all(ram) && !(e->tag[MMU_WRITE] & TLB_INVALID)) {
+        set_tag(e, MMU_WRITE, e->tag[MMU_WRITE] & ~(uint64_t)TLB_NOTDIRTY);
+    }
+    tlb_unlock(tlb);
+}
+
+/* ---- accesses within one page ---- */
+
+static uint64_t read_in_page(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size)
+{
+    TlbEntry *e = tlb_get(env, cls, linear, MMU_READ);
+    uint64_t flags = PAGE_OFFSET(e->tag[MMU_READ]);
+
+    if (__builtin_expect(flags, 0)) {
+        if (flags & TLB_WATCH) {
+            debug_data_access(env, linear, size, false);
+        }
+        if (flags & TLB_MMIO) {
+            return device_read(env, info_of(env, cls, e)->phys + PAGE_OFFSET(linear), size);
+        }
+    }
+    return host_load((uint8_t *)(uintptr_t)(linear + e->addend), size);
+}
+
+static void write_in_page(CPUX86State *env, unsigned cls, uint64_t linear, uint64_t v, unsigned size)
+{
+    TlbEntry *e = tlb_get(env, cls, linear, MMU_WRITE);
+    uint64_t flags = PAGE_OFFSET(e->tag[MMU_WRITE]);
+
+    if (__builtin_expect(flags, 0)) {
+        if (flags & TLB_WATCH) {
+            debug_data_access(env, linear, size, true);
+        }
+        if (flags & TLB_MMIO) {
+            device_write(env, info_of(env, cls, e)->phys + PAGE_OFFSET(linear), v, size);
+            return;
+        }
+        if (flags & TLB_NOTDIRTY) {
+            uint8_t *host = (uint8_t *)(uintptr_t)(linear + e->addend);
+            host_store(host, v, size);
+            mark_dirty(env, cls, e);
+            return;
+        }
+    }
+    host_store((uint8_t *)(uintptr_t)(linear + e->addend), v, size);
+}
+
+/* Linear addresses are 32 bits wide outside long mode. */
+static inline uint64_t wrap(const CPUX86State *env, uint64_t linear)
+{
+    return env->efer & EFER_LMA ? linear : (uint32_t)linear;
+}
+
+static inline unsigned bytes_in_page(uint64_t linear, unsigned size)
+{
+    unsigned room = GUEST_PAGE_SIZE - (unsigned)PAGE_OFFSET(linear);
+    return room < size ? room : size;
+}
+
+/* The largest power of two, at most 8, that is not more than n and divides the address. */
+static unsigned chunk(uint64_t linear, unsigned n)
+{
+    unsigned size = 8;
+
+    while (size > n || (linear & (size - 1))) {
+        size /= 2;
+    }
+    return size;
+}
+
+void mmu_probe(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size, MmuAccess access)
+{
+    while (size) {
+        unsigned n = bytes_in_page(linear, size);
+        tlb_get(env, cls, linear, access);
+        linear = wrap(env, linear + n);
+        size -= n;
+    }
+}
+
+void mmu_read_bytes(CPUX86State *env, unsigned cls, uint64_t linear, void *buf, unsigned size)
+{
+    uint8_t *to = buf;
+
+    mmu_probe(env, cls, linear, size, MMU_READ);
+    while (size) {
+        const uint8_t *host;
+        unsigned n = bytes_in_page(linear, size);
+        if ((host = mmu_host_ptr(env, cls, linear, n, MMU_READ))) {
+            memcpy(to, host, n);
+        } else {
+            n = chunk(linear, n);
+            uint64_t v = read_in_page(env, cls, linear, n);
+            memcpy(to, &v, n);
+        }
+        to += n;
+        size -= n;
+        linear = wrap(env, linear + n);
+    }
+}
+
+void mmu_write_bytes(CPUX86State *env, unsigned cls, uint64_t linear, const void *buf, unsigned size)
+{
+    const uint8_t *from = buf;
+
+    mmu_probe(env, cls, linear, size, MMU_WRITE);
+    while (size) {
+        uint8_t *host;
+        unsigned n = bytes_in_page(linear, size);
+        if ((host = mmu_host_ptr(env, cls, linear, n, MMU_WRITE))) {
+            memcpy(host, from, n);
+        } else {
+            uint64_t v = 0;
+            n = chunk(linear, n);
+            memcpy(&v, from, n);
+            write_in_page(env, cls, linear, v, n);
+        }
+        from += n;
+        size -= n;
+        linear = wrap(env, linear + n);
+    }
+}
+
+uint64_t mmu_read(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size)
+{
+    uint64_t v = 0;
+
+    if (PAGE_OFFSET(linear) + size <= GUEST_PAGE_SIZE) {
+        return read_in_page(env, cls, linear, size);
+    }
+    mmu_read_bytes(env, cls, linear, &v, size);
+    return v;
+}
+
+void mmu_write(CPUX86State *env, unsigned cls, uint64_t linear, uint64_t v, unsigned size)
+{
+    if (PAGE_OFFSET(linear) + size <= GUEST_PAGE_SIZE) {
+        write_in_page(env, cls, linear, v, size);
+    } else {
+        mmu_write_bytes(env, cls, linear, &v, size);
+    }
+}
+
+uint8_t *mmu_host_ptr(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size, MmuAccess access)
+{
+    TlbEntry *e = tlb_get(env, cls, linear, access);
+    uint64_t flags = PAGE_OFFSET(e->tag[access]);
+
+    if ((flags & ~(uint64_t)TLB_NOTDIRTY) || PAGE_OFFSET(linear) + size > GUEST_PAGE_SIZE) {
+        return NULL;
+    }
+    uint8_t *host = (uint8_t *)(uintptr_t)(linear + e->addend);
+    if (flags & TLB_NOTDIRTY) {
+        mark_dirty(env, cls, e);
+    }
+    return host;
+}
+
+uint8_t *mmu_code_ptr(CPUX86State *env, uint64_t linear, hwaddr *phys)
+{
+    unsigned cls = env->tlb->data_class;
+    TlbEntry *e = tlb_get(env, cls, linear, MMU_EXEC);
+
+    *phys = info_of(env, cls, e)->phys + PAGE_OFFSET(linear);
+    if (PAGE_OFFSET(e->tag[MMU_EXEC])) {
+        return NULL;
+    }
+    return (uint8_t *)(uintptr_t)(linear + e->addend);
+}
+
+bool mmu_can_fetch(CPUX86State *env, uint64_t linear)
+{
+    PageWalk w;
+    uint32_t error;
+
+    if ((env->efer & EFER_LMA) && !canonical(linear)) {
+        return false;
+    }
+    return walk(env, linear, env->tlb->data_class, MMU_EXEC, false, &w, &error) == WALK_OK &&
+           (!(env->cr0 & CR0_PG) || allowed(env, &w, env->tlb->data_class, MMU_EXEC));
+}
+
+/* ---- upkeep ---- */
+
+CpuTlb *mmu_new(void)
+{
+    CpuTlb *tlb = calloc(1, sizeof(*tlb));
+
+    if (!tlb) {
+        abort();
+    }
+    atomic_flag_clear(&tlb->lock);
+    tlb->data = tlb->entries[MMU_KERNEL];
+    for (unsigned c = 0; c < MMU_CLASSES; c++) {
+        for (unsigned i = 0; i < TLB_SIZE; i++) {
+            invalidate(&tlb->entries[c][i]);
+        }
+    }
+    for (unsigned i = 0; i < PHYS_CACHE_SIZE; i++) {
+        tlb->phys_cache[i].page = 1;
+    }
+    return tlb;
+}
+
+void mmu_free(CpuTlb *tlb)
+{
+    free(tlb);
+}
+
+void mmu_update_class(CPUX86State *env)
+{
+    unsigned cls = MMU_KERNEL;
+
+    if (cpu_cpl(env) == 3) {
+        cls = MMU_USER;
+    } else if ((env->cr4 & CR4_SMAP) && (env->eflags & FLAG_AC)) {
+        cls = MMU_KERNEL_USER;
+    }
+    env->tlb->data_class = cls;
+    env->tlb->data = env->tlb->entries[cls];
+}
+
+void tlb_flush(CPUX86State *env)
+{
+    CpuTlb *tlb = env->tlb;
+
+    tlb_lock(tlb);
+    for (unsigned c = 0; c < MMU_CLASSES; c++) {
+        for (unsigned i = 0; i < TLB_SIZE; i++) {
+            invalidate(&tlb->entries[c][i]);
+        }
+    }
+    tlb->large_seen = 0;
+    for (unsigned i = 0; i < PHYS_CACHE_SIZE; i++) {
+        tlb->phys_cache[i].page = 1;
+    }
+    tlb_unlock(tlb);
+    exec_mapping_changed(env);
+}
+
+void tlb_flush_nonglobal(CPUX86State *env)
+{
+    CpuTlb *tlb = env->tlb;
+
+    tlb_lock(tlb);
+    for (unsigned c = 0; c < MMU_CLASSES; c++) {
+        for (unsigned i = 0; i < TLB_SIZE; i++) {
+            if (!tlb->info[c][i].global) {
+                invalidate(&tlb->entries[c][i]);
+            }
+        }
+    }
+    tlb_unlock(tlb);
+    exec_mapping_changed(env);
+}
+
+static bool entry_of_page(const TlbEntry *e, uint64_t page, uint64_t mask)
+{
+    for (MmuAccess a = MMU_READ; a <= MMU_EXEC; a++) {
+        if (!(e->tag[a] & TLB_INVALID) && (e->tag[a] & mask) == (page & mask)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void tlb_flush_page(CPUX86State *env, uint64_t linear)
+{
+    CpuTlb *tlb = env->tlb;
+    uint64_t page = linear & GUEST_PAGE_MASK;
+
+    tlb_lock(tlb);
+    for (unsigned c = 0; c < MMU_CLASSES; c++) {
+        TlbEntry *e = tlb_slot(tlb, c, page);
+        if (entry_of_page(e, page, GUEST_PAGE_MASK)) {
+            invalidate(e);
+        }
+    }
+    if (tlb->large_seen & large_bit(page)) {
+        /* Other parts of a large page that holds this address. */
+        for (unsigned c = 0; c < MMU_CLASSES; c++) {
+            for (unsigned i = 0; i < TLB_SIZE; i++) {
+                uint8_t bits = tlb->info[c][i].page_bits;
+                if (bits > GUEST_PAGE_BITS &&
+                    entry_of_page(&tlb->entries[c][i], page, ~((1ull << bits) - 1))) {
+                    invalidate(&tlb->entries[c][i]);
+                }
+            }
+        }
+    }
+    tlb_unlock(tlb);
+    exec_mapping_changed(env);
+}
+
+void tlb_protect_ram(CPUX86State *env, ram_addr addr, uint64_t size)
+{
+    CpuTlb *tlb = env->tlb;
+    ram_addr first = addr & GUEST_PAGE_MASK;
+
+    tlb_lock(tlb);
+    for (unsigned c = 0; c < MMU_CLASSES; c++) {
+        for (unsigned i = 0; i < TLB_SIZE; i++) {
+            TlbEntry *e = &tlb->entries[c][i];
+            ram_addr ram = tlb->info[c][i].ram;
+            if (!(e->tag[MMU_WRITE] & (TLB_INVALID | TLB_MMIO)) && ram >= first &&
+                ram < addr + size) {
+                set_tag(e, MMU_WRITE, e->tag[MMU_WRITE] | TLB_NOTDIRTY);
+            }
+        }
+    }
+    tlb_unlock(tlb);
+}
+
+/* ---- for debuggers ---- */
+
+bool mem_debug_translate(CPUX86State *env, uint64_t linear, hwaddr *phys)
+{
+    PageWalk w;
+    uint32_t error;
+
+    linear = wrap(env, linear);
+    if (((env->efer & EFER_LMA) && !canonical(linear)) ||
+        walk(env, linear, MMU_KERNEL, MMU_READ, false, &w, &error) != WALK_OK) {
+        return false;
+    }
+    *phys = (w.phys | PAGE_OFFSET(linear)) & env->a20_mask;
+    return true;
+}
+
+static bool debug_access(CPUX86State *env, uint64_t linear, uint8_t *buf, unsigned size, bool write)
+{
+    while (size) {
+        hwaddr phys;
+        unsigned n = bytes_in_page(linear, size);
+        if (!mem_debug_translate(env, linear, &phys)) {
+            return false;
+        }
+        MemoryPage page = memory_page_lookup(space(env), phys & GUEST_PAGE_MASK);
+        if (!page.host) {
+            return false;
+        }
+        if (!write) {
+            memcpy(buf, page.host + PAGE_OFFSET(phys), n);
+        } else if (!page.readonly && !dma_write(phys, buf, n)) {
+            return false;
+        } else if (page.readonly) {
+            memcpy(page.host + PAGE_OFFSET(phys), buf, n);
+        }
+        buf += n;
+        size -= n;
+        linear = wrap(env, linear + n);
+    }
+    return true;
+}
+
+bool mem_debug_read(CPUX86State *env, uint64_t linear, void *buf, unsigned size)
+{
+    return debug_access(env, linear, buf, size, false);
+}
+
+bool mem_debug_write(CPUX86State *env, uint64_t linear, const void *buf, unsigned size)
+{
+    return debug_access(env, linear, (uint8_t *)buf, size, true);
+}
