@@ -40,7 +40,11 @@ typedef enum InsnOp {
     OP_COUNT
 } InsnOp;
 
-/* What CPUID has to show for an instruction to exist. CPUF_ALWAYS is the 386's own set. */
+/*
+ * What CPUID has to show for an instruction to exist. CPUF_ALWAYS is the 386's own set. Without a
+ * CPUID bit of their own: I486 (family 4 and later), CPUID (whoever has it), P6 (family 6 and
+ * later); MMXEXT comes with SSE.
+ */
 typedef enum InsnFeature {
     CPUF_ALWAYS,
     CPUF_I486, /* BSWAP, CMPXCHG, XADD, INVD, WBINVD, INVLPG */

@@ -56,7 +56,7 @@ static volatile bool entering;
 static uint64_t start_ip;
 static ucontext_t home;
 
-static void handler(int signal, siginfo_t *info, void *opaque)
+static void __attribute__((no_stack_protector)) handler(int signal, siginfo_t *info, void *opaque)
 {
     ucontext_t *context = opaque;
     greg_t *regs = context->uc_mcontext.gregs;
@@ -76,6 +76,8 @@ static void handler(int signal, siginfo_t *info, void *opaque)
             regs[REG_EFL] |= flags;
         }
         regs[REG_CSGSFS] = (regs[REG_CSGSFS] & ~0xffffll) | code_selector;
+        /* FS-relative operands must not reach the thread's own data. */
+        __asm__ volatile("wrfsbase %0" : : "r"(0ul));
         return;
     }
     result.trap = regs[REG_TRAPNO];
