@@ -1,6 +1,6 @@
 /*
- * The PC boards. One function a part, in the order in which a board is wired: memory, interrupts, the PCI
- * chip set, the chips every PC has, disks and screen, and what the firmware is told.
+ * The PC boards. One function a part, in the order in which a board is wired: memory, interrupts,
+ * the PCI chip set, the chips every PC has, disks and screen, and what the firmware is told.
  *
  *     pc                                    isapc
  *     CPUs, local APICs, I/O APIC           CPU
@@ -19,6 +19,7 @@
 
 #include "block/drive.h"
 #include "hw/a20.h"
+#include "hw/apic.h"
 #include "hw/firmware.h"
 #include "hw/fw_cfg.h"
 #include "hw/i440fx.h"
@@ -27,6 +28,7 @@
 #include "hw/i8254.h"
 #include "hw/i8259.h"
 #include "hw/ide.h"
+#include "hw/ioapic.h"
 #include "hw/isa.h"
 #include "hw/loader.h"
 #include "hw/mc146818.h"
@@ -39,6 +41,7 @@
 #include "hw/serial.h"
 #include "hw/vga.h"
 #include "target-i386/cpu.h"
+#include "target-i386/cpuid.h"
 #include "target-i386/vcpu.h"
 #include "util/options.h"
 
@@ -56,7 +59,17 @@
 #define DEVFN_PIIX4_PM  PCI_DEVFN(1, 3)
 #define DEVFN_VGA       PCI_DEVFN(2, 0)
 
-enum { IRQ_TIMER = 0, IRQ_KEYBOARD = 1, IRQ_RTC = 8, IRQ_SCI = 9, IRQ_MOUSE = 12, IRQ_IDE = 14 };
+enum {
+    IRQ_TIMER = 0,
+    IRQ_KEYBOARD = 1,
+    IRQ_CASCADE = 2,
+    IRQ_RTC = 8,
+    IRQ_SCI = 9,
+    IRQ_MOUSE = 12,
+    IRQ_IDE = 14
+};
+
+#define IOAPIC_TIMER_INPUT 2
 
 /* CMOS bytes as PC BIOSes know them, and those that SeaBIOS reads on emulators. */
 #define CMOS_FLOPPY_TYPES  0x10
@@ -76,10 +89,10 @@ enum { IRQ_TIMER = 0, IRQ_KEYBOARD = 1, IRQ_RTC = 8, IRQ_SCI = 9, IRQ_MOUSE = 12
 #define CMOS_ABOVE_4G      0x5b /* 3 bytes, in 64 KB */
 #define CMOS_CPUS          0x5f /* less one */
 
-#define EQUIPMENT_FPU      0x02
+#define EQUIPMENT_FPU       0x02
 #define EQUIPMENT_PS2_MOUSE 0x04
-#define DISK_TYPE_EXTENDED 0x0f
-#define DISK_TYPE_USER     47
+#define DISK_TYPE_EXTENDED  0x0f
+#define DISK_TYPE_USER      47
 
 typedef struct Pc {
     const MachineConfig *config;
@@ -88,11 +101,11 @@ typedef struct Pc {
     MemoryRegion ram, ram_low, ram_high;
     MemoryRegion pci_mem; /* what the 440FX does not answer itself */
     BiosRegions bios;
-    Device *pic, *rtc;
+    Device *pic, *ioapic, *rtc; /* ioapic NULL: the CPUs have no local APICs */
     PciBus *bus;
     IrqLine intr, smi;
-    IrqLine gsi[ISA_IRQS];       /* into both interrupt controllers */
-    IrqLine isa_irqs[ISA_IRQS];  /* what ISA devices drive: through the PIIX3 where there is one */
+    IrqLine gsi[ISA_IRQS];      /* into both interrupt controllers */
+    IrqLine isa_irqs[ISA_IRQS]; /* what ISA devices drive: through the PIIX3 where there is one */
     BlockBackend *drives[IDE_DRIVES];
     FwCfg *fw;
 } Pc;
@@ -117,13 +130,16 @@ static bool init_ram(Error **errp)
     memory_region_init_alias(&pc.ram_low, "ram-low", &pc.ram, 0, pc.ram_below_4g);
     memory_region_add(memory_as.root, 0, &pc.ram_low, 0);
     if (pc.ram_above_4g) {
-        memory_region_init_alias(&pc.ram_high, "ram-high", &pc.ram, pc.ram_below_4g, pc.ram_above_4g);
+        memory_region_init_alias(&pc.ram_high, "ram-high", &pc.ram, pc.ram_below_4g,
+                                 pc.ram_above_4g);
         memory_region_add(memory_as.root, ABOVE_4G, &pc.ram_high, 0);
     }
     return true;
 }
 
-/* An ISA board has no chip set that could make the BIOS writable: it runs from RAM from the start. */
+/*
+ * An ISA board has no chip set that could make the BIOS writable: it runs from RAM from the start.
+ */
 static void copy_bios_to_ram(void *opaque)
 {
     const MemoryRegion *isa = &pc.bios.isa_bios;
@@ -155,9 +171,15 @@ static bool init_bios(Error **errp)
 
 /* ---- interrupts ---- */
 
+/*
+ * IRQ n goes to both kinds of controller; at the I/O APIC the timer has the input of the cascade.
+ */
 static void set_gsi(void *opaque, int n, bool level)
 {
     irq_set(i8259_input(pc.pic, (unsigned)n), level);
+    if (pc.ioapic && n != IRQ_CASCADE) {
+        irq_set(ioapic_input(pc.ioapic, n == IRQ_TIMER ? IOAPIC_TIMER_INPUT : (unsigned)n), level);
+    }
 }
 
 static void set_intr(void *opaque, int n, bool level)
@@ -228,12 +250,27 @@ static const CpuIntController only_8259 = {
     .reset = ignore_reset,
 };
 
+static void init_apics(void)
+{
+    for (unsigned i = 0; i < vcpu_count(); i++) {
+        CPUX86State *env = vcpu_env(i);
+        apic_create(env, cpu_has_bit(env, FEAT_1_ECX, F1C_X2APIC));
+    }
+    pc.pic = i8259_create(apic_lint(0));
+    apic_set_pic(pc.pic);
+    pc.ioapic = ioapic_create(IOAPIC_DEFAULT_BASE);
+}
+
 static void init_interrupts(void)
 {
-    vcpu_env(0)->intc = &only_8259;
-    irq_init(&pc.intr, set_intr, NULL, 0);
     irq_init(&pc.smi, set_smi, NULL, 0);
-    pc.pic = i8259_create(&pc.intr);
+    if (cpu_has_bit(vcpu_env(0), FEAT_1_EDX, F1D_APIC)) {
+        init_apics();
+    } else {
+        vcpu_env(0)->intc = &only_8259;
+        irq_init(&pc.intr, set_intr, NULL, 0);
+        pc.pic = i8259_create(&pc.intr);
+    }
     for (int n = 0; n < ISA_IRQS; n++) {
         irq_init(&pc.gsi[n], set_gsi, NULL, n);
         pc.isa_irqs[n] = pc.gsi[n];
@@ -463,6 +500,12 @@ bool pc_init(const MachineConfig *config, Error **errp)
 {
     pc.config = config;
     pc.has_pci = strcmp(config->machine, "isapc") != 0;
+    if (config->cpus > 1 && !cpu_has_bit(vcpu_env(0), FEAT_1_EDX, F1D_APIC)) {
+        error_set(errp,
+                  "-smp %u: this CPU model has no local APIC; -smp 1 is possible, or another -cpu",
+                  config->cpus);
+        return false;
+    }
 
     if (!init_ram(errp) || !(pc.has_pci ? init_pc : init_isapc)(errp)) {
         return false;
