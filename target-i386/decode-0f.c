@@ -151,7 +151,7 @@ static const InsnRow rows[] = {
 
     I(0xb0, 0, CMPXCHG, (Eb, Gb), RW, I486, ALL6, LOCK),
     I(0xb1, 0, CMPXCHG, (Ev, Gv), RW, I486, ALL6, LOCK),
-    I(0xb2, 0, LSS, (Gv, Mp), WO, ALWAYS, NONE, FAULT | SHADOW),
+    I(0xb2, 0, LSS, (Gv, Mp), WO, ALWAYS, NONE, FAULT | END),
     I(0xb3, 0, BTR, (Ev, Gv), RW, ALWAYS, BIT, BITS | LOCK),
     I(0xb4, 0, LFS, (Gv, Mp), WO, ALWAYS, NONE, FAULT | END),
     I(0xb5, 0, LGS, (Gv, Mp), WO, ALWAYS, NONE, FAULT | END),

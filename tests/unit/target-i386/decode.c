@@ -438,6 +438,8 @@ static void classes_and_flags(void)
     CHECK(insn.flags & INSN_SHADOW);
     CHECK_EQ(decode(32, "8e d0", &insn), INSN_OK); /* MOV SS */
     CHECK(insn.flags & INSN_SHADOW);
+    CHECK_EQ(decode(32, "0f b2 00", &insn), INSN_OK); /* LSS */
+    CHECK_EQ(insn.flags & (INSN_SHADOW | INSN_ENDS_BLOCK), INSN_ENDS_BLOCK);
     CHECK_EQ(decode(32, "8e d8", &insn), INSN_OK); /* MOV DS */
     CHECK(!(insn.flags & INSN_SHADOW));
     CHECK_EQ(decode(32, "0f a3 00", &insn), INSN_OK);
