@@ -9,6 +9,7 @@
 #include "target-i386/debug.h"
 
 #include "target-i386/excp.h"
+#include "target-i386/exec.h"
 #include "target-i386/mem.h"
 #include "target-i386/system.h"
 
@@ -72,6 +73,13 @@ static uint32_t data_hits(const CPUX86State *env, uint64_t addr, unsigned size, 
         }
     }
     return hits;
+}
+
+void cpu_set_pending_db(CPUX86State *env, uint32_t bits)
+{
+    env->pending_db |= bits;
+    exec_end_block(env);
+    atomic_store_explicit(&env->exit_request, 1, memory_order_relaxed);
 }
 
 void debug_data_access(CPUX86State *env, uint64_t linear, unsigned size, bool write)

@@ -534,6 +534,13 @@ void exec_mapping_changed(CPUX86State *env)
     }
 }
 
+void exec_end_block(CPUX86State *env)
+{
+    if (env->code_cache) {
+        env->code_cache->end = NULL;
+    }
+}
+
 void exec_free_code(CPUX86State *env)
 {
     code_cache_free(env->code_cache);

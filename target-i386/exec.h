@@ -47,6 +47,8 @@ void exec_flush_code(CPUX86State *env);
 void exec_invalidate_code(CPUX86State *env, ram_addr addr, uint64_t size);
 /* The meaning of linear addresses changed: every TLB flush, INVLPG and A20 change calls it. Cheap. */
 void exec_mapping_changed(CPUX86State *env);
+/* The instruction that runs now is the last one of its block: something is due behind it. */
+void exec_end_block(CPUX86State *env);
 /* Frees the code cache, with the CPU. */
 void exec_free_code(CPUX86State *env);
 

@@ -38,10 +38,6 @@ void cpu_code_written(CPUX86State *env, ram_addr addr, uint64_t size);
 #define DR6_BT 0x8000u
 
 /* Makes DR6 bits due as a #DB trap after this instruction, and has the loop look. */
-static inline void cpu_set_pending_db(CPUX86State *env, uint32_t bits)
-{
-    env->pending_db |= bits;
-    atomic_store_explicit(&env->exit_request, 1, memory_order_relaxed);
-}
+void cpu_set_pending_db(CPUX86State *env, uint32_t bits);
 
 #endif

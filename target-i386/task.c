@@ -65,7 +65,7 @@ static void read_state(CPUX86State *env, uint64_t base, bool is32, TaskState *t)
         t->eip = (uint32_t)mem_sys_read(env, base + TSS16_IP, 2);
         t->eflags = (uint32_t)mem_sys_read(env, base + TSS16_FLAGS, 2);
         for (unsigned i = 0; i < 8; i++) {
-            t->regs[i] = (uint32_t)mem_sys_read(env, base + TSS16_REGS + 2 * i, 2) | 0xffff0000u;
+            t->regs[i] = (uint32_t)mem_sys_read(env, base + TSS16_REGS + 2 * i, 2);
         }
         for (unsigned i = 0; i < 4; i++) {
             t->segs[i] = (uint16_t)mem_sys_read(env, base + TSS16_SEGS + 2 * i, 2);

@@ -32,13 +32,13 @@ void guest_test(void)
     map(LAST_HOLE + 1, TEST_PA | PTE_P | PTE_W);
     WRITE_REG("cr2", 0x1234);
 
-    EXPECT("read, first address of the hole", GP(0), "movb (%0), %%al", : : "r"(HOLE) : "eax");
-    EXPECT("read, last address of the hole", GP(0), "movb (%0), %%al", : : "r"(LAST_HOLE) : "eax");
-    EXPECT("write", GP(0), "movb %%al, (%0)", : : "r"(HOLE));
-    EXPECT("last byte below", NONE, "movb (%0), %%al", : : "r"(HOLE - 1) : "eax");
-    EXPECT("8 bytes that end in the hole", GP(0), "movq (%0), %%rax", : : "r"(HOLE - 4) : "rax");
-    EXPECT("8 bytes that begin in it", GP(0), "movq (%0), %%rax", : : "r"(LAST_HOLE) : "rax");
-    EXPECT("INVLPG", NONE, "invlpg (%0)", : : "r"(HOLE));
+    EXPECT("read, first address of the hole", GP(0), "movb (%0), %%al", : : "S"(HOLE) : "eax");
+    EXPECT("read, last address of the hole", GP(0), "movb (%0), %%al", : : "S"(LAST_HOLE) : "eax");
+    EXPECT("write", GP(0), "movb %%al, (%0)", : : "S"(HOLE));
+    EXPECT("last byte below", NONE, "movb (%0), %%al", : : "S"(HOLE - 1) : "eax");
+    EXPECT("8 bytes that end in the hole", GP(0), "movq (%0), %%rax", : : "S"(HOLE - 4) : "rax");
+    EXPECT("8 bytes that begin in it", GP(0), "movq (%0), %%rax", : : "S"(LAST_HOLE) : "rax");
+    EXPECT("INVLPG", NONE, "invlpg (%0)", : : "S"(HOLE));
 
     qemu_deviates("stack references raise #GP");
     expect("based on RBP", by_rbp, SS(0));
