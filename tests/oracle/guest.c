@@ -1,0 +1,182 @@
+/*
+ * The oracle's executor side: a CPU in user mode with paging, and no machine around it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "tests/oracle/oracle.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hw/memory.h"
+#include "target-i386/code-cache.h"
+#include "target-i386/excp.h"
+#include "target-i386/exec.h"
+#include "target-i386/mem.h"
+#include "target-i386/mmu.h"
+
+#define PHYS_TABLES 0x1000u
+#define PHYS_PAGES  0x100000u
+#define RAM_SIZE    0x200000u
+#define DR6_CLEAN   0xffff0ff0u
+
+static CPUX86State *env;
+static MemoryRegion ram;
+static uint32_t next_table = PHYS_TABLES + 0x1000, next_page = PHYS_PAGES;
+
+static uint8_t *phys(uint32_t addr)
+{
+    return ram.host + addr;
+}
+
+/* Maps a user page to fresh memory. */
+static void map_page(uint32_t linear, bool writable)
+{
+    uint32_t table = PHYS_TABLES;
+
+    for (int shift = 39; shift > 12; shift -= 9) {
+        uint64_t *entry = (uint64_t *)phys(table) + ((uint64_t)linear >> shift & 511);
+        if (!*entry) {
+            *entry = next_table | 7;
+            next_table += 0x1000;
+        }
+        table = (uint32_t)*entry & ~0xfffu;
+    }
+    ((uint64_t *)phys(table))[linear >> 12 & 511] = next_page | 5u | (writable ? 2u : 0);
+    next_page += 0x1000;
+}
+
+static void set_segments(bool mode64)
+{
+    for (unsigned s = SEG_ES; s <= SEG_GS; s++) {
+        env->segs[s] = (Segment){.selector = 0x2b, .limit = 0xffffffff,
+                                 .attr = 0xf3 | SEG_ATTR_G | SEG_ATTR_DB};
+    }
+    env->segs[SEG_FS].selector = env->segs[SEG_GS].selector = 0;
+    env->segs[SEG_CS] = (Segment){.selector = mode64 ? 0x33 : 0x23, .limit = 0xffffffff,
+                                  .attr = 0xfb | SEG_ATTR_G | (mode64 ? SEG_ATTR_L : SEG_ATTR_DB)};
+    cpu_update_hflags(env);
+}
+
+void guest_init(void)
+{
+    Error *err = NULL;
+
+    if (!memory_ram_init(RAM_SIZE, &err)) {
+        abort();
+    }
+    memory_init();
+    if (!memory_region_init_ram(&ram, "ram", RAM_SIZE, &err)) {
+        abort();
+    }
+    memory_region_add(memory_as.root, 0, &ram, 0);
+    exec_init();
+    env = cpu_new(0, "max", &err);
+    if (!env) {
+        fprintf(stderr, "oracle: %s\n", error_text(err));
+        exit(1);
+    }
+    cpu_reset(env, false);
+    for (uint32_t a = 0; a < ORACLE_DATA_SIZE; a += 0x1000) {
+        map_page(ORACLE_DATA + a, true);
+    }
+    map_page(ORACLE_RO, false);
+    env->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG;
+    env->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_PGE | CR4_FSGSBASE;
+    env->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+    env->xcr0 = 7;
+    env->cr3 = PHYS_TABLES;
+    env->halted = env->wait_sipi = false;
+    env->code_cache = code_cache_new();
+    current_cpu = env;
+    set_segments(true);
+}
+
+bool guest_has_feature(InsnFeature f)
+{
+    return insn_features_has(&env->decode_mode.features, f);
+}
+
+InsnStatus guest_decode(const uint8_t *code, unsigned len, bool mode64, Insn *insn)
+{
+    DecodeMode mode = env->decode_mode;
+
+    mode.code_size = mode64 ? 8 : 4;
+    mode.protected_mode = true;
+    return insn_decode(&mode, code, len, insn);
+}
+
+static void load_state(const OracleCase *c)
+{
+    memcpy(env->regs, c->in.regs, sizeof(env->regs));
+    env->rip = c->in.rip;
+    env->eflags = c->in.eflags | FLAG_1 | (c->step ? FLAG_TF : 0);
+    memcpy(&env->fpu, c->in.fx, sizeof(c->in.fx));
+    env->fpu.mxcsr_mask = 0xffff;
+    memcpy(env->fpu.ymmh, c->in.ymmh, sizeof(env->fpu.ymmh));
+    env->fcs = env->fds = 0;
+    env->xstate_bv = 7;
+    env->excp_vector = -1;
+    env->pending_db = 0;
+    env->shadow = 0;
+    env->halted = false;
+    set_segments(c->mode64);
+    tlb_flush(env);
+}
+
+static void store_state(OracleResult *r)
+{
+    memcpy(r->out.regs, env->regs, sizeof(env->regs));
+    r->out.rip = env->rip;
+    r->out.eflags = env->eflags;
+    memcpy(r->out.fx, &env->fpu, sizeof(r->out.fx));
+    memcpy(r->out.ymmh, env->fpu.ymmh, sizeof(env->fpu.ymmh));
+    memcpy(r->memory, phys(PHYS_PAGES), ORACLE_DATA_SIZE);
+    r->ran = true;
+}
+
+static void execute(const OracleCase *c)
+{
+    Insn insn;
+
+    if (host_thunks_full(env->code_cache->thunks)) {
+        code_cache_flush(env->code_cache);
+    }
+    switch (insn_decode(&env->decode_mode, c->code, c->len, &insn)) {
+    case INSN_OK:
+        break;
+    case INSN_TOO_LONG:
+        cpu_raise_error(env, EXCP_GP, 0);
+    default:
+        cpu_raise(env, EXCP_UD);
+    }
+    exec_prepare(env, &insn);
+    do {
+        env->rip_next = env->rip + insn.len;
+        insn.exec(env, &insn);
+        env->rip = env->rip_next;
+    } while (!c->step && env->rip == c->in.rip); /* an interruptible instruction goes on */
+}
+
+void guest_run(const OracleBatch *b, const OracleCase *c, OracleResult *r)
+{
+    static jmp_buf landing;
+
+    memcpy(phys(PHYS_PAGES), b->memory, ORACLE_DATA_SIZE);
+    memcpy(phys(PHYS_PAGES) + c->patch, c->patch_bytes, sizeof(c->patch_bytes));
+    load_state(c);
+    r->vector = -1;
+    r->error = 0;
+    r->cr2 = 0;
+    env->fault_jmp = &landing;
+    if (setjmp(landing) == 0) {
+        execute(c);
+    } else {
+        r->vector = env->excp_vector;
+        r->error = env->excp_error;
+        r->cr2 = env->cr2;
+    }
+    store_state(r);
+}

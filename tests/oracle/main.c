@@ -1,0 +1,345 @@
+/*
+ * The instruction oracle: every form of the decoder's tables, with random and corner operands, on the host's
+ * processor and on the executor; registers, flags, vector and x87 state, memory and faults have to agree.
+ *
+ *     oracle [-n CASES] [-seed N] [-form N] [-op NAME] [-v]
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "tests/oracle/oracle.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "target-i386/disas.h"
+
+#define FLAGS_COMPARED 0x244cd5u /* arithmetic, DF, NT, AC, ID */
+
+/* What cannot be compared, and why. */
+static const struct {
+    uint16_t op;
+    const char *why;
+} not_compared[] = {
+    {OP_CPUID, "shows the model's features, not the host's"},
+    {OP_RDTSC, "time"},
+    {OP_RDTSCP, "time"},
+    {OP_RDPMC, "counters"},
+    {OP_RDPRU, "counters"},
+    {OP_RDPID, "the host's processor number"},
+    {OP_RDRAND, "random"},
+    {OP_RDSEED, "random"},
+    {OP_XGETBV, "the host has more state components"},
+    {OP_XSAVE, "the host has more state components"},
+    {OP_XSAVE64, "the host has more state components"},
+    {OP_XSAVEOPT, "the host has more state components"},
+    {OP_XSAVEOPT64, "the host has more state components"},
+    {OP_XSAVEC, "the host has more state components"},
+    {OP_XSAVEC64, "the host has more state components"},
+    {OP_XRSTOR, "the host has more state components"},
+    {OP_XRSTOR64, "the host has more state components"},
+    {OP_FXSAVE, "MXCSR_MASK and reserved bytes are the model's"},
+    {OP_FXSAVE64, "MXCSR_MASK and reserved bytes are the model's"},
+    {OP_FXRSTOR, "guest tests; images of random bytes fault by MXCSR_MASK"},
+    {OP_FXRSTOR64, "guest tests; images of random bytes fault by MXCSR_MASK"},
+    {OP_SYSCALL, "would call the host's kernel"},
+    {OP_SYSENTER, "would call the host's kernel"},
+    {OP_INT, "would call the host's kernel"},
+    {OP_INT3, "ends a case"},
+    {OP_INT1, "ends a case"},
+    {OP_INTO, "the host's kernel reports it as a trap"},
+    {OP_VMCALL, "would call the host's hypervisor"},
+    {OP_VMMCALL, "would call the host's hypervisor"},
+    {OP_SGDT, "the host's kernel emulates it under UMIP"},
+    {OP_SIDT, "the host's kernel emulates it under UMIP"},
+    {OP_SMSW, "the host's kernel emulates it under UMIP"},
+    {OP_SLDT, "the host's kernel emulates it under UMIP"},
+    {OP_STR, "the host's kernel emulates it under UMIP"},
+    {OP_LAR, "descriptor tables: tests/guest"},
+    {OP_LSL, "descriptor tables: tests/guest"},
+    {OP_VERR, "descriptor tables: tests/guest"},
+    {OP_VERW, "descriptor tables: tests/guest"},
+    {OP_MOV_SEG, "descriptor tables: tests/guest"},
+    {OP_POP_SEG, "descriptor tables: tests/guest"},
+    {OP_PUSH_SEG, "the host's FS and GS"},
+    {OP_LES, "descriptor tables: tests/guest"},
+    {OP_LDS, "descriptor tables: tests/guest"},
+    {OP_LSS, "descriptor tables: tests/guest"},
+    {OP_LFS, "descriptor tables: tests/guest"},
+    {OP_LGS, "descriptor tables: tests/guest"},
+    {OP_JMP_FAR, "descriptor tables: tests/guest"},
+    {OP_JMP_FAR_IND, "descriptor tables: tests/guest"},
+    {OP_CALL_FAR, "descriptor tables: tests/guest"},
+    {OP_CALL_FAR_IND, "descriptor tables: tests/guest"},
+    {OP_RETF, "descriptor tables: tests/guest"},
+    {OP_IRET, "descriptor tables: tests/guest"},
+    {OP_POPF, "would set TF under the comparison: tests/guest"},
+    {OP_RDFSBASE, "the host's thread pointer"},
+    {OP_WRFSBASE, "the host's thread pointer"},
+    {OP_RDGSBASE, "the host's GS base"},
+    {OP_WRGSBASE, "the host's GS base"},
+    {OP_MONITORX, "hint"},
+    {OP_MWAITX, "waits"},
+    {OP_SERIALIZE, "not on this host"},
+    {OP_RDPKRU, "the host kernel's keys"},
+    {OP_WRPKRU, "the host kernel's keys"},
+};
+
+static OracleBatch *batch;
+static uint64_t cases_run, differences;
+static bool verbose;
+static unsigned shown_of_form;
+
+static const char *reason_not_compared(uint16_t op)
+{
+    for (unsigned i = 0; i < sizeof(not_compared) / sizeof(not_compared[0]); i++) {
+        if (not_compared[i].op == op) {
+            return not_compared[i].why;
+        }
+    }
+    return NULL;
+}
+
+/* ---- comparing ---- */
+
+static uint32_t get32(const uint8_t *p)
+{
+    uint32_t v;
+
+    memcpy(&v, p, 4);
+    return v;
+}
+
+/* Appends to the description of what differs. */
+typedef struct Report {
+    char text[2048];
+    size_t used;
+} Report;
+
+static void differ(Report *r, const char *what, uint64_t got, uint64_t want)
+{
+    if (r->used < sizeof(r->text) - 100) {
+        r->used += (size_t)snprintf(r->text + r->used, sizeof(r->text) - r->used,
+                                    "    %s: executor %016" PRIx64 ", host %016" PRIx64 "\n", what, got,
+                                    want);
+    }
+}
+
+static void compare_bytes(Report *r, const char *what, const uint8_t *got, const uint8_t *want, size_t n)
+{
+    char name[40];
+    uint64_t a = 0, b = 0;
+
+    for (size_t i = 0; i < n; i += 8) {
+        size_t part = n - i < 8 ? n - i : 8;
+        if (memcmp(got + i, want + i, part)) {
+            memcpy(&a, got + i, part);
+            memcpy(&b, want + i, part);
+            snprintf(name, sizeof(name), "%s+%zx", what, i);
+            differ(r, name, a, b);
+        }
+    }
+}
+
+static void compare_fpu(Report *r, const OracleState *got, const OracleState *want)
+{
+    static const struct {
+        const char *name;
+        unsigned at, size;
+    } fields[] = {{"FCW", 0, 2}, {"FSW", 2, 2}, {"FTW", 4, 1}, {"FOP", 6, 2}, {"FIP", 8, 8},
+                  {"FDP", 16, 8}, {"MXCSR", 24, 4}};
+    char name[16];
+
+    for (unsigned i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        compare_bytes(r, fields[i].name, got->fx + fields[i].at, want->fx + fields[i].at,
+                      fields[i].size);
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        snprintf(name, sizeof(name), "ST%u", i);
+        compare_bytes(r, name, got->fx + 32 + 16 * i, want->fx + 32 + 16 * i, 10);
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        snprintf(name, sizeof(name), "XMM%u", i);
+        compare_bytes(r, name, got->fx + 160 + 16 * i, want->fx + 160 + 16 * i, 16);
+        snprintf(name, sizeof(name), "YMM%u.h", i);
+        compare_bytes(r, name, got->ymmh[i], want->ymmh[i], 16);
+    }
+}
+
+static void compare(Report *r, const OracleCase *c, const OracleResult *got, const OracleResult *want)
+{
+    static const char *const names[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                          "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+    uint64_t mask = c->mode64 ? ~0ull : 0xffffffff;
+
+    if (got->vector != want->vector) {
+        differ(r, "vector", (uint64_t)got->vector, (uint64_t)want->vector);
+    } else if (got->vector >= 10 && got->vector <= 14 && got->error != want->error) {
+        differ(r, "error code", got->error, want->error);
+    }
+    if (got->vector == 14 && want->vector == 14 && got->cr2 != want->cr2) {
+        differ(r, "cr2", got->cr2, want->cr2);
+    }
+    for (unsigned i = 0; i < (c->mode64 ? 16 : 8); i++) {
+        if ((got->out.regs[i] ^ want->out.regs[i]) & mask) {
+            differ(r, names[i], got->out.regs[i] & mask, want->out.regs[i] & mask);
+        }
+    }
+    if (got->out.rip != want->out.rip) {
+        differ(r, "rip", got->out.rip, want->out.rip);
+    }
+    if ((got->out.eflags ^ want->out.eflags) & FLAGS_COMPARED) {
+        differ(r, "eflags", got->out.eflags & FLAGS_COMPARED, want->out.eflags & FLAGS_COMPARED);
+    }
+    compare_fpu(r, &got->out, &want->out);
+    if (memcmp(got->memory, want->memory, ORACLE_DATA_SIZE)) {
+        compare_bytes(r, "memory", got->memory, want->memory, ORACLE_DATA_SIZE);
+    }
+}
+
+static void show_case(const OracleCase *c, const Report *r)
+{
+    char text[128];
+    Insn insn;
+
+    guest_decode(c->code, c->len, c->mode64, &insn);
+    insn_print(&insn, c->in.rip, text, sizeof(text));
+    printf("# %s (%u bit, seed %" PRIx64 "%s):", text, c->mode64 ? 64 : 32, c->seed,
+           c->step ? ", step" : "");
+    for (unsigned i = 0; i < c->len; i++) {
+        printf(" %02x", c->code[i]);
+    }
+    printf("\n%s", r->text);
+    if (verbose) {
+        for (unsigned i = 0; i < 16; i++) {
+            printf("    r%-2u %016" PRIx64 "%s", i, c->in.regs[i], i % 4 == 3 ? "\n" : "");
+        }
+        printf("    eflags %x fcw %x fsw %x ftw %x mxcsr %x patch %x\n", c->in.eflags,
+               get32(c->in.fx) & 0xffff, get32(c->in.fx) >> 16, c->in.fx[4], get32(c->in.fx + 24),
+               c->patch);
+    }
+}
+
+/* ---- running ---- */
+
+static void run_batch(void)
+{
+    static OracleResult got;
+
+    if (batch->count == 0) {
+        return;
+    }
+    if (!native_run(batch)) {
+        Report r = {.text = "    the native process died or hung here\n"};
+        show_case(&batch->cases[batch->current], &r);
+        differences++;
+    }
+    for (unsigned i = 0; i < batch->count; i++) {
+        Report r = {.used = 0};
+        if (!batch->results[i].ran) {
+            continue;
+        }
+        guest_run(batch, &batch->cases[i], &got);
+        compare(&r, &batch->cases[i], &got, &batch->results[i]);
+        cases_run++;
+        if (r.used) {
+            differences++;
+            if (shown_of_form++ < (verbose ? 10 : 2)) {
+                show_case(&batch->cases[i], &r);
+            }
+        }
+    }
+    batch->count = 0;
+}
+
+static void run_form(const InsnForm *form, bool mode64, unsigned cases)
+{
+    unsigned tries = 0;
+
+    shown_of_form = 0;
+    generate_memory(batch->memory, sizeof(batch->memory));
+    for (unsigned done = 0; done < cases && tries < 8 * cases; tries++) {
+        if (generate_case(form, mode64, &batch->cases[batch->count])) {
+            done++;
+            if (++batch->count == ORACLE_BATCH) {
+                run_batch();
+            }
+        }
+    }
+    run_batch();
+}
+
+static void usage(void)
+{
+    fprintf(stderr, "usage: oracle [-n CASES] [-seed N] [-form N] [-op NAME] [-v] [-list]\n");
+    exit(2);
+}
+
+static void list_not_compared(void)
+{
+    for (unsigned i = 0; i < sizeof(not_compared) / sizeof(not_compared[0]); i++) {
+        printf("%-12s %s\n", insn_op_name(not_compared[i].op), not_compared[i].why);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t seed = 1;
+    unsigned cases = 16, forms = 0;
+    long only_form = -1;
+    const char *only_op = NULL;
+    bool progress = false;
+
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "-v")) {
+            verbose = true;
+        } else if (!strcmp(argv[i], "-progress")) {
+            progress = true;
+        } else if (!strcmp(argv[i], "-list")) {
+            list_not_compared();
+            return 0;
+        } else if (i + 1 == argc) {
+            usage();
+        } else if (!strcmp(argv[i], "-n")) {
+            cases = (unsigned)strtoul(argv[++i], NULL, 0);
+        } else if (!strcmp(argv[i], "-seed")) {
+            seed = strtoull(argv[++i], NULL, 0);
+        } else if (!strcmp(argv[i], "-form")) {
+            only_form = strtol(argv[++i], NULL, 0);
+        } else if (!strcmp(argv[i], "-op")) {
+            only_op = argv[++i];
+        } else {
+            usage();
+        }
+    }
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    batch = mmap(NULL, sizeof(*batch), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (batch == MAP_FAILED) {
+        perror("oracle");
+        return 1;
+    }
+    guest_init();
+    for (size_t i = 0; i < insn_form_count(); i++) {
+        InsnForm form;
+        insn_form(i, &form);
+        if (reason_not_compared(form.op) || !guest_has_feature(form.feature) ||
+            (only_form >= 0 && (size_t)only_form != i) ||
+            (only_op && strcmp(only_op, insn_op_name(form.op)) && strcasecmp(only_op, insn_op_name(form.op)))) {
+            continue;
+        }
+        forms++;
+        for (int mode64 = 0; mode64 < 2; mode64++) {
+            oracle_seed(seed * 0x100000001b3ull + i * 2 + (unsigned)mode64);
+            run_form(&form, mode64, cases);
+        }
+        if (progress && forms % 100 == 0) {
+            fprintf(stderr, "oracle: %zu of %zu forms, %" PRIu64 " cases, %" PRIu64 " differ\n", i,
+                    insn_form_count(), cases_run, differences);
+        }
+    }
+    printf("%s - oracle: %u forms, %" PRIu64 " cases, %" PRIu64 " differ\n",
+           differences ? "not ok" : "ok", forms, cases_run, differences);
+    return differences != 0;
+}

@@ -1,0 +1,16 @@
+# The instruction oracle: the executor against the host's processor.
+#   make check-oracle        a sample of cases a form (under a minute)
+#   make check-oracle-long   a thousand and more a form, with progress (minutes)
+ORACLE_OBJS = $(patsubst %.c,$(B)/%.o,$(wildcard tests/oracle/*.c))
+
+$(B)/tests/oracle/oracle: $(ORACLE_OBJS) $(B)/libvole.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+check-oracle: $(B)/tests/oracle/oracle
+	$(Q)$(B)/tests/oracle/oracle -n 16
+
+check-oracle-long: $(B)/tests/oracle/oracle
+	$(Q)$(B)/tests/oracle/oracle -n 1000 -progress
+
+.PHONY: check-oracle check-oracle-long
