@@ -88,8 +88,8 @@ static const InsnRow rows[] = {
     I(0x8e, 0, MOV_SEG, (Sw, Ew), WO, ALWAYS, NONE, FAULT | END),
     I(0x8f, EXT(0), POP, (Ev), WO, ALWAYS, NONE, D64 | STACKR),
 
-    I(0x90, PF3, PAUSE, (), NA, ALWAYS, NONE, 0),
     I(0x90, REXB, XCHG, (Zv, rAX), XX, ALWAYS, NONE, 0),
+    I(0x90, PF3, PAUSE, (), NA, ALWAYS, NONE, 0),
     I(0x90, 0, NOP, (), NA, ALWAYS, NONE, 0),
     EIGHT(I, 0x90, 0, XCHG, (Zv, rAX), XX, ALWAYS, NONE, 0),
     I(0x98, 0, CBW, (), NA, ALWAYS, NONE, 0),

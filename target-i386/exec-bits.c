@@ -493,45 +493,41 @@ static uint32_t result_flags(uint8_t v)
     return (v == 0 ? FLAG_ZF : 0) | (v & 0x80 ? FLAG_SF : 0) | (__builtin_parity(v) ? 0 : FLAG_PF);
 }
 
-static void set_al(CPUX86State *env, uint8_t v)
-{
-    *(uint8_t *)&env->regs[R_AX] = v;
-}
-
+/* The undefined OF comes from the one addition of 06, 60 or 66 that hosts make of it. */
 static void daa_das(CPUX86State *env, const Insn *insn)
 {
     bool subtract = insn->op == OP_DAS;
-    uint8_t al = (uint8_t)env->regs[R_AX], old = al;
-    bool cf = env->eflags & FLAG_CF, af = env->eflags & FLAG_AF, new_cf = false;
+    uint8_t al = (uint8_t)env->regs[R_AX], correction = 0;
+    bool cf = env->eflags & FLAG_CF || al > 0x99, af = env->eflags & FLAG_AF || (al & 0x0f) > 9;
+    uint32_t fl = env->eflags;
 
-    if ((al & 0x0f) > 9 || af) {
-        new_cf = cf || (subtract ? al < 6 : al > 0xf9);
-        al = (uint8_t)(subtract ? al - 6 : al + 6);
-        af = true;
-    } else {
-        af = false;
+    if (af) {
+        correction |= 0x06;
     }
-    if (old > 0x99 || cf) {
-        al = (uint8_t)(subtract ? al - 0x60 : al + 0x60);
-        new_cf = true;
+    if (cf) {
+        correction |= 0x60;
     }
-    set_al(env, al);
-    env->eflags = (env->eflags & ~FLAGS_ARITH) | result_flags(al) | (new_cf ? FLAG_CF : 0) |
-                  (af ? FLAG_AF : 0);
+    al = subtract ? alu_sub8(al, correction, &fl) : alu_add8(al, correction, &fl);
+    if (!subtract || cf) {
+        fl &= ~FLAG_CF; /* DAS without a decimal borrow keeps that of AL - 06 */
+    }
+    fl = (fl & ~FLAG_AF) | (cf ? FLAG_CF : 0) | (af ? FLAG_AF : 0);
+    *(uint8_t *)&env->regs[R_AX] = al;
+    env->eflags = fl;
 }
 
+/* The undefined SF, ZF, PF and OF are those of the 16-bit addition to AX. */
 static void aaa_aas(CPUX86State *env, const Insn *insn)
 {
     uint16_t ax = (uint16_t)env->regs[R_AX];
-    uint32_t carry = 0;
+    bool adjust = (ax & 0x0f) > 9 || env->eflags & FLAG_AF;
+    uint16_t correction = adjust ? 0x106 : 0;
+    uint32_t fl = env->eflags;
 
-    if ((ax & 0x0f) > 9 || env->eflags & FLAG_AF) {
-        ax = (uint16_t)(insn->op == OP_AAA ? ax + 0x106 : ax - 0x106);
-        carry = FLAG_CF | FLAG_AF;
-    }
-    ax &= 0xff0f;
-    *(uint16_t *)&env->regs[R_AX] = ax;
-    env->eflags = (env->eflags & ~FLAGS_ARITH) | result_flags((uint8_t)ax) | carry;
+    ax = insn->op == OP_AAA ? alu_add16(ax, correction, &fl) : alu_sub16(ax, correction, &fl);
+    fl &= ~(FLAG_CF | FLAG_AF);
+    *(uint16_t *)&env->regs[R_AX] = ax & 0xff0f;
+    env->eflags = adjust ? fl | FLAG_CF | FLAG_AF : fl;
 }
 
 static void aam(CPUX86State *env, const Insn *insn)

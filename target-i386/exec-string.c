@@ -193,12 +193,12 @@ static uint64_t cmps_chunk(CPUX86State *env, const Insn *insn, uint64_t most)
 {
     unsigned size = insn->opsize;
     uint64_t n = most, i = 0, a, b;
-    const uint8_t *from = n > 1 ? bulk(env, insn, insn->seg, source(env, insn), &n, false) : NULL;
-    const uint8_t *to = from ? bulk(env, insn, SEG_ES, destination(env, insn), &n, false) : NULL;
+    const uint8_t *to = n > 1 ? bulk(env, insn, SEG_ES, destination(env, insn), &n, false) : NULL;
+    const uint8_t *from = to ? bulk(env, insn, insn->seg, source(env, insn), &n, false) : NULL;
 
-    if (!to) {
+    if (!from) {
+        b = mem_read(env, SEG_ES, destination(env, insn), size); /* its fault comes first */
         a = mem_read(env, insn->seg, source(env, insn), size);
-        b = mem_read(env, SEG_ES, destination(env, insn), size);
         i = 1;
     } else {
         do {
@@ -268,7 +268,6 @@ static uint64_t ins_chunk(CPUX86State *env, const Insn *insn, uint64_t most)
 {
     uint16_t port = (uint16_t)env->regs[R_DX];
 
-    cpu_check_io(env, port, insn->opsize);
     mem_probe_write(env, SEG_ES, destination(env, insn), insn->opsize); /* before data is lost */
     uint32_t v = port_read(env, port, insn->opsize);
     mem_write(env, SEG_ES, destination(env, insn), v, insn->opsize);
@@ -279,9 +278,8 @@ static uint64_t ins_chunk(CPUX86State *env, const Insn *insn, uint64_t most)
 static uint64_t outs_chunk(CPUX86State *env, const Insn *insn, uint64_t most)
 {
     uint16_t port = (uint16_t)env->regs[R_DX];
-
-    cpu_check_io(env, port, insn->opsize);
     uint64_t v = mem_read(env, insn->seg, source(env, insn), insn->opsize);
+
     port_write(env, port, (uint32_t)v, insn->opsize);
     advance(env, insn, &reg_si, 1);
     return 1;
@@ -359,13 +357,16 @@ static void scas(CPUX86State *env, const Insn *insn)
     run(env, insn, scas_chunk, true);
 }
 
+/* The port is checked even when there is nothing to do. */
 static void ins(CPUX86State *env, const Insn *insn)
 {
+    cpu_check_io(env, (uint16_t)env->regs[R_DX], insn->opsize);
     run(env, insn, ins_chunk, false);
 }
 
 static void outs(CPUX86State *env, const Insn *insn)
 {
+    cpu_check_io(env, (uint16_t)env->regs[R_DX], insn->opsize);
     run(env, insn, outs_chunk, false);
 }
 

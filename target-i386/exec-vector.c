@@ -215,33 +215,27 @@ static bool element_selected(CPUX86State *env, unsigned mask, unsigned i, unsign
     return *vector_byte(env, mask, i * size + size - 1) & 0x80;
 }
 
-/* MASKMOVQ, MASKMOVDQU: bytes of ops[0] that ops[1] selects go to rDI. */
+/*
+ * MASKMOVQ, MASKMOVDQU: bytes of ops[0] that ops[1] selects go to rDI. As on AMD's processors the whole operand has to
+ * be writable, and MASKMOVQ has entered MMX state before it can fault.
+ */
 static void maskmov_bytes(CPUX86State *env, const Insn *insn)
 {
     bool mmx = insn->ops[0].kind == OPND_MMX;
     unsigned n = mmx ? 8 : 16;
-    const uint8_t *data, *mask;
+    const uint8_t *data = env->fpu.xmm[insn->ops[0].reg], *mask = env->fpu.xmm[insn->ops[1].reg];
 
     exec_check_class(env, insn);
     if (mmx) {
-        data = env->fpu.st[(insn->ops[0].reg - (env->fpu.fsw >> 11)) & 7];
-        mask = env->fpu.st[(insn->ops[1].reg - (env->fpu.fsw >> 11)) & 7];
-    } else {
-        data = env->fpu.xmm[insn->ops[0].reg];
-        mask = env->fpu.xmm[insn->ops[1].reg];
+        exec_enter_mmx(env); /* register i is ST(i) then */
+        data = env->fpu.st[insn->ops[0].reg];
+        mask = env->fpu.st[insn->ops[1].reg];
     }
-    for (unsigned i = 0; i < n; i++) {
-        if (mask[i] & 0x80) {
-            mem_probe_write(env, insn->seg, exec_mask_address(insn, env->regs[R_DI] + i), 1);
-        }
-    }
+    mem_probe_write(env, insn->seg, exec_mask_address(insn, env->regs[R_DI]), n);
     for (unsigned i = 0; i < n; i++) {
         if (mask[i] & 0x80) {
             mem_write8(env, insn->seg, exec_mask_address(insn, env->regs[R_DI] + i), data[i]);
         }
-    }
-    if (mmx) {
-        exec_enter_mmx(env);
     }
     mark_state(env, insn);
 }
@@ -302,9 +296,6 @@ static void gather(CPUX86State *env, const Insn *insn)
     unsigned dest = insn->ops[0].reg, mask = insn->vvvv;
 
     exec_check_class(env, insn);
-    for (unsigned i = 0; i < n; i++) {
-        element_write(env, mask, i, size, element_selected(env, mask, i, size) ? ~0ull : 0);
-    }
     for (unsigned i = 0; i < n; i++) {
         if (element_selected(env, mask, i, size)) {
             uint64_t v = mem_read(env, insn->seg, gather_address(env, insn, i, index_size), size);

@@ -225,13 +225,30 @@ static void load_environment(CPUX86State *env, unsigned opsize, const uint8_t *b
     env->xstate_bv |= XSTATE_X87;
 }
 
+/* The last byte is touched first, so it is what a fault on a second page reports. */
+static void read_state(CPUX86State *env, const Insn *insn, uint8_t *buf, unsigned size)
+{
+    uint64_t ea = exec_effective_address(env, insn);
+
+    mem_read8(env, insn->seg, exec_mask_address(insn, ea + size - 1));
+    mem_read_bytes(env, insn->seg, ea, buf, size);
+}
+
+static void write_state(CPUX86State *env, const Insn *insn, const uint8_t *buf, unsigned size)
+{
+    uint64_t ea = exec_effective_address(env, insn);
+
+    mem_probe_write(env, insn->seg, exec_mask_address(insn, ea + size - 1), 1);
+    mem_write_bytes(env, insn->seg, ea, buf, size);
+}
+
 static void fnstenv(CPUX86State *env, const Insn *insn)
 {
     uint8_t buf[28];
 
     exec_check_class(env, insn);
     unsigned size = build_environment(env, insn->opsize, buf);
-    mem_write_bytes(env, insn->seg, exec_effective_address(env, insn), buf, size);
+    write_state(env, insn, buf, size);
     env->fpu.fcw |= FCW_MASKS;
     update_summary(env);
     env->xstate_bv |= XSTATE_X87;
@@ -242,7 +259,7 @@ static void fldenv(CPUX86State *env, const Insn *insn)
     uint8_t buf[28];
 
     exec_check_class(env, insn);
-    mem_read_bytes(env, insn->seg, exec_effective_address(env, insn), buf, insn->opsize == 2 ? 14 : 28);
+    read_state(env, insn, buf, insn->opsize == 2 ? 14 : 28);
     load_environment(env, insn->opsize, buf);
 }
 
@@ -255,7 +272,7 @@ static void fnsave(CPUX86State *env, const Insn *insn)
     for (unsigned i = 0; i < 8; i++, size += 10) {
         memcpy(buf + size, env->fpu.st[i], 10);
     }
-    mem_write_bytes(env, insn->seg, exec_effective_address(env, insn), buf, size);
+    write_state(env, insn, buf, size);
     initialise(env);
 }
 
@@ -265,7 +282,7 @@ static void frstor(CPUX86State *env, const Insn *insn)
     uint8_t buf[108];
 
     exec_check_class(env, insn);
-    mem_read_bytes(env, insn->seg, exec_effective_address(env, insn), buf, size + 80);
+    read_state(env, insn, buf, size + 80);
     load_environment(env, insn->opsize, buf);
     for (unsigned i = 0; i < 8; i++, size += 10) {
         memcpy(env->fpu.st[i], buf + size, 10);

@@ -416,7 +416,11 @@ static size_t emit_thunk(uint8_t *write, const uint8_t *insn, size_t n, const Wr
     }
     emit_leave(&e, w);
     *fixup = (size_t)(e.p - write);
-    EMIT(&e, 0x41, 0x0f, 0xae, 0x58, offsetof(FpuState, mxcsr)); /* stmxcsr mxcsr(%r8) */
+    if (w->flags & WRAP_FXSAVE) {
+        EMIT(&e, 0x49, 0x0f, 0xae, 0x00); /* it may have entered MMX state before it faulted */
+    } else {
+        EMIT(&e, 0x41, 0x0f, 0xae, 0x58, offsetof(FpuState, mxcsr)); /* stmxcsr mxcsr(%r8) */
+    }
     emit_leave(&e, w);
     return (size_t)(e.p - write);
 }

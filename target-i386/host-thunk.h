@@ -5,7 +5,7 @@
  * names (or, for x87 and MMX, the whole x87 state by FXRSTOR) from the guest's FpuState, runs the
  * instruction with its memory operand replaced by (%rsi) and a general register replaced by RAX, and
  * stores what was written. Guest MXCSR, FCW and flags are in force just around the instruction. An unmasked
- * exception (SIGFPE) stores nothing but MXCSR and is reported with the host's trap number.
+ * exception (SIGFPE) stores no result, only MXCSR (or the x87 state as it stands then), and is reported with the host's trap number.
  *
  * Thunks of one vCPU lie in memory with two mappings, one writable, one executable.
  *

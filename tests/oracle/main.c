@@ -153,6 +153,11 @@ static void compare_fpu(Report *r, const OracleState *got, const OracleState *wa
     char name[16];
 
     for (unsigned i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        /* AMD's processors save the pointers only with an unmasked exception (APM vol. 5, FXSAVE). */
+        bool pointer = fields[i].at >= 6 && fields[i].at < 24;
+        if (pointer && !(want->fx[2] & 0x80)) {
+            continue;
+        }
         compare_bytes(r, fields[i].name, got->fx + fields[i].at, want->fx + fields[i].at,
                       fields[i].size);
     }
@@ -176,13 +181,20 @@ static void compare(Report *r, const OracleCase *c, const OracleResult *got, con
 
     if (got->vector != want->vector) {
         differ(r, "vector", (uint64_t)got->vector, (uint64_t)want->vector);
+    } else if (got->vector == 14 && want->cr2 >> 63) {
+        /* The host kernel's pages may be there, the guest has none. */
+        if ((got->error ^ want->error) & ~1u) {
+            differ(r, "error code", got->error, want->error);
+        }
     } else if (got->vector >= 10 && got->vector <= 14 && got->error != want->error) {
         differ(r, "error code", got->error, want->error);
     }
     if (got->vector == 14 && want->vector == 14 && got->cr2 != want->cr2) {
         differ(r, "cr2", got->cr2, want->cr2);
     }
-    for (unsigned i = 0; i < (c->mode64 ? 16 : 8); i++) {
+    /* AMD's POPA has loaded registers when it faults half-way; the executor's has not. It starts over. */
+    bool popa_faulted = c->len && c->code[c->len - 1] == 0x61 && !c->mode64 && want->vector >= 0;
+    for (unsigned i = 0; i < (c->mode64 ? 16 : 8) && !popa_faulted; i++) {
         if ((got->out.regs[i] ^ want->out.regs[i]) & mask) {
             differ(r, names[i], got->out.regs[i] & mask, want->out.regs[i] & mask);
         }

@@ -145,6 +145,7 @@ static void child(void)
     map_fixed(ORACLE_DATA, ORACLE_DATA_SIZE, PROT_READ | PROT_WRITE);
     map_fixed(ORACLE_RO, 4096, PROT_READ);
     map_fixed(ORACLE_CODE, ORACLE_CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC);
+    (void)*(volatile uint8_t *)(uintptr_t)ORACLE_RO; /* a page that is not there yet faults otherwise */
     sigaltstack(&ss, NULL);
     for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
         sigaction(signals[i], &sa, NULL);

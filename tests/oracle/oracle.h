@@ -18,7 +18,7 @@
 #define ORACLE_DATA      0x10000000u
 #define ORACLE_DATA_SIZE 0x2000u
 #define ORACLE_RO        0x10003000u /* one page */
-#define ORACLE_CODE      0x20000000u
+#define ORACLE_CODE      0x60000000u /* beyond what a bit offset reaches from the data */
 #define ORACLE_CODE_SIZE 0x2000u
 #define ORACLE_BATCH     128
 
