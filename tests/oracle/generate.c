@@ -230,8 +230,8 @@ static size_t encode(const InsnForm *form, bool mode64, uint8_t code[15])
     if (f.vex && f.l < 0) {
         f.l = chance(50);
     }
-    if (!f.vex && f.pp < 0 && f.opsize_66 < 0) {
-        f.opsize_66 = chance(25);
+    if (!f.vex && f.pp < 0 && chance(25)) {
+        f.pp = 1;
     }
     for (size_t n = sizeof(tail); n >= 8; n--) {
         uint8_t bytes[15];
