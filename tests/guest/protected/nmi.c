@@ -1,11 +1,18 @@
 /*
  * NMI (SDM Vol. 3, 6.7): vector 2, whatever IF says; a second one waits until the next IRET, also one that
- * faults or that returns from something else. Sent by an IPI to self.
+ * faults or that returns from something else. Sent by an
+ * IPI to the APIC ID of the only CPU (the shorthand "self" takes fixed interrupts only).
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "apic.h"
 
-static unsigned count, nested, depth, most;
+static volatile unsigned count, nested, depth, most;
+
+static void send_nmi(void)
+{
+    apic_write(APIC_ICR_HIGH, 0);
+    apic_write(APIC_ICR_LOW, ICR_ASSERT | ICR_NMI);
+}
 
 static unsigned on_nmi(Frame *f)
 {
@@ -15,7 +22,7 @@ static unsigned on_nmi(Frame *f)
         most = depth;
     if (nested) {
         nested--;
-        apic_self(ICR_NMI);
+        send_nmi();
         for (volatile int i = 0; i < 1000; i++)
             ;
     }
@@ -23,21 +30,21 @@ static unsigned on_nmi(Frame *f)
     return 0;
 }
 
-CODE32(send, "movl $0x44400, 0xfee00300\n 1: jmp 1b");
+CODE32(send, "movl $0x4400, 0xfee00300\n 1: jmp 1b");
 CODE32(wait, "hlt");
 
 void guest_test(void)
 {
     apic_enable();
     trap_handlers[2] = on_nmi;
-    apic_self(ICR_NMI);
+    send_nmi();
     for (volatile int i = 0; i < 1000; i++)
         ;
     check_eq("NMI with IF = 0", count, 1);
 
     count = 0;
     nested = 1;
-    apic_self(ICR_NMI);
+    send_nmi();
     for (volatile int i = 0; i < 1000; i++)
         ;
     check_eq("one that comes inside is delivered", count, 2);
@@ -52,7 +59,7 @@ void guest_test(void)
     /* run() left the handler without IRET: NMIs are blocked until one. */
     trap_handlers[2] = on_nmi;
     count = 0;
-    apic_self(ICR_NMI);
+    send_nmi();
     for (volatile int i = 0; i < 1000; i++)
         ;
     check_eq("blocked while the handler runs", count, 0);

@@ -5,7 +5,7 @@
  */
 #include "guest.h"
 
-enum { TSS_B = SEL_FREE, CODE_B = SEL_FREE + 8 };
+enum { TSS_B = SEL_FREE, STACK_B = SEL_FREE + 8 };
 
 static volatile Tss16 b;
 
@@ -24,7 +24,9 @@ static Context call(const char *code)
     b.di = 0xdddd;
     b.sp = 0x7000;
     b.cs = SEL_CODE16;
-    b.ss = b.ds = b.es = SEL_DATA;
+    b.ss = STACK_B; /* 16-bit: a 16-bit TSS leaves the upper half of ESP open */
+    b.ds = b.es = SEL_DATA;
+    set_gdt(STACK_B, segment(0, 0xffff, TYPE_DATA_RW, 0));
     Context c = kernel_context(call_b);
     c.ax = 0x12345678;
     c.fs = SEL_UDATA;
