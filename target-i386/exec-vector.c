@@ -288,7 +288,7 @@ static uint64_t gather_address(CPUX86State *env, const Insn *insn, unsigned i, u
     return exec_mask_address(insn, ea + index * insn->scale);
 }
 
-/* A fault leaves the elements gathered so far in the destination, and their mask elements clear. */
+/* A fault leaves the elements gathered so far in the destination; masks up to there are clear. */
 static void gather(CPUX86State *env, const Insn *insn)
 {
     unsigned size = insn->mem_size, index_size = insn->opcode & 1 ? 8 : 4;
@@ -300,8 +300,8 @@ static void gather(CPUX86State *env, const Insn *insn)
         if (element_selected(env, mask, i, size)) {
             uint64_t v = mem_read(env, insn->seg, gather_address(env, insn, i, index_size), size);
             element_write(env, dest, i, size, v);
-            element_write(env, mask, i, size, 0);
         }
+        element_write(env, mask, i, size, 0);
     }
     clear_upper(env, dest, n * size);
     clear_upper(env, mask, 0);

@@ -107,8 +107,8 @@ void sys_sysexit(CPUX86State *env, const Insn *insn)
     bool to64 = insn->opsize == 8;
     uint16_t cs = (uint16_t)(env->sysenter_cs & ~3u);
 
+    cpu_require_cpl0(env); /* before the mode, as processors do */
     check_sysenter_mode(env);
-    cpu_require_cpl0(env);
     if (to64 && (!canonical(env->regs[R_CX]) || !canonical(env->regs[R_DX]))) {
         cpu_raise_error(env, EXCP_GP, 0);
     }
