@@ -13,9 +13,36 @@
 
 #define MAX_STRING 1024
 
+typedef struct RangeSearch {
+    uint64_t addr;
+    bool found;
+} RangeSearch;
+
+static void check_range(hwaddr addr, uint64_t size, const MemoryRegion *mr, bool readonly, void *opaque)
+{
+    RangeSearch *search = opaque;
+
+    search->found |= search->addr >= addr && search->addr - addr < size;
+}
+
+/* Where there is no RAM a device may answer, as for the text screen at B8000h. */
+static bool read_device(uint64_t addr, uint8_t *byte)
+{
+    RangeSearch search = {.addr = addr};
+
+    memory_each_range(&memory_as, check_range, &search);
+    if (search.found) {
+        *byte = (uint8_t)memory_read(&memory_as, addr, 1);
+    }
+    return search.found;
+}
+
 static bool read_byte(CPUX86State *env, uint64_t addr, bool physical, uint8_t *byte)
 {
-    return physical ? dma_read(addr, byte, 1) : mem_debug_read(env, addr, byte, 1);
+    if (!physical) {
+        return mem_debug_read(env, addr, byte, 1);
+    }
+    return dma_read(addr, byte, 1) || read_device(addr, byte);
 }
 
 static void put_char(Buffer *b, uint8_t c)
