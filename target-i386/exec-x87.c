@@ -225,12 +225,12 @@ static void load_environment(CPUX86State *env, unsigned opsize, const uint8_t *b
     env->xstate_bv |= XSTATE_X87;
 }
 
-/* The first and the last byte are touched first: a fault on a second page reports the last. */
+/* The first field and the last byte are touched first: a fault on a second page reports the last. */
 static void read_state(CPUX86State *env, const Insn *insn, uint8_t *buf, unsigned size)
 {
     uint64_t ea = exec_effective_address(env, insn);
 
-    mem_read8(env, insn->seg, ea);
+    mem_read(env, insn->seg, ea, insn->opsize == 2 ? 2 : 4);
     mem_read8(env, insn->seg, exec_mask_address(insn, ea + size - 1));
     mem_read_bytes(env, insn->seg, ea, buf, size);
 }
@@ -239,7 +239,7 @@ static void write_state(CPUX86State *env, const Insn *insn, const uint8_t *buf, 
 {
     uint64_t ea = exec_effective_address(env, insn);
 
-    mem_probe_write(env, insn->seg, ea, 1);
+    mem_probe_write(env, insn->seg, ea, insn->opsize == 2 ? 2 : 4);
     mem_probe_write(env, insn->seg, exec_mask_address(insn, ea + size - 1), 1);
     mem_write_bytes(env, insn->seg, ea, buf, size);
 }
