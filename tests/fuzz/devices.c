@@ -471,8 +471,16 @@ static void take_interrupts(void)
             env->intc->acknowledge(env->intc_opaque);
         }
         if (one_in(4)) {
-            atomic_store(&env->interrupt_request, 0);
+            atomic_fetch_and(&env->interrupt_request, CPU_INTERRUPT_WORK);
         }
+    }
+}
+
+/* What devices have asked the CPUs' threads to do to their own state: there are no such threads here. */
+static void do_cpu_work(void)
+{
+    for (unsigned i = 0; i < CPUS; i++) {
+        vcpu_run_queued_work(vcpu_env(i));
     }
 }
 
@@ -496,6 +504,7 @@ static void outside_events(void)
     clock_step(steps[below(8)]);
     turn();
     take_interrupts();
+    do_cpu_work();
     current_cpu = vcpu_env(below(CPUS));
     if (one_in(4)) {
         input_key(below(128), one_in(2));
@@ -542,6 +551,7 @@ static bool round_trip(void)
 
     last_access.what = "saving and loading";
     blk_drain(NULL);
+    do_cpu_work();
     vmstate_save_all(&before);
     int64_t now = clock_now(CLOCK_VIRTUAL);
     random_accesses(50);
@@ -553,6 +563,7 @@ static bool round_trip(void)
         printf("# state that was just saved is refused: %s\n", error_text(err));
         error_free(err);
     } else {
+        do_cpu_work();
         vmstate_save_all(&after);
         ok = after.size == before.size && memcmp(after.data, before.data, before.size) == 0;
         if (!ok) {
