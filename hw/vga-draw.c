@@ -4,9 +4,11 @@
  *
  * A picture is drawn a line at a time into a scratch line, which is compared with the surface, so
  * that listeners hear of what really changed. Lines are walked as the CRT controller does it: an
- * address and a row scan counter, both set back at the line compare. Repeated lines (double scan)
- * and doubled dots are drawn once: mode 13h is a picture of 320x200. Not modelled: the overscan
- * border, blinking in graphics modes.
+ * address and a row scan counter, both set back at the line compare. The picture has the monitor's
+ * raster: lines that are scanned twice and dots that are two clocks wide are drawn once and shown
+ * twice, so that mode 13h is a picture of 640x400.
+ *
+ * Not modelled: the overscan border, blinking in graphics modes.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -29,7 +31,8 @@ typedef enum PictureKind {
 typedef struct Picture {
     PictureKind kind;
     unsigned width, height;
-    unsigned repeat;       /* scan lines that one line of the picture stands for */
+    unsigned scale;        /* pixels a dot is wide */
+    unsigned repeat;       /* scan lines that show the same */
     unsigned rows;         /* row scans before the address moves on */
     unsigned dots;         /* text: width of a character */
     unsigned chars;        /* character clocks a line */
@@ -113,6 +116,7 @@ static void legacy_picture(const Vga *s, Picture *p)
     p->repeat = cr[CRTC_MAX_SCAN] & MAX_SCAN_DOUBLE ? 2 : 1;
     p->rows = rows;
     p->dots = 8;
+    p->scale = s->seq[SEQ_CLOCKING] & CLOCKING_HALF ? 2 : 1;
     p->pan = pan & 7;
     if (!(s->gfx[GFX_MISC] & GFX_MISC_GRAPHICS)) {
         p->kind = PICTURE_TEXT;
@@ -123,6 +127,7 @@ static void legacy_picture(const Vga *s, Picture *p)
     } else if (s->gfx[GFX_MODE] & GFX_MODE_256) {
         p->kind = PICTURE_256;
         p->dots = 4;
+        p->scale *= 2;
         p->pan = (pan & 7) / 2;
     } else {
         p->kind = s->gfx[GFX_MODE] & GFX_MODE_SHIFT4 ? PICTURE_CGA : PICTURE_PLANAR;
@@ -138,8 +143,8 @@ static void legacy_picture(const Vga *s, Picture *p)
         p->line_compare *= 2;
         lines *= 2;
     }
-    p->width = p->chars * p->dots;
-    p->height = lines / p->repeat ? lines / p->repeat : 1;
+    p->width = p->chars * p->dots * p->scale;
+    p->height = lines;
 }
 
 static void text_settings(const Vga *s, Picture *p, unsigned phase)
@@ -157,7 +162,7 @@ static void find_picture(Vga *s, Picture *p)
 {
     const uint16_t *r = s->dispi;
 
-    *p = (Picture){.repeat = 1, .rows = 1, .line_compare = ~0u};
+    *p = (Picture){.scale = 1, .repeat = 1, .rows = 1, .line_compare = ~0u};
     if (vga_dispi_on(s)) {
         p->kind = r[DISPI_BPP] == 4 ? PICTURE_LINEAR4 : PICTURE_LINEAR;
         p->width = r[DISPI_XRES];
@@ -419,15 +424,33 @@ static void put_line(Vga *s, unsigned y, const uint32_t *line, DirtyRun *run)
     run->count++;
 }
 
+/* Makes each dot `scale` pixels wide, in place: from the right, since the line grows. */
+static uint32_t *widen_line(Vga *s, const Picture *p, uint32_t *line)
+{
+    unsigned x = p->width;
+
+    if (p->scale == 1) {
+        return line;
+    }
+    memmove(s->line, line, p->width / p->scale * sizeof(uint32_t));
+    while (x-- > 0) {
+        s->line[x] = s->line[x / p->scale];
+    }
+    return s->line;
+}
+
 static void draw_legacy(Vga *s, const Picture *p)
 {
     DirtyRun run = {0};
     uint32_t counter = p->start;
     unsigned row = p->first_row, pan = p->pan;
 
-    for (unsigned y = 0; y < p->height; y++) {
-        put_line(s, y, draw_legacy_line(s, p, counter, row, pan), &run);
-        if (p->line_compare >= y * p->repeat && p->line_compare < (y + 1) * p->repeat) {
+    for (unsigned y = 0; y < p->height; y += p->repeat) {
+        uint32_t *line = widen_line(s, p, draw_legacy_line(s, p, counter, row, pan));
+        for (unsigned i = y; i < y + p->repeat && i < p->height; i++) {
+            put_line(s, i, line, &run);
+        }
+        if (p->line_compare >= y && p->line_compare < y + p->repeat) {
             counter = 0;
             row = 0;
             if (s->attr[ATTR_MODE] & ATTR_MODE_PAN_TOP) {
@@ -539,7 +562,7 @@ static bool vga_text(void *opaque, unsigned *cols, unsigned *rows, uint16_t **ce
         return false;
     }
     *cols = p.chars;
-    *rows = p.height / p.rows ? p.height / p.rows : 1;
+    *rows = p.height / (p.rows * p.repeat) ? p.height / (p.rows * p.repeat) : 1;
     s->cells = realloc(s->cells, (size_t)*cols * *rows * sizeof(uint16_t));
     for (unsigned y = 0; y < *rows; y++) {
         for (unsigned x = 0; x < *cols; x++) {

@@ -397,10 +397,12 @@ static void mode_13h_is_linear(void)
         memory_write(&memory_as, 0xa0000 + i, i * 0x01010101u + 0x03020100u + (i >> 8), 4);
     }
     frame_crc("vga13");
-    CHECK_EQ(display_surface(display_first())->width, 320);
-    CHECK_EQ(display_surface(display_first())->height, 200);
+    CHECK_EQ(display_surface(display_first())->width, 640);
+    CHECK_EQ(display_surface(display_first())->height, 400);
     for (unsigned i = 0; i < 64000; i += 7) {
-        CHECK_EQ(pixel(i % 320, i / 320), dac_rgb(peek(0xa0000 + i)));
+        for (unsigned k = 0; k < 4; k++) { /* each dot is two by two */
+            CHECK_EQ(pixel(i % 320 * 2 + (k & 1), i / 320 * 2 + k / 2), dac_rgb(peek(0xa0000 + i)));
+        }
     }
 }
 
@@ -415,9 +417,9 @@ static void mode_x_has_four_planes(void)
         }
     }
     frame_crc("modex");
-    CHECK_EQ(display_surface(display_first())->height, 240);
+    CHECK_EQ(display_surface(display_first())->height, 480);
     for (unsigned i = 0; i < 320 * 240; i += 13) {
-        CHECK_EQ(pixel(i % 320, i / 320), dac_rgb((i / 4 + i % 4 * 64) & 0xff));
+        CHECK_EQ(pixel(i % 320 * 2, i / 320 * 2), dac_rgb((i / 4 + i % 4 * 64) & 0xff));
     }
 }
 
@@ -429,12 +431,12 @@ static void cga_modes_interleave_lines(void)
         poke(0xb8000 + i, i * 37 >> 3);
     }
     frame_crc("cga4");
-    CHECK_EQ(display_surface(display_first())->width, 320);
-    CHECK_EQ(display_surface(display_first())->height, 200);
+    CHECK_EQ(display_surface(display_first())->width, 640);
+    CHECK_EQ(display_surface(display_first())->height, 400);
     for (unsigned y = 0; y < 200; y++) {
         for (unsigned x = 0; x < 320; x++) {
             unsigned i = (y & 1) * 0x2000 + y / 2 * 80 + x / 4;
-            CHECK_EQ(pixel(x, y), dac_rgb(cga4.attr[(i * 37 >> 3) >> (6 - x % 4 * 2) & 3]));
+            CHECK_EQ(pixel(x * 2, y * 2), dac_rgb(cga4.attr[(i * 37 >> 3) >> (6 - x % 4 * 2) & 3]));
         }
     }
     set_mode(&cga6);
@@ -446,7 +448,7 @@ static void cga_modes_interleave_lines(void)
     for (unsigned y = 0; y < 200; y++) {
         for (unsigned x = 0; x < 640; x++) {
             unsigned i = (y & 1) * 0x2000 + y / 2 * 80 + x / 8;
-            CHECK_EQ(pixel(x, y), dac_rgb((i * 37 >> 3) >> (7 - x % 8) & 1 ? 0x17 : 0));
+            CHECK_EQ(pixel(x, y * 2 + 1), dac_rgb((i * 37 >> 3) >> (7 - x % 8) & 1 ? 0x17 : 0));
         }
     }
 }
@@ -458,9 +460,9 @@ static void frames_stay_as_they_were(void)
         const Mode *mode;
         uint32_t crc;
     } golden[] = {
-        {&text80, 0x6bcb88d9}, {&text40, 0x421a2e07}, {&text50, 0xb6e6a67e},
-        {&cga4, 0x64d8ff66},   {&cga6, 0x03e0c6dc},   {&ega0d, 0x5b27b791},
-        {&vga12, 0x622f522e},  {&vga13, 0xe7559872},  {&modex, 0x79a34aa6},
+        {&text80, 0x6bcb88d9}, {&text40, 0xce974bc8}, {&text50, 0xb6e6a67e},
+        {&cga4, 0xaf22897c},   {&cga6, 0x35bcd902},   {&ega0d, 0x7ad5ec13},
+        {&vga12, 0x622f522e},  {&vga13, 0x36a3c6de},  {&modex, 0xd302327a},
     };
 
     for (size_t i = 0; i < sizeof(golden) / sizeof(golden[0]); i++) {
