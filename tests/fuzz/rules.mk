@@ -5,12 +5,18 @@ $(B)/tests/fuzz/devices: $(B)/tests/fuzz/devices.o $(B)/libvole.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+# What tests/sanitize builds and runs.
+sanitize-tests: $(UNIT_BINS) $(B)/tests/fuzz/devices
+
+run-unit-tests: $(UNIT_BINS)
+	@status=0; for t in $(UNIT_BINS); do $$t || status=1; done; exit $$status
+
 ifeq ($(SANITIZE),1)
 FUZZ_DEVICES = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/devices
 
 check-fuzz: $(B)/tests/fuzz/devices
-	$(Q)$(FUZZ_DEVICES) --accesses 20000 --state 100
-	$(Q)$(FUZZ_DEVICES) --machine isapc --accesses 10000 --state 50
+	$(Q)$(FUZZ_DEVICES) --accesses 40000 --state 500
+	$(Q)$(FUZZ_DEVICES) --machine isapc --accesses 20000 --state 200
 
 check-fuzz-long: $(B)/tests/fuzz/devices
 	$(Q)$(FUZZ_DEVICES) --accesses 1000000 --state 20000
@@ -20,4 +26,4 @@ check-fuzz check-fuzz-long:
 	$(Q)$(MAKE) SANITIZE=1 B=build-sanitize $@
 endif
 
-.PHONY: check-fuzz check-fuzz-long
+.PHONY: sanitize-tests run-unit-tests check-fuzz check-fuzz-long
