@@ -9,13 +9,12 @@
  * the others a leaf a page.
  *
  * A new view is published with one store. Lookups announce themselves in a counter of their thread, odd while they
- * are inside, and the old view is freed once every counter was seen even or moved on: a lookup takes no
- * lock and never waits, and a map change waits at most for a lookup that is under way.
+ * are inside, and an old view is freed by a later change once every counter was seen even or moved on. Neither
+ * side ever waits for the other.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +43,7 @@ struct FlatView {
     unsigned node_count, node_capacity;
     unsigned leaf_bits; /* of the address, below the radix tree */
     unsigned levels;
+    FlatView *next; /* among those that wait to be freed */
 };
 
 AddressSpace memory_as, memory_smm_as, memory_io_as;
@@ -258,9 +258,9 @@ static void free_view(FlatView *view)
     }
 }
 
-static bool same_ranges(const FlatView *a, const FlatView *b)
+static bool same_views(const FlatView *a, const FlatView *b)
 {
-    if (a->count != b->count) {
+    if (a->count != b->count || a->leaf_bits != b->leaf_bits) {
         return false;
     }
     for (unsigned i = 0; i < a->count; i++) {
@@ -277,6 +277,7 @@ static bool same_ranges(const FlatView *a, const FlatView *b)
 
 typedef struct ReaderSlot {
     _Atomic uint64_t turns; /* odd while its thread is inside a lookup */
+    uint64_t snapshot;      /* the writer's */
     struct ReaderSlot *next;
 } ReaderSlot;
 
@@ -342,14 +343,51 @@ static void reader_leave(void)
                           memory_order_release);
 }
 
-/* Returns when every lookup that may have seen what was published before has ended. */
-static void wait_for_readers(void)
+/* Views that a lookup may still be in: `waiting` until all lookups under way when its snapshot was taken have
+   ended, then `retired` take their turn. */
+static FlatView *waiting, *retired;
+
+static void take_snapshot(void)
 {
     for (ReaderSlot *slot = atomic_load(&reader_slots); slot; slot = slot->next) {
-        uint64_t turns = atomic_load(&slot->turns);
-        while ((turns & 1) && atomic_load(&slot->turns) == turns) {
-            sched_yield();
+        slot->snapshot = atomic_load(&slot->turns);
+    }
+}
+
+static bool snapshot_passed(void)
+{
+    for (ReaderSlot *slot = atomic_load(&reader_slots); slot; slot = slot->next) {
+        if ((slot->snapshot & 1) && atomic_load(&slot->turns) == slot->snapshot) {
+            return false;
         }
+    }
+    return true;
+}
+
+static void free_views(FlatView *view)
+{
+    while (view) {
+        FlatView *next = view->next;
+        free_view(view);
+        view = next;
+    }
+}
+
+/* Frees the view when no lookup is in it any more; never waits. */
+static void retire_view(FlatView *view)
+{
+    view->next = retired;
+    retired = view;
+    if (waiting && !snapshot_passed()) {
+        return;
+    }
+    free_views(waiting);
+    waiting = retired;
+    retired = NULL;
+    take_snapshot();
+    if (snapshot_passed()) {
+        free_views(waiting);
+        waiting = NULL;
     }
 }
 
@@ -357,14 +395,15 @@ static void update_space(AddressSpace *as)
 {
     FlatView *old = atomic_load(&as->view), *view = make_view(as);
 
-    if (old && same_ranges(old, view)) {
+    if (old && same_views(old, view)) {
         free_view(view);
         return;
     }
     build_radix(view);
     atomic_store(&as->view, view);
-    wait_for_readers();
-    free_view(old);
+    if (old) {
+        retire_view(old);
+    }
     if (memory_listener->map_changed) {
         memory_listener->map_changed(as);
     }

@@ -439,7 +439,7 @@ static void random_trees_flatten_as_the_model_says(void)
     unsigned seed = 7;
 
     for (unsigned round = 0; round < 60 && !test_failed; round++) {
-        AddressSpace as = {0};
+        static AddressSpace as;
         set_up();
         region_count = 4 + (unsigned)rand_r(&seed) % (REGIONS - 4);
         /* As ports with a leaf a byte, and as memory with a leaf a page. */
