@@ -317,7 +317,8 @@ static void reset_msrs(CPUX86State *env)
     memset(env->mce_banks, 0, sizeof(env->mce_banks));
     env->debugctl = 0;
     env->feature_control = 1; /* locked, VMX off */
-    env->syscfg = env->hwcr = env->nb_cfg = 0;
+    env->syscfg = env->nb_cfg = 0;
+    env->hwcr = 1u << 24; /* the TSC counts at the P0 frequency */
     memset(env->top_mem, 0, sizeof(env->top_mem));
     memset(env->k7_evtsel, 0, sizeof(env->k7_evtsel));
     memset(env->k7_perfctr, 0, sizeof(env->k7_perfctr));
