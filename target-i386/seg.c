@@ -425,10 +425,7 @@ void sys_arpl(CPUX86State *env, const Insn *insn)
     uint16_t dest = (uint16_t)sys_read_operand(env, insn, 0, 2);
     uint16_t rpl = (uint16_t)exec_reg_read(env, &insn->ops[1], 2) & 3;
 
-    if (insn->ops[0].kind == OPND_MEM) {
-        mem_probe_write(env, insn->seg, exec_effective_address(env, insn), 2);
-    }
-    if ((dest & 3) < rpl) {
+    if ((dest & 3) < rpl) { /* else memory is not written, and may be read-only */
         dest = (uint16_t)((dest & ~3u) | rpl);
         if (insn->ops[0].kind == OPND_MEM) {
             mem_write16(env, insn->seg, exec_effective_address(env, insn), dest);

@@ -189,7 +189,10 @@ static void compare(Report *r, const OracleCase *c, const OracleResult *got, con
     } else if (got->vector >= 10 && got->vector <= 14 && got->error != want->error) {
         differ(r, "error code", got->error, want->error);
     }
-    if (got->vector == 14 && want->vector == 14 && got->cr2 != want->cr2) {
+    /* CMPS with two operands that fault: which of them is reported depends on how the host repeats it. */
+    bool cmps = (c->code[c->len - 1] & 0xfe) == 0xa6 && c->len <= 5;
+    if (got->vector == 14 && want->vector == 14 && got->cr2 != want->cr2 &&
+        !(cmps && got->cr2 >> 12 == want->cr2 >> 12)) {
         differ(r, "cr2", got->cr2, want->cr2);
     }
     /* AMD's POPA has loaded registers when it faults half-way; the executor's has not. It starts over. */
