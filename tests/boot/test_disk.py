@@ -20,7 +20,7 @@ def test_ext4_on_ide_dma():
     initrd = guests.initramfs("disk", INIT, "amd64", ["ata_piix", "sd_mod", "crc32c_generic", "ext4"])
     with Machine("-m", "512", "-kernel", guests.kernel("amd64"), "-initrd", initrd, "-append",
                  "console=ttyS0 quiet", "-drive", "file=%s,format=raw" % disk) as m:
-        m.expect("TEST SHELL READY")
+        m.wait_for_shell()
         m.run("for i in 1 2 3 4 5 6 7 8 9; do [ -b /dev/sda ] && break; sleep 1; done; [ -b /dev/sda ]")
         check("UDMA" in m.run("dmesg | grep -i ata1.00"), "the disk does not do DMA")
         m.run("mount -t ext4 /dev/sda /mnt")

@@ -13,7 +13,7 @@ def boot(flavour, *args, monitor=False):
     machine = Machine("-m", "256", "-kernel", guests.kernel(flavour), "-initrd", guests.initramfs("test", INIT),
                       "-append", "console=tty0 console=ttyS0 quiet", *args, monitor=monitor)
     try:
-        machine.expect("TEST SHELL READY")
+        machine.wait_for_shell()
     except Failure:
         machine.__exit__()
         raise
@@ -52,7 +52,7 @@ def test_686_pae_on_qemu32_four_cpus():
 def test_reboot():
     with boot("amd64") as m:
         m.send("reboot -f\n")
-        m.expect("TEST SHELL READY")
+        m.wait_for_shell()
         m.send("poweroff -f\n")
         check(m.wait() == 0, "poweroff after reboot: status %s" % m.process.returncode)
 

@@ -93,6 +93,11 @@ class Machine:
             raise Failure("in the guest: %s: status %s: %s" % (command, match.group(2), "\n".join(lines)))
         return "\n".join(line for line in lines if "echo END$" not in line).strip()
 
+    def wait_for_shell(self, seconds=GIVE_UP):
+        """Until test-init's shell answers, its greeting behind us."""
+        self.expect("TEST SHELL READY", seconds)
+        self.run("true", seconds)
+
     def monitor(self, line, seconds=60):
         """One monitor command; returns its output."""
         end = time.monotonic() + seconds
