@@ -217,10 +217,10 @@ static void set_unknown_property(Error **errp, const DeviceClass *class, const c
     }
     const char *near = nearest_name(name, names);
     if (near) {
-        error_set(errp, "-device %s: unknown property '%s': did you mean '%s'?", class->name, name,
+        error_set(errp, "%s: unknown property '%s': did you mean '%s'?", class->name, name,
                   near);
     } else {
-        error_set(errp, "-device %s: unknown property '%s': '-device %s,help' lists them", class->name,
+        error_set(errp, "%s: unknown property '%s': '-device %s,help' lists them", class->name,
                   name, class->name);
     }
 }
@@ -238,7 +238,7 @@ bool device_set_property(Device *dev, const char *name, const char *value, Error
         error_set(errp, "%s: property '%s' cannot change any more", dev->id, name);
         return false;
     }
-    if (asprintf(&what, "-device %s: %s", dev->class->name, name) < 0) {
+    if (asprintf(&what, "%s: %s", dev->class->name, name) < 0) {
         abort();
     }
     bool ok = set_value((char *)dev + p->offset, p->kind, what, value, errp);
@@ -416,11 +416,11 @@ static const DeviceClass *find_user_class(const char *name, Error **errp)
     }
     const char *near = nearest_name(name, names);
     if (device_class_find(name)) {
-        error_set(errp, "-device %s: this device is part of the board and cannot be added", name);
+        error_set(errp, "%s: this device is part of the board and cannot be added", name);
     } else if (near) {
-        error_set(errp, "-device %s: unknown device: did you mean '%s'?", name, near);
+        error_set(errp, "%s: unknown device: did you mean '%s'?", name, near);
     } else {
-        error_set(errp, "-device %s: unknown device: '-device help' lists them", name);
+        error_set(errp, "%s: unknown device: '-device help' lists them", name);
     }
     return NULL;
 }
@@ -430,7 +430,7 @@ static Device *make_device(const DeviceClass *class, const SubOptions *so, Error
     const char *id = suboptions_get(so, "id");
 
     if (id && (!*id || device_find(id))) {
-        error_set(errp, "-device %s: the id '%s' is %s", class->name, id, *id ? "taken" : "empty");
+        error_set(errp, "%s: the id '%s' is %s", class->name, id, *id ? "taken" : "empty");
         return NULL;
     }
     Device *dev = device_new(class, NULL, id);
@@ -455,7 +455,7 @@ Device *device_add(const char *spec, Error **errp)
     suboptions_parse(&so, spec, "driver");
     const char *name = suboptions_get(&so, "driver");
     if (!name || !*name) {
-        error_set(errp, "-device %s: the device's name is missing: '-device help' lists them", spec);
+        error_set(errp, "the device's name is missing: '-device help' lists them");
     } else if (strcmp(name, "help") == 0) {
         print_classes();
     } else if ((class = find_user_class(name, errp)) != NULL) {

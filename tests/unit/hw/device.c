@@ -95,12 +95,12 @@ static void properties(void)
     free(text);
 
     CHECK(!device_set_property(&g->dev, "irq", "256", &err));
-    CHECK(strstr(error_text(err), "-device gadget: irq") && strstr(error_text(err), "256"));
+    CHECK(strstr(error_text(err), "gadget: irq") && strstr(error_text(err), "256"));
     error_free(err);
     CHECK_EQ(g->irq, 255);
     err = NULL;
     CHECK(!device_set_property(&g->dev, "fats", "on", &err));
-    CHECK_STR(error_text(err), "-device gadget: unknown property 'fats': did you mean 'fast'?");
+    CHECK_STR(error_text(err), "gadget: unknown property 'fats': did you mean 'fast'?");
     error_free(err);
     err = NULL;
     CHECK(device_realize(&g->dev, NULL));
