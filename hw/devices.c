@@ -11,6 +11,7 @@ const DeviceClass *const device_classes[] = {
     &apic_class,
     &debug_exit_class,
     &debugcon_class,
+    &fpu_error_class,
     &fw_cfg_class,
     &i440fx_class,
     &i8042_class,

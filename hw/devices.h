@@ -12,6 +12,7 @@ extern const DeviceClass a20_class;
 extern const DeviceClass apic_class;
 extern const DeviceClass debug_exit_class;
 extern const DeviceClass debugcon_class;
+extern const DeviceClass fpu_error_class;
 extern const DeviceClass fw_cfg_class;
 extern const DeviceClass i440fx_class;
 extern const DeviceClass i8042_class;

@@ -21,6 +21,7 @@
 #include "hw/a20.h"
 #include "hw/apic.h"
 #include "hw/firmware.h"
+#include "hw/fpu-error.h"
 #include "hw/fw_cfg.h"
 #include "hw/i440fx.h"
 #include "hw/i8042.h"
@@ -66,6 +67,7 @@ enum {
     IRQ_RTC = 8,
     IRQ_SCI = 9,
     IRQ_MOUSE = 12,
+    IRQ_FPU = 13,
     IRQ_IDE = 14
 };
 
@@ -318,6 +320,7 @@ static void init_legacy(void)
     pc.rtc = mc146818_create(&pc.isa_irqs[IRQ_RTC]);
     i8042_create(&pc.isa_irqs[IRQ_KEYBOARD], &pc.isa_irqs[IRQ_MOUSE]);
     port92_create();
+    fpu_error_create(&pc.isa_irqs[IRQ_FPU]);
     i8237_create();
 }
 

@@ -296,6 +296,7 @@ static void reset_fpu(CPUX86State *env)
     env->fpu.mxcsr = 0x1f80;
     env->fpu.mxcsr_mask = host_mxcsr_mask();
     env->fcs = env->fds = 0;
+    env->ignne = false;
     env->xcr0 = 1;
     env->xstate_bv = 3;
 }
@@ -502,6 +503,7 @@ static const VMStateField cpu_fields[] = {
     VMSTATE_U64(xstate_bv, CPUX86State),
     VMSTATE_U16(fcs, CPUX86State),
     VMSTATE_U16(fds, CPUX86State),
+    VMSTATE_BOOL(ignne, CPUX86State),
     VMSTATE_STRUCT(fpu, CPUX86State, fpu_vmstate),
     VMSTATE_END
 };

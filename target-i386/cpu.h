@@ -254,6 +254,7 @@ struct CPUX86State {
     /* ---- x87, SSE, AVX ---- */
     uint64_t xstate_bv; /* components not in their initial state, for XSAVEOPT/XSAVEC/XINUSE */
     uint16_t fcs, fds;  /* selectors of the last x87 instruction and operand */
+    bool ignne;         /* IGNNE#: pending x87 errors are ignored until they are cleared (CR0.NE = 0) */
     FpuState fpu;
 
     /* ---- wiring; not reset, not saved ---- */
@@ -291,6 +292,14 @@ extern _Thread_local CPUX86State *current_cpu;
 void cpu_interrupt(CPUX86State *env, uint32_t bits);
 /* Clears bits; for level INTR that went away. */
 void cpu_interrupt_clear(CPUX86State *env, uint32_t bits);
+/*
+ * FERR#: with CR0.NE = 0 a pending x87 error is reported to the board, which raises IRQ 13. Set by the board;
+ * called without the machine lock on the CPU's thread. The CPU then waits at the x87 instruction for an
+ * interrupt. Without a board that cares #MF is raised in both modes.
+ */
+extern void (*cpu_ferr)(CPUX86State *env);
+/* IGNNE#: x87 instructions go on in spite of the pending error, until it is cleared. The CPU's own thread. */
+void cpu_set_ignne(CPUX86State *env);
 /* A20 gate; all CPUs. Takes effect before the vCPUs' next instruction that follows the device access. */
 void cpu_set_a20(bool enabled);
 /* The guest's time stamp counter (Hz in cpu_tsc_hz()); follows CLOCK_VIRTUAL. */

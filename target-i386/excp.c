@@ -46,6 +46,13 @@ void cpu_raise_page_fault(CPUX86State *env, uint64_t linear, uint32_t error)
     cpu_raise_error(env, EXCP_PF, error);
 }
 
+void cpu_wait(CPUX86State *env)
+{
+    env->halted = true;
+    env->excp_vector = -1; /* nothing to deliver */
+    longjmp(*env->fault_jmp, 1);
+}
+
 /* ---- delivery ---- */
 
 /* What is common to all ways of delivering one event. */
@@ -401,6 +408,9 @@ bool cpu_deliver_fault(CPUX86State *env)
     int vector = env->excp_vector, first = env->delivering;
     uint32_t error = env->excp_error;
 
+    if (vector < 0) {
+        return true; /* cpu_wait() */
+    }
     env->excp_vector = -1;
     env->pending_db = 0;
     if (first == EXCP_DF) {

@@ -14,6 +14,12 @@ void cpu_raise_error(CPUX86State *env, int vector, uint32_t error) __attribute__
 /* #PF: sets CR2. */
 void cpu_raise_page_fault(CPUX86State *env, uint64_t linear, uint32_t error) __attribute__((noreturn));
 
+/*
+ * Leaves the current instruction undone and sleeps as HLT does: rip stays at it, an interrupt comes back to it.
+ * Leaves by longjmp, too.
+ */
+void cpu_wait(CPUX86State *env) __attribute__((noreturn));
+
 /* How a vector comes about: decides privilege checks, error code push, EXT bit, return address. */
 typedef enum IntKind {
     INT_FAULT,     /* exception, returns to rip */

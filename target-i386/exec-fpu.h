@@ -18,14 +18,7 @@
 #define XSTATE_SSE 2u
 #define XSTATE_AVX 4u
 
-/*
- * With CR0.NE = 0 a pending x87 exception is reported by FERR# and IRQ 13. The board may set this to raise
- * that line; true when the instruction shall wait for the interrupt, false to go on (IGNNE#). Without it
- * #MF is raised in both modes.
- */
-extern bool (*cpu_ferr)(CPUX86State *env);
-
-/* Slow side: raises #MF, or reports by FERR#. */
+/* Slow side: raises #MF, or reports by FERR# and waits, unless IGNNE# lets it go on. */
 void exec_x87_pending(CPUX86State *env);
 
 /* What every MMX instruction does: TOP = 0, all registers valid. */

@@ -22,16 +22,22 @@
 #define FCW_MASKS 0x003fu
 #define FSW_EXCEPTIONS 0x003fu
 
-bool (*cpu_ferr)(CPUX86State *env);
+void (*cpu_ferr)(CPUX86State *env);
 
 void exec_x87_pending(CPUX86State *env)
 {
     if (env->cr0 & CR0_NE || !cpu_ferr) {
         cpu_raise(env, EXCP_MF);
     }
-    if (cpu_ferr(env)) {
-        cpu_raise(env, EXCP_MF);
+    if (!env->ignne) {
+        cpu_ferr(env);
+        cpu_wait(env);
     }
+}
+
+void cpu_set_ignne(CPUX86State *env)
+{
+    env->ignne = env->fpu.fsw & FSW_ES;
 }
 
 static unsigned top_of_stack(const CPUX86State *env)
@@ -65,6 +71,7 @@ static void update_summary(CPUX86State *env)
         env->fpu.fsw |= FSW_ES | FSW_B;
     } else {
         env->fpu.fsw &= (uint16_t)~(FSW_ES | FSW_B);
+        env->ignne = false;
     }
 }
 
@@ -83,6 +90,7 @@ static void initialise(CPUX86State *env)
     env->fpu.fop = 0;
     env->fpu.fip = env->fpu.fdp = 0;
     env->fcs = env->fds = 0;
+    env->ignne = false;
 }
 
 /* ---- environment ---- */
@@ -326,6 +334,7 @@ static void fnclex(CPUX86State *env, const Insn *insn)
 {
     exec_check_class(env, insn);
     env->fpu.fsw &= 0x7f00;
+    env->ignne = false;
 }
 
 static void fninit(CPUX86State *env, const Insn *insn)

@@ -158,6 +158,7 @@ static void load_x87(CPUX86State *env, const uint8_t *area, bool is64)
         memset(f->st[i] + 10, 0, 6);
     }
     update_summary(f);
+    env->ignne = env->ignne && (f->fsw & FSW_ES);
 }
 
 static void init_x87(CPUX86State *env)
@@ -169,6 +170,7 @@ static void init_x87(CPUX86State *env)
     f->ftw = 0;
     f->fip = f->fdp = 0;
     env->fcs = env->fds = 0;
+    env->ignne = false;
     memset(f->st, 0, sizeof(f->st));
 }
 
