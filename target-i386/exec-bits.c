@@ -6,6 +6,7 @@
  */
 #include "target-i386/exec-alu.h"
 #include "target-i386/exec.h"
+#include "target-i386/host-access.h"
 #include "target-i386/mem.h"
 #include "target-i386/vcpu.h"
 
@@ -25,50 +26,21 @@ typedef uint64_t BitsUpdate(uint64_t old, const uint64_t ctx[2], unsigned size, 
 
 static bool exchange_if_same(void *p, uint64_t *old, uint64_t new, unsigned size)
 {
-    switch (size) {
-    case 2: {
-        uint16_t o = (uint16_t)*old;
-        bool ok = __atomic_compare_exchange_n((uint16_t *)p, &o, (uint16_t)new, false,
-                                              __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-        *old = o;
-        return ok;
-    }
-    case 4: {
-        uint32_t o = (uint32_t)*old;
-        bool ok = __atomic_compare_exchange_n((uint32_t *)p, &o, (uint32_t)new, false,
-                                              __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-        *old = o;
-        return ok;
-    }
-    default:
-        return __atomic_compare_exchange_n((uint64_t *)p, old, new, false, __ATOMIC_SEQ_CST,
-                                           __ATOMIC_SEQ_CST);
-    }
-}
+    uint16_t old16 = (uint16_t)*old;
+    uint32_t old32 = (uint32_t)*old;
+    bool done;
 
-static uint64_t load(const void *p, unsigned size)
-{
     switch (size) {
     case 2:
-        return *(const uint16_t *)p;
+        done = host_cas16(p, &old16, (uint16_t)new);
+        *old = old16;
+        return done;
     case 4:
-        return *(const uint32_t *)p;
+        done = host_cas32(p, &old32, (uint32_t)new);
+        *old = old32;
+        return done;
     default:
-        return *(const uint64_t *)p;
-    }
-}
-
-static void store(void *p, uint64_t v, unsigned size)
-{
-    switch (size) {
-    case 2:
-        *(uint16_t *)p = (uint16_t)v;
-        break;
-    case 4:
-        *(uint32_t *)p = (uint32_t)v;
-        break;
-    default:
-        *(uint64_t *)p = v;
+        return host_cas64(p, old, new);
     }
 }
 
@@ -81,13 +53,13 @@ static void update_memory(CPUX86State *env, const Insn *insn, uint64_t ea, BitsU
     void *p = mem_atomic_ptr(env, insn->seg, ea, size);
 
     if (p && lock) {
-        uint64_t old = load(p, size), new;
+        uint64_t old = host_load(p, size), new;
         do {
             fl = env->eflags;
             new = fn(old, ctx, size, &fl);
         } while (!exchange_if_same(p, &old, new, size));
     } else if (p) {
-        store(p, fn(load(p, size), ctx, size, &fl), size);
+        host_store(p, fn(host_load(p, size), ctx, size, &fl), size);
     } else {
         mem_probe_write(env, insn->seg, ea, size);
         if (lock) {

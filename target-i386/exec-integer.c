@@ -15,6 +15,7 @@
 #include "target-i386/exec-alu.h"
 #include "target-i386/exec-select.h"
 #include "target-i386/exec.h"
+#include "target-i386/host-access.h"
 #include "target-i386/mem.h"
 #include "target-i386/vcpu.h"
 
@@ -36,20 +37,19 @@
 #define RMW_MEM(bits, result_of)                                                                   \
     do {                                                                                           \
         uint64_t ea_ = exec_effective_address(env, insn);                                          \
-        uint##bits##_t *p_ = mem_atomic_ptr(env, insn->seg, ea_, bits / 8);                        \
+        void *p_ = mem_atomic_ptr(env, insn->seg, ea_, bits / 8);                                  \
         uint##bits##_t old;                                                                        \
         uint32_t fl = env->eflags;                                                                 \
         if (p_ && !(insn->prefixes & INSN_PFX_LOCK)) {                                             \
-            old = *p_;                                                                             \
-            *p_ = result_of;                                                                       \
+            old = host_load##bits(p_);                                                             \
+            host_store##bits(p_, result_of);                                                       \
         } else if (p_) {                                                                           \
             uint##bits##_t new_;                                                                   \
-            old = __atomic_load_n(p_, __ATOMIC_RELAXED);                                           \
+            old = host_load##bits(p_);                                                             \
             do {                                                                                   \
                 fl = env->eflags;                                                                  \
                 new_ = result_of;                                                                  \
-            } while (!__atomic_compare_exchange_n(p_, &old, new_, false, __ATOMIC_SEQ_CST,         \
-                                                  __ATOMIC_SEQ_CST));                              \
+            } while (!host_cas##bits(p_, &old, new_));                                             \
         } else {                                                                                   \
             mem_probe_write(env, insn->seg, ea_, bits / 8);                                        \
             bool lock_ = insn->prefixes & INSN_PFX_LOCK;                                           \
@@ -385,9 +385,9 @@ static void rdpid(CPUX86State *env, const Insn *insn)
             return;                                                                                \
         }                                                                                          \
         uint64_t ea = exec_effective_address(env, insn);                                           \
-        uint##bits##_t *p = mem_atomic_ptr(env, insn->seg, ea, bits / 8);                          \
+        void *p = mem_atomic_ptr(env, insn->seg, ea, bits / 8);                                    \
         if (p) { /* always locked */                                                               \
-            a = __atomic_exchange_n(p, b, __ATOMIC_SEQ_CST);                                       \
+            a = host_exchange##bits(p, b);                                                         \
         } else {                                                                                   \
             mem_probe_write(env, insn->seg, ea, bits / 8);                                         \
             vcpu_exclusive_begin();                                                                \

@@ -11,6 +11,7 @@
 
 #include "target-i386/exec-alu.h"
 #include "target-i386/exec.h"
+#include "target-i386/host-access.h"
 #include "target-i386/mem.h"
 #include "target-i386/system.h"
 #include "util/loop.h"
@@ -76,37 +77,6 @@ static uint8_t *bulk(CPUX86State *env, const Insn *insn, unsigned seg, uint64_t 
     }
     *n = len / size;
     return p;
-}
-
-static inline uint64_t host_load(const uint8_t *p, unsigned size)
-{
-    switch (size) {
-    case 1:
-        return *p;
-    case 2:
-        return *(const uint16_t *)p;
-    case 4:
-        return *(const uint32_t *)p;
-    default:
-        return *(const uint64_t *)p;
-    }
-}
-
-static inline void host_store(uint8_t *p, uint64_t v, unsigned size)
-{
-    switch (size) {
-    case 1:
-        *p = (uint8_t)v;
-        break;
-    case 2:
-        *(uint16_t *)p = (uint16_t)v;
-        break;
-    case 4:
-        *(uint32_t *)p = (uint32_t)v;
-        break;
-    default:
-        *(uint64_t *)p = v;
-    }
 }
 
 /* Each does up to `most` elements, at least one, with all registers but the count; returns how many. */
