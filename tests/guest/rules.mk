@@ -19,6 +19,8 @@ GUEST_LD = tests/guest/lib/guest.ld
 
 guest-tests: $(GUEST_ROMS)
 
+run-check run-check-long: guest-tests
+
 check-guest: guest-tests $(B)/vole
 	$(Q)tests/guest/run.py --build $(GUEST) --emulator $(B)/vole
 

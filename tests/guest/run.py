@@ -120,14 +120,15 @@ def main():
             total += passed
             failed += len(complaints)
             print("%-4s %-38s %3d passed, %d failed (%.1f s)" %
-                  ("FAIL" if complaints else "ok", name, passed, len(complaints),
+                  ("FAIL" if complaints else "pass", name, passed, len(complaints),
                    time.monotonic() - began))
             for line in out.splitlines() if options.v else complaints:
-                print("       " + line)
+                print("#      " + line)
             if options.v and trouble:
-                print("       " + trouble)
+                print("#      " + trouble)
             sys.stdout.flush()
-    print("%d tests: %d passed, %d failed" % (ran, total, failed))
+    print("%d tests" % ran)
+    print("%d passed, %d failed" % (total, failed))
     return 1 if failed or not ran else 0
 
 

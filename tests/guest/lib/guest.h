@@ -110,9 +110,9 @@ void check_trap(const char *name, unsigned want);
 void check_context(const char *name, const Context *c, unsigned want);
 
 /*
- * TRY runs instructions; when they trap, execution goes on after them and `trap` says what happened.
- * Operands are those of an asm statement, beginning with a colon. EXPECT also checks the trap; if it
- * is a fault, at the first instruction. EXPECT_SEQ does not care which one faulted.
+ * TRY runs instructions; when they trap, execution goes on after them and `trap` says what
+ * happened. Operands are those of an asm statement, beginning with a colon. EXPECT also checks the
+ * trap; if it is a fault, at the first instruction. EXPECT_SEQ does not care which one faulted.
  */
 #ifdef __x86_64__
 #define TRY_BEGIN "movq $555f, trap_start\n\tmovq $556f, trap_resume\n555:\t"
@@ -251,8 +251,8 @@ extern volatile Tss32 tss;
 void task_context(volatile Tss32 *t, const void *code); /* CPL 0, flat, a stack of its own */
 
 /*
- * Lets a task gate catch the vector (8 to 23) for run(): works when the stack, or what TSS.SS0 names, is
- * broken. catch_by_gate() goes back to the normal gate.
+ * Lets a task gate catch the vector (8 to 23) for run(): works when the stack, or what TSS.SS0
+ * names, is broken. catch_by_gate() goes back to the normal gate.
  */
 void catch_by_task(unsigned vector);
 void catch_by_gate(unsigned vector);

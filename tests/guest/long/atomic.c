@@ -1,6 +1,6 @@
 /*
- * CMPXCHG8B, CMPXCHG16B and LOCK (SDM Vol. 2): compare, exchange, ZF; CMPXCHG16B off a 16-byte boundary is
- * #GP(0). A compare that fails still counts as a write: to a read-only page it faults.
+ * CMPXCHG8B, CMPXCHG16B and LOCK (SDM Vol. 2): compare, exchange, ZF; CMPXCHG16B off a 16-byte
+ * boundary is #GP(0). A compare that fails still counts as a write: to a read-only page it faults.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

@@ -1,6 +1,7 @@
 /*
- * Compatibility mode (SDM Vol. 3, 9.8.3): 32- and 16-bit code under EFER.LMA, with segmentation as in
- * protected mode, but interrupts as in long mode. Task switches, and 16-bit call gates, are gone.
+ * Compatibility mode (SDM Vol. 3, 9.8.3): 32- and 16-bit code under EFER.LMA, with segmentation as
+ * in protected mode, but interrupts as in long mode. Task switches, and 16-bit call gates, are
+ * gone.
  *   results of 32-bit instructions zero bits 63-32; R8-R15 cannot be named: 0x40-0x4f are INC, DEC
  *   far JMP to a TSS                #GP(tss)
  *   addresses are 32 bits wide and wrap

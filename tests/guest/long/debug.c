@@ -1,6 +1,7 @@
 /*
- * Debug facilities in 64-bit mode (SDM Vol. 3, 17.2.6): 64-bit linear addresses in DR0-3, breakpoints of 8 bytes;
- * DR6 and DR7 with bits 63-32 set: #GP(0). Single step over SYSCALL and INT, POPF of 64 bits.
+ * Debug facilities in 64-bit mode (SDM Vol. 3, 17.2.6): 64-bit linear addresses in DR0-3,
+ * breakpoints of 8 bytes; DR6 and DR7 with bits 63-32 set: #GP(0). Single step over SYSCALL and
+ * INT, POPF of 64 bits.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

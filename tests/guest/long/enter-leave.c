@@ -1,6 +1,6 @@
 /*
- * Into long mode and out of it (SDM Vol. 3, 9.8.5): leaving means from compatibility mode CR0.PG = 0;
- * LMA follows LME and PG.
+ * Into long mode and out of it (SDM Vol. 3, 9.8.5): leaving means from compatibility mode CR0.PG =
+ * 0; LMA follows LME and PG.
  *   PG = 1 with LME but without PAE: #GP(0)
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

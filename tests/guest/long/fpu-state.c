@@ -1,6 +1,6 @@
 /*
- * FXSAVE and XSAVE in 64-bit mode (SDM Vol. 1, 10.5.1): with REX.W the x87 pointers are 64-bit offsets, without
- * a 32-bit offset and a selector; xmm8 to xmm15 are there only in 64-bit mode.
+ * FXSAVE and XSAVE in 64-bit mode (SDM Vol. 1, 10.5.1): with REX.W the x87 pointers are 64-bit
+ * offsets, without a 32-bit offset and a selector; xmm8 to xmm15 are there only in 64-bit mode.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

@@ -1,7 +1,7 @@
 /*
  * Interrupts in 64-bit mode (SDM Vol. 3, 6.14): 16-byte gates; SS, RSP, RFLAGS, CS, RIP are always
- * pushed, 8 bytes each, on a stack aligned down to 16; a change of level loads a null SS. IST n takes
- * its stack from the TSS, at any level. IRETQ always pops all five.
+ * pushed, 8 bytes each, on a stack aligned down to 16; a change of level loads a null SS. IST n
+ * takes its stack from the TSS, at any level. IRETQ always pops all five.
  *   gate to a segment that is not 64-bit code   #GP(sel)
  *   type other than 14 or 15                    #GP(n * 8 + 2)
  *   IDT limit inside the 16 bytes               #GP(n * 8 + 2)

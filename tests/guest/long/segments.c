@@ -1,7 +1,7 @@
 /*
- * Segmentation in 64-bit mode (SDM Vol. 3, 3.2.4): base and limit of CS, DS, ES, SS are void, null selectors
- * fine; FS and GS have a base but no limit; types are not checked. Loads still check descriptors.
- * LAR, LSL, VERR work; a system descriptor has 16 bytes.
+ * Segmentation in 64-bit mode (SDM Vol. 3, 3.2.4): base and limit of CS, DS, ES, SS are void, null
+ * selectors fine; FS and GS have a base but no limit; types are not checked. Loads still check
+ * descriptors. LAR, LSL, VERR work; a system descriptor has 16 bytes.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

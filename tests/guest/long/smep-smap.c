@@ -1,5 +1,6 @@
 /*
- * SMEP and SMAP (SDM Vol. 3, 4.6): code at CPL 0 may not execute, nor, while AC is 0, touch user pages.
+ * SMEP and SMAP (SDM Vol. 3, 4.6): code at CPL 0 may not execute, nor, while AC is 0, touch user
+ * pages.
  *   SMEP, fetch                   #PF 0x11
  *   SMAP, read #PF 1, write #PF 3; with AC = 1 (STAC) both are fine
  *   implicit accesses to system tables (GDT, LDT, IDT, TSS) fault whatever AC is

@@ -1,6 +1,7 @@
 /*
- * String instructions in 64-bit mode (SDM Vol. 2, REP): RCX, RSI, RDI count with 64 bits; with a 32-bit
- * address size ECX, ESI, EDI, zero-extended when written. A fault in the middle leaves them exact.
+ * String instructions in 64-bit mode (SDM Vol. 2, REP): RCX, RSI, RDI count with 64 bits; with a
+ * 32-bit address size ECX, ESI, EDI, zero-extended when written. A fault in the middle leaves them
+ * exact.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

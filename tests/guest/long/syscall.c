@@ -1,6 +1,7 @@
 /*
  * SYSCALL and SYSRET (APM Vol. 3).
- *   SYSCALL: RCX = next RIP, R11 = RFLAGS, RFLAGS &= ~SFMASK (and RF), CS = STAR[47:32], SS = that + 8,
+ *   SYSCALL: RCX = next RIP, R11 = RFLAGS, RFLAGS &= ~SFMASK (and RF), CS = STAR[47:32], SS = that
+ *     + 8,
  *            RIP = LSTAR from 64-bit mode; the stack does not change
  *   SYSRETQ: RIP = RCX, RFLAGS = R11, CS = STAR[63:48] + 16 | 3, SS = STAR[63:48] + 8 | 3
  *   SYSRETL: the same to 32-bit code, CS = STAR[63:48] | 3

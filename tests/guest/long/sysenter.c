@@ -1,8 +1,8 @@
 /*
  * SYSENTER and SYSEXIT (SDM Vol. 2). CS = SYSENTER_CS and fixed offsets from it; no state is saved;
  * SYSENTER clears IF and VM. SYSENTER_CS null: #GP(0). SYSEXIT at CPL 3: #GP(0); to RCX:RDX.
- * In long mode: SYSENTER enters 64-bit code; SYSEXIT with REX.W returns to CS + 32 (64-bit), without
- * to CS + 16 (32-bit).
+ * In long mode: SYSENTER enters 64-bit code; SYSEXIT with REX.W returns to CS + 32 (64-bit),
+ * without to CS + 16 (32-bit).
  * AMD processors have neither in long mode: #UD. CPUID's vendor decides.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,7 +1,7 @@
 /*
- * When VEX-encoded instructions are there (SDM Vol. 2, 2.8): CR4.OSXSAVE and XCR0[2:1] = 3, protected
- * mode; else #UD. CR0.TS: #NM; CR0.EM does not matter. SSE does not need XCR0. VZEROUPPER and XSAVE of the
- * upper halves.
+ * When VEX-encoded instructions are there (SDM Vol. 2, 2.8): CR4.OSXSAVE and XCR0[2:1] = 3,
+ * protected mode; else #UD. CR0.TS: #NM; CR0.EM does not matter. SSE does not need XCR0. VZEROUPPER
+ * and XSAVE of the upper halves.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

@@ -1,6 +1,7 @@
 /*
  * Call gates (SDM Vol. 3, 5.8.3 to 5.8.6).
- *   CALL at CPL 3 to DPL 0: stack from TSS.SS0:ESP0; SS, ESP, the parameters (n dwords, or words for
+ *   CALL at CPL 3 to DPL 0: stack from TSS.SS0:ESP0; SS, ESP, the parameters (n dwords, or words
+ *     for
  *   a 16-bit gate), CS, EIP are pushed; CPL 0. RETF n goes back and drops the parameters.
  *   CALL or JMP to the same level: CS, EIP (or nothing); the gate's offset, not the pointer's.
  *   gate DPL < CPL or RPL              #GP(gate)

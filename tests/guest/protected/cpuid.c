@@ -1,6 +1,6 @@
 /*
- * CPUID hangs together (SDM Vol. 2, CPUID): highest leaves, what must be there on a PC that runs today's
- * systems, what leaves say about each other.
+ * CPUID hangs together (SDM Vol. 2, CPUID): highest leaves, what must be there on a PC that runs
+ * today's systems, what leaves say about each other.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

@@ -1,9 +1,9 @@
 /*
  * Debug registers (SDM Vol. 3, 17.2, 17.3.1).
- *   execution: fault, before the instruction, DR6.Bn; EFLAGS.RF lets it run; the pushed RF is for the
- *     handler to set
- *   data write, read/write: trap, behind the instruction; any byte in common counts; REP: behind the
- *     iteration
+ *   execution: fault, before the instruction, DR6.Bn; EFLAGS.RF lets it run; the pushed RF is for
+ *     the handler to set
+ *   data write, read/write: trap, behind the instruction; any byte in common counts; REP: behind
+ *     the iteration
  *   I/O (CR4.DE): trap
  *   disabled in DR7: none (DR6 may show it); several at once: all bits
  *   DR7.GD: MOV DRn is #DB, a fault with DR6.BD, and GD is cleared for the handler

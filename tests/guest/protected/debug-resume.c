@@ -1,8 +1,8 @@
 /*
- * RF (SDM Vol. 3, 17.3.1.1): a handler that returns from an instruction breakpoint with RF set in the frame
- * runs that instruction once without #DB; RF is cleared by it, so that a loop hits again. A fault of that
- * instruction has RF in its frame. POPF cannot set RF. The breakpoint compares linear addresses: the
- * segment's base counts.
+ * RF (SDM Vol. 3, 17.3.1.1): a handler that returns from an instruction breakpoint with RF set in
+ * the frame runs that instruction once without #DB; RF is cleared by it, so that a loop hits again.
+ * A fault of that instruction has RF in its frame. POPF cannot set RF. The breakpoint compares
+ * linear addresses: the segment's base counts.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 /* not on QEMU: it crashes with a breakpoint in a segment that has a base */

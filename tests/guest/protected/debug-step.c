@@ -1,9 +1,12 @@
 /*
- * Single step (SDM Vol. 3, 17.3.1.4): with TF set at its beginning, an instruction is followed by #DB
- * with DR6.BS; the handler runs without TF, the frame has it. DR6's other low bits say what else.
- *   POPF that sets TF: the first #DB comes after the next instruction; POPF that clears it: one more
+ * Single step (SDM Vol. 3, 17.3.1.4): with TF set at its beginning, an instruction is followed by
+ * #DB with DR6.BS; the handler runs without TF, the frame has it. DR6's other low bits say what
+ * else.
+ *   POPF that sets TF: the first #DB comes after the next instruction; POPF that clears it: one
+ *     more
  *   MOV SS, POP SS: the #DB after them is held back until after the next instruction
- *   REP: one #DB an iteration; INT n: TF is cleared on the way, the first #DB is none of the handler's
+ *   REP: one #DB an iteration; INT n: TF is cleared on the way, the first #DB is none of the
+ *     handler's
  *   a fault: no #DB for the instruction; CLI, PUSHF (pushes TF) are ordinary
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

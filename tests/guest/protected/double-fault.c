@@ -17,7 +17,8 @@ CODE32(int_0, "int $0");
 enum { NOT_PRESENT = TYPE_INT & ~PRESENT };
 
 /* Runs code whose exception's gate is broken in the given way. */
-static void expect(const char *name, const char *code, unsigned vector, uint64_t broken, unsigned want)
+static void expect(const char *name, const char *code, unsigned vector, uint64_t broken,
+                   unsigned want)
 {
     uint64_t good = get_idt(vector);
     put_idt(vector, broken);

@@ -1,5 +1,6 @@
 /*
- * One way into each exception of the integer instructions (SDM Vol. 3, 6.15), at CPL 0 in 32-bit code:
+ * One way into each exception of the integer instructions (SDM Vol. 3, 6.15), at CPL 0 in 32-bit
+ * code:
  *   #DE 0   DIV, IDIV, AAM by 0 and by overflow    #BP 3  INT3, behind it
  *   #OF 4   INTO, behind it                        #BR 5  BOUND
  *   #UD 6   UD0 UD1 UD2, LOCK where it may not be, register operands where memory must be

@@ -1,6 +1,6 @@
 /*
- * x87 errors the PC way (SDM Vol. 1, 8.7.2): with CR0.NE = 0 an unmasked exception asserts FERR, which
- * a PC takes to IRQ 13; the handler writes port 0xf0 to take the request away.
+ * x87 errors the PC way (SDM Vol. 1, 8.7.2): with CR0.NE = 0 an unmasked exception asserts FERR,
+ * which a PC takes to IRQ 13; the handler writes port 0xf0 to take the request away.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 /* not on QEMU: FERR makes it abort */
@@ -32,7 +32,8 @@ void guest_test(void)
         outb(init[i][0], init[i][1]);
     trap_handlers[0x48 + 5] = on_irq13;
     static const uint16_t zero_divide_only = 0x37b;
-    asm volatile("fninit; fldcw %0; flds %1; fdivs %2" : : "m"(zero_divide_only), "m"(one), "m"(zero));
+    asm volatile("fninit; fldcw %0; flds %1; fdivs %2" : :
+                 "m"(zero_divide_only), "m"(one), "m"(zero));
     interrupt_window();
     for (unsigned i = 0; i < 2 && !interrupts; i++) {
         /* The pin is asserted by the next waiting instruction at the latest. */

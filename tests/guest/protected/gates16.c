@@ -1,7 +1,7 @@
 /*
- * 16-bit frames in protected mode (SDM Vol. 2, IRET, RET, INT): IRETW and RETFW to an outer level pop words and
- * zero-extend IP and SP; a 32-bit handler behind a 16-bit gate still gets words; IRETW leaves the upper
- * half of EFLAGS.
+ * 16-bit frames in protected mode (SDM Vol. 2, IRET, RET, INT): IRETW and RETFW to an outer level
+ * pop words and zero-extend IP and SP; a 32-bit handler behind a 16-bit gate still gets words;
+ * IRETW leaves the upper half of EFLAGS.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

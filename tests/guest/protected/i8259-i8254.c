@@ -1,6 +1,6 @@
 /*
- * IRQ 0 by way of the 8254's counter 0 and the 8259 pair, delivered through LINT0 as ExtINT, the way a PC
- * starts (8259A and 8254 data sheets). HLT with IF set sleeps until it comes.
+ * IRQ 0 by way of the 8254's counter 0 and the 8259 pair, delivered through LINT0 as ExtINT, the
+ * way a PC starts (8259A and 8254 data sheets). HLT with IF set sleeps until it comes.
  *   vector = ICW2 + line; in service until EOI; IMR holds it back; automatic EOI
  *   a request that vanishes before INTA gives the spurious vector 7
  * SPDX-License-Identifier: GPL-2.0-or-later

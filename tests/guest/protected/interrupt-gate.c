@@ -151,7 +151,8 @@ static void external(void)
     put_idt(6, good);
 }
 
-static void bad_stack(const char *name, const char *code, unsigned ss0, unsigned type, unsigned want)
+static void bad_stack(const char *name, const char *code, unsigned ss0, unsigned type,
+                      unsigned want)
 {
     set_gdt(STACK, segment(0, 0xfffff, type, SEG_G | SEG_D));
     tss.ss0 = ss0;

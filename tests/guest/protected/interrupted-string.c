@@ -1,6 +1,6 @@
 /*
- * An interrupt in the midst of REP (SDM Vol. 2, REP): the pushed EIP is the prefix's, ECX, ESI, EDI are exact,
- * and after IRET the instruction goes on: in the end every byte is there.
+ * An interrupt in the midst of REP (SDM Vol. 2, REP): the pushed EIP is the prefix's, ECX, ESI, EDI
+ * are exact, and after IRET the instruction goes on: in the end every byte is there.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "apic.h"
@@ -18,7 +18,8 @@ static unsigned on_timer(Frame *f)
         inside++;
         Word done = f->si - FROM;
         wrong += f->di - TO != done || f->cx != SIZE - done;
-        wrong += done && *(volatile uint8_t *)(TO + done - 1) != *(volatile uint8_t *)(FROM + done - 1);
+        const volatile uint8_t *from = (uint8_t *)FROM, *to = (uint8_t *)TO;
+        wrong += done && to[done - 1] != from[done - 1];
     }
     apic_write(APIC_EOI, 0);
     return 0;

@@ -1,6 +1,6 @@
 /*
- * The I/O APIC (82093AA data sheet): the 8254 at pin 2, edge triggered, to the local APIC; mask; a masked edge
- * is lost, unlike a level.
+ * The I/O APIC (82093AA data sheet): the 8254 at pin 2, edge triggered, to the local APIC; mask; a
+ * masked edge is lost, unlike a level.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "apic.h"

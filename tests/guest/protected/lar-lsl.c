@@ -1,7 +1,7 @@
 /*
- * LAR, LSL, VERR, VERW and ARPL (SDM Vol. 2): ZF tells whether the selector is accessible; they do not
- * fault on it. LAR gives descriptor bits 8-23 (masked 0xf0ff00 and limit's place undefined: only
- * those are compared), LSL the limit in bytes.
+ * LAR, LSL, VERR, VERW and ARPL (SDM Vol. 2): ZF tells whether the selector is accessible; they do
+ * not fault on it. LAR gives descriptor bits 8-23 (masked 0xf0ff00 and limit's place undefined:
+ * only those are compared), LSL the limit in bytes.
  *   LAR accepts segments, TSS, LDT, call and task gates; LSL segments, TSS, LDT
  *   data and non-conforming code need DPL >= CPL and DPL >= RPL; conforming code does not
  *   P is not looked at by LAR and LSL

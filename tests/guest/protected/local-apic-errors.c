@@ -1,6 +1,7 @@
 /*
- * The local APIC's error status (SDM Vol. 3, 10.5.3): an IPI with a vector of 0-15 is not delivered but
- * sets bit 5 (send) or 6 (receive); ESR shows what came up to the latest write to it; LVT error is raised.
+ * The local APIC's error status (SDM Vol. 3, 10.5.3): an IPI with a vector of 0-15 is not delivered
+ * but sets bit 5 (send) or 6 (receive); ESR shows what came up to the latest write to it; LVT error
+ * is raised.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 /* not on QEMU: it delivers vector 5 */

@@ -1,8 +1,10 @@
 /*
  * The local APIC (SDM Vol. 3, 10.4 to 10.8): IPIs to self, priorities, EOI, timer, spurious vector.
- *   of two pending vectors the higher goes first; a higher one interrupts the handler of a lower one
+ *   of two pending vectors the higher goes first; a higher one interrupts the handler of a lower
+ *     one
  *   TPR holds back vectors of its class and below; PPR is the higher of TPR and what is in service
- *   timer: one-shot counts down once, periodic again and again, TSC-deadline fires when TSC reaches it
+ *   timer: one-shot counts down once, periodic again and again, TSC-deadline fires when TSC reaches
+ *     it
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "apic.h"

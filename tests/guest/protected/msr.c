@@ -1,6 +1,6 @@
 /*
- * Model-specific registers (SDM Vol. 4, 2.1): reading and writing back, #GP(0) for the unknown and for
- * reserved bits.
+ * Model-specific registers (SDM Vol. 4, 2.1): reading and writing back, #GP(0) for the unknown and
+ * for reserved bits.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

@@ -1,6 +1,6 @@
 /*
- * NMI (SDM Vol. 3, 6.7): vector 2, whatever IF says; a second one waits until the next IRET, also one that
- * faults or that returns from something else. Sent by an
+ * NMI (SDM Vol. 3, 6.7): vector 2, whatever IF says; a second one waits until the next IRET, also
+ * one that faults or that returns from something else. Sent by an
  * IPI to the APIC ID of the only CPU (the shorthand "self" takes fixed interrupts only).
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,6 +1,6 @@
 /*
- * Accesses across two pages (SDM Vol. 3, 4.7): when the second page faults, CR2 is its first byte and
- * nothing is written to the first page. Instructions that fault change no register and no flag.
+ * Accesses across two pages (SDM Vol. 3, 4.7): when the second page faults, CR2 is its first byte
+ * and nothing is written to the first page. Instructions that fault change no register and no flag.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

@@ -1,7 +1,7 @@
 /*
  * The CPU's own accesses to GDT, LDT, IDT and TSS are supervisor accesses even when CPL is 3 (SDM
- * Vol. 3, 4.6): they work on supervisor pages, and their faults have U/S = 0. A push of a trap frame
- * onto a stack in a missing page is #PF, in the midst of #PF #DF.
+ * Vol. 3, 4.6): they work on supervisor pages, and their faults have U/S = 0. A push of a trap
+ * frame onto a stack in a missing page is #PF, in the midst of #PF #DF.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

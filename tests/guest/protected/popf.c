@@ -1,6 +1,7 @@
 /*
- * POPF in protected mode (SDM Vol. 2): IF changes at CPL <= IOPL, IOPL at CPL 0 only, silently; VM, VIF, VIP
- * and RF are never changed; a 16-bit POPF leaves the upper half. PUSHF clears VM and RF in what it pushes.
+ * POPF in protected mode (SDM Vol. 2): IF changes at CPL <= IOPL, IOPL at CPL 0 only, silently; VM,
+ * VIF, VIP and RF are never changed; a 16-bit POPF leaves the upper half. PUSHF clears VM and RF in
+ * what it pushes.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

@@ -1,6 +1,6 @@
 /*
- * The ways a PC resets itself (data sheets 82371: port 0xcf9; 8042: command 0xfe; port 0x92 bit 0): the CPU
- * starts again at the reset vector. A CMOS byte counts the runs.
+ * The ways a PC resets itself (data sheets 82371: port 0xcf9; 8042: command 0xfe; port 0x92 bit 0):
+ * the CPU starts again at the reset vector. A CMOS byte counts the runs.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 /* resets: yes */

@@ -1,6 +1,7 @@
 /*
- * Far RET to an outer level (SDM Vol. 2, RET): SS:ESP come from behind CS and the parameters, ESP gets
- * the parameters' size added, too; data segments that the outer level may not have become null.
+ * Far RET to an outer level (SDM Vol. 2, RET): SS:ESP come from behind CS and the parameters, ESP
+ * gets the parameters' size added, too; data segments that the outer level may not have become
+ * null.
  *   RET n pops n bytes from both stacks; 16-bit operand: words
  *   bad SS: #GP(ss), null #GP(0), not present #SS(ss); CS as for IRET
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -8,7 +9,8 @@
 #include "guest.h"
 
 CODE32(far_return, "pushl %edx\n pushl %esi\n pushl %ebx\n pushl %eax\n lret");
-CODE32(far_return_8, "pushl %edx\n pushl %esi\n pushl $2\n pushl $1\n pushl %ebx\n pushl %eax\n lret $8");
+CODE32(far_return_8, "pushl %edx\n pushl %esi\n pushl $2\n pushl $1\n"
+                     " pushl %ebx\n pushl %eax\n lret $8");
 CODE32(target, "");
 
 static Context outer(const char *code, unsigned cs, unsigned ss)

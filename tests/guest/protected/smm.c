@@ -1,7 +1,9 @@
 /*
  * System management mode on the board (SDM Vol. 3, 34; data sheets 82441FX: SMRAM, 82371AB: APM).
- *   a write to port 0xb2 is an SMI; the first enters at SMBASE 0x30000 + 0x8000: CS 0x3000, PE = PG = 0,
- *   EFLAGS 2, 4 GB limits; the save state has its revision at 0xfefc and SMBASE at 0xff00 (64-bit map)
+ *   a write to port 0xb2 is an SMI; the first enters at SMBASE 0x30000 + 0x8000: CS 0x3000, PE = PG
+ *     = 0,
+ *   EFLAGS 2, 4 GB limits; the save state has its revision at 0xfefc and SMBASE at 0xff00 (64-bit
+ *     map)
  *   RSM brings every register back; a changed SMBASE moves the next entry
  *   RAM at 0xa0000 is seen in SMM, and outside only while the i440FX's D_OPEN is set
  * SPDX-License-Identifier: GPL-2.0-or-later

@@ -12,9 +12,11 @@ enum { TRAMPOLINE = 0x8000, VECTOR = 0x66, ROUNDS = 20000 };
 /* Real mode at 0800:0000: notes CS and CR0, then on to protected mode. */
 CODE16(trampoline,
        "cli\n movw %cs, %ax\n movw %ax, %ds\n movw %ax, ap_cs - trampoline\n movl %cr0, %eax\n"
-       "movl %eax, ap_cr0 - trampoline\n lgdtl ap_gdt - trampoline\n movl $0x11, %eax\n movl %eax, %cr0\n"
+       "movl %eax, ap_cr0 - trampoline\n lgdtl ap_gdt - trampoline\n movl $0x11, %eax\n"
+       "movl %eax, %cr0\n"
        "ljmpl $8, $ap_start\n"
-       ".balign 4\n ap_gdt: .word 1023\n .long gdt\n ap_cs: .long 0\n ap_cr0: .long 0\n trampoline_end:");
+       ".balign 4\n ap_gdt: .word 1023\n .long gdt\n ap_cs: .long 0\n"
+       "ap_cr0: .long 0\n trampoline_end:");
 extern char ap_cs[], ap_cr0[], trampoline_end[];
 CODE32(ap_start, "movw $0x10, %ax\n movw %ax, %ds\n movw %ax, %es\n movw %ax, %ss\n"
                  "movl $ap_stack + 8192, %esp\n lidt idt_pointer\n call ap_main");

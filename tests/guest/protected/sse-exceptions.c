@@ -1,7 +1,7 @@
 /*
  * SIMD floating-point exceptions (SDM Vol. 1, 11.5; Vol. 2): an unmasked one is #XM with
- * CR4.OSXMMEXCPT, else #UD; a fault at the instruction, the destination is unchanged, MXCSR has the flag.
- * LDMXCSR with a reserved bit: #GP(0). MOVAPS and other 16-byte operands not aligned: #GP(0).
+ * CR4.OSXMMEXCPT, else #UD; a fault at the instruction, the destination is unchanged, MXCSR has the
+ * flag. LDMXCSR with a reserved bit: #GP(0). MOVAPS and other 16-byte operands not aligned: #GP(0).
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

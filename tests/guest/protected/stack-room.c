@@ -1,6 +1,6 @@
 /*
- * A stack must have room for what a gate pushes (SDM Vol. 2, CALL and INT), and the TSS must hold the inner
- * stack's pointer; nothing is pushed and the level does not change when it is not so.
+ * A stack must have room for what a gate pushes (SDM Vol. 2, CALL and INT), and the TSS must hold
+ * the inner stack's pointer; nothing is pushed and the level does not change when it is not so.
  *   inner stack too small          #SS(SS0), with EXT when an exception is delivered
  *   same level, too small          #SS(0), #SS(EXT)
  *   TSS limit below SS0            #TS(tss), likewise

@@ -1,6 +1,6 @@
 /*
- * The B bit of SS chooses SP or ESP (SDM Vol. 3, 3.4.5), independent of the operand size: with B = 0 only SP
- * moves and wraps at 64 KB, the upper half of ESP is kept.
+ * The B bit of SS chooses SP or ESP (SDM Vol. 3, 3.4.5), independent of the operand size: with B =
+ * 0 only SP moves and wraps at 64 KB, the upper half of ESP is kept.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

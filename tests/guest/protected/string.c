@@ -1,6 +1,6 @@
 /*
- * String instructions (SDM Vol. 2, REP): a fault in the middle leaves ECX, ESI, EDI at the element that
- * faulted, with all before it done and EIP at the prefix, so that it can go on.
+ * String instructions (SDM Vol. 2, REP): a fault in the middle leaves ECX, ESI, EDI at the element
+ * that faulted, with all before it done and EIP at the prefix, so that it can go on.
  *   DF; overlapping; ECX = 0 does nothing, not even fault; REPE and REPNE end conditions
  *   16-bit addresses use SI, DI, CX and wrap; LODS without REP
  *   ES cannot be overridden; a fault of the second operand

@@ -1,7 +1,7 @@
 /*
- * SYSENTER and SYSEXIT in protected mode (SDM Vol. 2): CS = SYSENTER_CS, SS = that + 8, flat whatever
- * the GDT says, EIP and ESP from MSRs, IF cleared; SYSEXIT to CS + 16, SS + 24 at CPL 3, EIP = EDX,
- * ESP = ECX. SYSENTER_CS null: #GP(0). In real mode and at CPL 3 (SYSEXIT): #GP(0).
+ * SYSENTER and SYSEXIT in protected mode (SDM Vol. 2): CS = SYSENTER_CS, SS = that + 8, flat
+ * whatever the GDT says, EIP and ESP from MSRs, IF cleared; SYSEXIT to CS + 16, SS + 24 at CPL 3,
+ * EIP = EDX, ESP = ECX. SYSENTER_CS null: #GP(0). In real mode and at CPL 3 (SYSEXIT): #GP(0).
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

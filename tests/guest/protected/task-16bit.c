@@ -1,6 +1,6 @@
 /*
- * Switches to and from a 16-bit TSS (SDM Vol. 3, 7.6): words for IP, FLAGS, registers and selectors;
- * FS and GS become null. Coming back by IRET, the 32-bit task has everything again.
+ * Switches to and from a 16-bit TSS (SDM Vol. 3, 7.6): words for IP, FLAGS, registers and
+ * selectors; FS and GS become null. Coming back by IRET, the 32-bit task has everything again.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

@@ -1,6 +1,6 @@
 /*
- * The T bit of a TSS (SDM Vol. 3, 17.3.1.5): #DB with DR6.BT after the switch, before the new task's
- * first instruction. DR7's local enables are cleared by a task switch.
+ * The T bit of a TSS (SDM Vol. 3, 17.3.1.5): #DB with DR6.BT after the switch, before the new
+ * task's first instruction. DR7's local enables are cleared by a task switch.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

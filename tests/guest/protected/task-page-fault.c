@@ -1,6 +1,6 @@
 /*
- * A page of a TSS that is missing during a task switch (SDM Vol. 3, 7.2.1, 7.3): #PF in the old task's
- * context, with the old task unchanged, so that the switch can be tried again.
+ * A page of a TSS that is missing during a task switch (SDM Vol. 3, 7.2.1, 7.3): #PF in the old
+ * task's context, with the old task unchanged, so that the switch can be tried again.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

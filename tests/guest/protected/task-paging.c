@@ -1,7 +1,7 @@
 /*
- * A task switch loads CR3 from the new TSS while paging is on (SDM Vol. 3, 7.3): the same address is another
- * page in the new task, and again the old one after IRET. The TSS of the new task is read through the old
- * map.
+ * A task switch loads CR3 from the new TSS while paging is on (SDM Vol. 3, 7.3): the same address
+ * is another page in the new task, and again the old one after IRET. The TSS of the new task is
+ * read through the old map.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

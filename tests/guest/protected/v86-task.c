@@ -1,6 +1,7 @@
 /*
- * Tasks in V86 mode (SDM Vol. 3, 20.2.5): a task switch to a TSS whose EFLAGS has VM loads segments as
- * selector * 16; INT through a task gate from V86 mode saves VM and the selectors; IRET goes back there.
+ * Tasks in V86 mode (SDM Vol. 3, 20.2.5): a task switch to a TSS whose EFLAGS has VM loads segments
+ * as selector * 16; INT through a task gate from V86 mode saves VM and the selectors; IRET goes
+ * back there.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

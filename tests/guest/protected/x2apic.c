@@ -1,12 +1,13 @@
 /*
- * x2APIC mode (SDM Vol. 3, 10.12): registers are MSRs 0x800 + offset / 16; ICR is one 64-bit MSR; self-IPI
- * has its own; memory-mapped access is gone. From xAPIC by APIC_BASE bit 10; back only by way of
- * disabled. Reserved bits and registers: #GP(0).
+ * x2APIC mode (SDM Vol. 3, 10.12): registers are MSRs 0x800 + offset / 16; ICR is one 64-bit MSR;
+ * self-IPI has its own; memory-mapped access is gone. From xAPIC by APIC_BASE bit 10; back only by
+ * way of disabled. Reserved bits and registers: #GP(0).
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "apic.h"
 
-enum { X2_ID = 0x802, X2_TPR = 0x808, X2_EOI = 0x80b, X2_SVR = 0x80f, X2_ICR = 0x830, X2_SELF = 0x83f };
+enum { X2_ID = 0x802, X2_TPR = 0x808, X2_EOI = 0x80b, X2_SVR = 0x80f };
+enum { X2_ICR = 0x830, X2_SELF = 0x83f };
 enum { VECTOR = 0x61 };
 
 static unsigned served;

@@ -111,7 +111,7 @@ static void save_restore(void)
     asm volatile("movd %1, %%xmm0; xsaveopt %0" : "+m"(area) : "r"(5), "a"(3), "d"(0));
     check_eq("XSAVEOPT: XSTATE_BV of SSE", *xstate_bv & 2, 2);
     /* Whether a CPU sees that x87 is in its initial state is its own affair. */
-    check("  x87 is written if its bit says so", *xstate_bv & 1 ? words[0] == 0x37f : words[0] == 0);
+    check("  x87 is written if its bit says so", words[0] == (*xstate_bv & 1 ? 0x37f : 0));
     check_eq("  xmm0", words[40], 5);
 }
 

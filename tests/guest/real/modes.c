@@ -1,7 +1,8 @@
 /*
- * Between real and protected mode (SDM Vol. 3, 9.9): LMSW or MOV to CR0 sets PE; until CS is loaded the code
- * goes on with the old CS; segment registers keep base and limit. In real mode TF, INT and IRET work with
- * 16 bits; LIDT moves the vectors; privileged instructions are allowed, protected-mode ones #UD.
+ * Between real and protected mode (SDM Vol. 3, 9.9): LMSW or MOV to CR0 sets PE; until CS is loaded
+ * the code goes on with the old CS; segment registers keep base and limit. In real mode TF, INT and
+ * IRET work with 16 bits; LIDT moves the vectors; privileged instructions are allowed,
+ * protected-mode ones #UD.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"
@@ -11,7 +12,8 @@ CODE16(enter_leave, "movl %cr0, %eax\n orb $1, %al\n movl %eax, %cr0\n"
                     "andb $0xfe, %al\n movl %eax, %cr0\n jmp 1f\n probe: .word 0x1234\n 1:");
 CODE16(by_lmsw, "smsw %ax\n orb $1, %al\n lmsw %ax\n smsw %bx\n"
                 "movl %cr0, %eax\n andb $0xfe, %al\n movl %eax, %cr0\n smsw %cx");
-CODE16(privileged, "movl %cr0, %eax\n clts\n invd\n wbinvd\n cli\n movl %cr3, %ecx\n movl %dr7, %edx");
+CODE16(privileged, "movl %cr0, %eax\n clts\n invd\n wbinvd\n cli\n movl %cr3, %ecx\n"
+                   "movl %dr7, %edx");
 CODE16(load_task, "ltr %ax");
 CODE16(store_task, "str %ax");
 CODE16(arpl, "arpl %ax, %bx");
@@ -20,7 +22,8 @@ CODE16(moved_ivt, "sidt old_ivt\n lidt new_ivt\n int $2\n"
                   "new_ivt: .word 0x3ff\n .long 0x9000\n old_ivt: .word 0, 0, 0\n"
                   "moved_handler: popw %bx\n popw %cx\n popw %dx\n lidt old_ivt");
 extern char moved_handler[];
-CODE16(iret_32, "pushl $0x46\n pushl $0x1000\n pushl $iret_to\n iretl\n iret_to: pushfw\n popw %ax");
+CODE16(iret_32, "pushl $0x46\n pushl $0x1000\n pushl $iret_to\n iretl\n"
+                "iret_to: pushfw\n popw %ax");
 
 static Context go(const char *code)
 {

@@ -1,7 +1,8 @@
 /*
- * In real mode a segment ends at 64 KB (SDM Vol. 3, 20.1.1): an access that crosses 0xffff is #GP (13),
- * through SS #SS (12); 32-bit offsets beyond it likewise. IP does not run past 0xffff: #GP. SP itself
- * wraps: a PUSH at SP=0 writes 0xfffe, at SP=1 it would cross: #SS. No error code is pushed.
+ * In real mode a segment ends at 64 KB (SDM Vol. 3, 20.1.1): an access that crosses 0xffff is #GP
+ * (13), through SS #SS (12); 32-bit offsets beyond it likewise. IP does not run past 0xffff: #GP.
+ * SP itself wraps: a PUSH at SP=0 writes 0xfffe, at SP=1 it would cross: #SS. No error code is
+ * pushed.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"

@@ -1,7 +1,7 @@
 /*
  * V86 mode with CR4.VME (SDM Vol. 3, 20.3).
- *   INT n, bit n of the redirection bitmap 0: to the V86 code's own vector at 0:n*4, with 16-bit FLAGS,
- *     CS, IP; pushed IF is VIF and pushed IOPL 3 when IOPL < 3
+ *   INT n, bit n of the redirection bitmap 0: to the V86 code's own vector at 0:n*4, with 16-bit
+ *     FLAGS, CS, IP; pushed IF is VIF and pushed IOPL 3 when IOPL < 3
  *   bit n 1: through the IDT if IOPL = 3, else #GP(0)
  *   IOPL < 3: CLI STI PUSHF POPF IRET work on VIF in place of IF
  *     STI, or POPF and IRET that set IF, while VIP: #GP(0); POPF that sets TF: #GP(0)
@@ -70,7 +70,8 @@ static void interrupts(void)
 }
 
 /* At IOPL 0: runs until the ending INT, or the fault, and tells VIF, VIP, IF. */
-static void virtual_if(const char *name, const char *code, Word flags, Word ax, bool fault, Word want)
+static void virtual_if(const char *name, const char *code, Word flags, Word ax, bool fault,
+                       Word want)
 {
     Context c = v86(code, flags, ax);
     check_context(name, &c, GP(0));
