@@ -350,22 +350,33 @@ static uint32_t *draw_linear4_line(Vga *s, const Picture *p, unsigned y)
 
 /* ---- what has changed ---- */
 
+static void reset_dirty(Vga *s, uint64_t first_page, uint64_t end_page)
+{
+    if (end_page > first_page) {
+        memory_dirty_reset(s->vram.ram_offset + first_page * GUEST_PAGE_SIZE,
+                           (end_page - first_page) * GUEST_PAGE_SIZE, DIRTY_DISPLAY);
+    }
+}
+
 /* Takes over the dirty bits of the range into page_dirty and clears them: before anything is read.
  */
 static bool take_dirty(Vga *s, uint64_t from, uint64_t to)
 {
-    ram_addr base = s->vram.ram_offset;
+    uint64_t page = from / GUEST_PAGE_SIZE, run = page;
     bool any = false;
 
     to = to < s->mem_size ? to : s->mem_size;
-    for (uint64_t page = from / GUEST_PAGE_SIZE; page * GUEST_PAGE_SIZE < to; page++) {
-        ram_addr addr = base + page * GUEST_PAGE_SIZE;
-        s->page_dirty[page] = memory_dirty_get(addr, DIRTY_DISPLAY);
+    for (; page * GUEST_PAGE_SIZE < to; page++) {
+        s->page_dirty[page] =
+            memory_dirty_get(s->vram.ram_offset + page * GUEST_PAGE_SIZE, DIRTY_DISPLAY);
         if (s->page_dirty[page]) {
-            memory_dirty_reset(addr, GUEST_PAGE_SIZE, DIRTY_DISPLAY);
             any = true;
+        } else {
+            reset_dirty(s, run, page);
+            run = page + 1;
         }
     }
+    reset_dirty(s, run, page);
     return any;
 }
 

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "hw/memory.h"
 #include "monitor/monitor-int.h"
 #include "target-i386/cpu-query.h"
+#include "target-i386/mem.h"
 #include "target-i386/vcpu.h"
 #include "ui/display.h"
 #include "util/log.h"
@@ -168,6 +170,49 @@ static void cmd_xp(Monitor *mon, const ArgValue *args)
     dump_memory(mon, args, true);
 }
 
+static void save_memory(Monitor *mon, const ArgValue *args, bool physical)
+{
+    CPUX86State *env = physical ? NULL : monitor_cpu(mon);
+    uint64_t addr = args[0].number, left = args[1].number;
+    bool paused, ok = true;
+    uint8_t buf[4096];
+    FILE *f;
+
+    if (!physical && !env) {
+        return;
+    }
+    f = fopen(args[2].text, "wb");
+    if (!f) {
+        monitor_printf(mon, "cannot write '%s': %s\n", args[2].text, strerror(errno));
+        return;
+    }
+    paused = monitor_pause_cpus();
+    while (left && ok) {
+        size_t n = left < sizeof(buf) ? left : sizeof(buf);
+        ok = physical ? dma_read(addr, buf, n) : mem_debug_read(env, addr, buf, (unsigned)n);
+        if (!ok) {
+            monitor_printf(mon, "Cannot access memory at 0x%llx\n", (unsigned long long)addr);
+        } else if (fwrite(buf, 1, n, f) != n) {
+            monitor_printf(mon, "cannot write '%s': %s\n", args[2].text, strerror(errno));
+            ok = false;
+        }
+        addr += n;
+        left -= n;
+    }
+    monitor_resume_cpus(paused);
+    fclose(f);
+}
+
+static void cmd_memsave(Monitor *mon, const ArgValue *args)
+{
+    save_memory(mon, args, false);
+}
+
+static void cmd_pmemsave(Monitor *mon, const ArgValue *args)
+{
+    save_memory(mon, args, true);
+}
+
 static Format format_or(const ArgValue *arg, char letter, unsigned size)
 {
     return (Format){1, arg->present && arg->format.letter ? arg->format.letter : letter,
@@ -274,6 +319,20 @@ static void cmd_device_add(Monitor *mon, const ArgValue *args)
 
     if (!device_add(args[0].text, &err) && err) {
         monitor_error(mon, err);
+    }
+}
+
+static void cmd_device_del(Monitor *mon, const ArgValue *args)
+{
+    Device *dev = device_find(args[0].text);
+
+    if (!dev) {
+        monitor_printf(mon, "there is no device '%s'\n", args[0].text);
+    } else if (!dev->class->unrealize || !dev->class->user_creatable) {
+        monitor_printf(mon, "device '%s' cannot be taken out of the running machine\n",
+                       args[0].text);
+    } else {
+        device_unrealize(dev);
     }
 }
 
@@ -401,6 +460,22 @@ static void complete_devices(void (*emit)(const char *value, void *opaque), void
     }
 }
 
+static void emit_id(Device *dev, int depth, void *opaque)
+{
+    Emitter *e = opaque;
+
+    if (dev->id && dev->class->user_creatable && dev->class->unrealize) {
+        e->emit(dev->id, e->opaque);
+    }
+}
+
+static void complete_ids(void (*emit)(const char *value, void *opaque), void *opaque)
+{
+    Emitter e = {emit, opaque};
+
+    device_each(emit_id, &e);
+}
+
 /* ---- the table ---- */
 
 /* clang-format off */
@@ -417,6 +492,8 @@ const MonitorCommand monitor_commands[] = {
     {"cpu", {NUMBER("index")}, "choose the CPU that commands look at", cmd_cpu, NULL},
     {"device_add", {WORD("device,prop=value,...", complete_devices)}, "add a device, as -device does",
      cmd_device_add, NULL},
+    {"device_del", {WORD("id", complete_ids)}, "take out a device that device_add or -device added",
+     cmd_device_del, NULL},
     {"eject", {WORD("drive", complete_blk)}, "take the medium out of a removable drive", cmd_eject, NULL},
     {"help|?", {OPTIONAL_WORD("command", complete_commands)}, "what commands there are, or one of them",
      cmd_help, NULL},
@@ -426,11 +503,15 @@ const MonitorCommand monitor_commands[] = {
     {"log", {WORD("item,...", complete_log)}, "choose what is logged; 'none' for nothing, 'help' lists the items",
      cmd_log, NULL},
     {"logfile", {WORD("file", NULL)}, "log into a file", cmd_logfile, NULL},
+    {"memsave", {NUMBER("address"), NUMBER("size"), WORD("file", NULL)},
+     "write virtual memory to a file", cmd_memsave, NULL},
     {"mouse_button", {NUMBER("state")}, "press mouse buttons: 1 left, 2 middle, 4 right, added",
      cmd_mouse_button, NULL},
     {"mouse_move", {NUMBER("dx"), NUMBER("dy"), OPTIONAL_NUMBER("dz")}, "move the mouse", cmd_mouse_move, NULL},
     {"nmi", {{0}}, "send every CPU an NMI", cmd_nmi, NULL},
     {"o", {FMT, NUMBER("port"), NUMBER("value")}, "write an I/O port; /b /h /w", cmd_out, NULL},
+    {"pmemsave", {NUMBER("address"), NUMBER("size"), WORD("file", NULL)},
+     "write physical memory to a file", cmd_pmemsave, NULL},
     {"print|p", {FMT, NUMBER("expression")}, "print a value; $rax is a register", cmd_print, NULL},
     {"quit|q", {{0}}, "end the emulator", cmd_quit, NULL},
     {"ringbuf_read", {WORD("chardev", complete_chr), OPTIONAL_NUMBER("size")},

@@ -39,6 +39,25 @@ static void skip_space(Parser *ps)
     }
 }
 
+/*
+ * The binary operator that comes next, one of `ops`, or 0. With a space before it but none behind
+ * it, it begins the next argument: "mouse_move 1 -2", "pmemsave 0 16 /file".
+ */
+static char next_operator(Parser *ps, const char *ops)
+{
+    const char *p = ps->p;
+    bool space = *p == ' ' || *p == '\t';
+
+    while (*p == ' ' || *p == '\t') {
+        p++;
+    }
+    if (ps->failed || !*p || !strchr(ops, *p) || (space && p[1] != ' ' && p[1] != '\t')) {
+        return 0;
+    }
+    ps->p = p + 1;
+    return *p;
+}
+
 static uint64_t parse_register(Parser *ps)
 {
     char name[16];
@@ -119,13 +138,10 @@ static uint64_t parse_product(Parser *ps)
     uint64_t v = parse_unary(ps), w;
 
     for (;;) {
-        char op;
-        skip_space(ps);
-        op = *ps->p;
-        if (ps->failed || (op != '*' && op != '/' && op != '%')) {
+        char op = next_operator(ps, "*/%");
+        if (!op) {
             return v;
         }
-        ps->p++;
         w = parse_unary(ps);
         if (op != '*' && w == 0) {
             return fail(ps, "division by zero");
@@ -139,13 +155,10 @@ static uint64_t parse_logic(Parser *ps)
     uint64_t v = parse_product(ps), w;
 
     for (;;) {
-        char op;
-        skip_space(ps);
-        op = *ps->p;
-        if (ps->failed || (op != '&' && op != '|' && op != '^')) {
+        char op = next_operator(ps, "&|^");
+        if (!op) {
             return v;
         }
-        ps->p++;
         w = parse_product(ps);
         v = op == '&' ? v & w : op == '|' ? v | w : v ^ w;
     }
@@ -157,13 +170,10 @@ static uint64_t parse_sum(Parser *ps)
     uint64_t v = parse_logic(ps), w;
 
     for (;;) {
-        char op;
-        skip_space(ps);
-        op = *ps->p;
-        if (ps->failed || (op != '+' && op != '-')) {
+        char op = next_operator(ps, "+-");
+        if (!op) {
             return v;
         }
-        ps->p++;
         w = parse_logic(ps);
         v = op == '+' ? v + w : v - w;
     }

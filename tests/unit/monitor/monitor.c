@@ -7,6 +7,7 @@
 #include "monitor/monitor.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "hw/memory.h"
 #include "util/loop.h"
@@ -44,19 +45,11 @@ static void evaluates_expressions(void)
     static const struct {
         const char *line, *want;
     } cases[] = {
-        {"p 0x10", "0x10\n"},
-        {"print 1+2*3", "0x7\n"},
-        {"p (1+2)*3", "0x9\n"},
-        {"p/d -1", "-1\n"},
-        {"p/db 255", "-1\n"},
-        {"p/u 0x80 | 1 + 1", "130\n"},
-        {"p/c 65", "'A'\n"},
-        {"p/c 10", "'\\n'\n"},
-        {"p/o 8", "00000000000000000000010\n"},
-        {"p ~0", "0xffffffffffffffff\n"},
-        {"p 'a'", "0x61\n"},
-        {"p 7%4", "0x3\n"},
-        {"  p   5  ", "0x5\n"},
+        {"p 0x10", "0x10\n"}, {"print 1+2*3", "0x7\n"}, {"p (1+2)*3", "0x9\n"},
+        {"p/d -1", "-1\n"},   {"p/db 255", "-1\n"},     {"p/u 0x80 | 1 + 1", "130\n"},
+        {"p/c 65", "'A'\n"},  {"p/c 10", "'\\n'\n"},    {"p/o 8", "00000000000000000000010\n"},
+        {"p 5 - 2", "0x3\n"}, {"p 5-2", "0x3\n"},       {"p ~0", "0xffffffffffffffff\n"},
+        {"p 'a'", "0x61\n"},  {"p 7%4", "0x3\n"},       {"  p   5  ", "0x5\n"},
     };
 
     set_up();
@@ -75,6 +68,8 @@ static void explains_what_is_wrong(void)
     CHECK_STR(run("info regsters"), "unknown command 'regsters'; did you mean 'registers'?\n");
     CHECK_STR(run("sendkey"), "Error: 'sendkey' needs keys\n");
     CHECK_STR(run("stop now"), "Error: 'stop' does not take 'now'\n");
+    CHECK_STR(run("p 1 -2"),
+              "Error: 'print' does not take '-2'\n"); /* two arguments, "1 - 2" is one */
     CHECK(strstr(run("sendkey ctrl-alt-delet"), "unknown key 'delet'; did you mean 'delete'?"));
     CHECK(strstr(run("p 1/0"), "division by zero"));
     CHECK(strstr(run("p (1"), "')' is missing"));
@@ -118,6 +113,35 @@ static void shows_memory(void)
     CHECK_STR(run("xp/s 0x100"), "0x0000000000000100: \"ABCD\"\n");
     CHECK(strstr(run("xp/4xb 0xfffe"), "Cannot access memory at 0x10000"));
     CHECK(strstr(run("info mtree"), "0000000000000000-000000000000ffff (ram): ram"));
+}
+
+static void saves_memory(void)
+{
+    char path[] = "/tmp/vole-pmemsave-XXXXXX", line[128], buf[8] = "";
+    int fd = mkstemp(path);
+
+    set_up();
+    memory_write(&memory_as, 0x200, 0x006c6f6576, 8);
+    snprintf(line, sizeof(line), "pmemsave 0x200 0x5 \"%s\"", path);
+    CHECK_STR(run(line), "");
+    CHECK_EQ(read(fd, buf, 8), 5);
+    CHECK_STR(buf, "veol");
+    CHECK(strstr(run("pmemsave 0xfffff 1 /dev/null"), "Cannot access memory at 0xfffff"));
+    CHECK(strstr(run("pmemsave 0 1 /nonexistent/x"), "cannot write '/nonexistent/x'"));
+    close(fd);
+    unlink(path);
+}
+
+static void adds_and_takes_out_devices(void)
+{
+    set_up();
+    CHECK_STR(run("device_add isa-debugcon,id=dbg0"), "");
+    CHECK_STR(run("i 0xe9"), "portb[0x00e9] = 0xe9\n");
+    CHECK(strstr(run("info qtree"), "dev: isa-debugcon, id \"dbg0\"\n  iobase = 233\n"));
+    CHECK_STR(run("device_del dbg0"), "");
+    CHECK_STR(run("i 0xe9"), "portb[0x00e9] = 0xff\n");
+    CHECK(strstr(run("device_del dbg0"), "there is no device"));
+    CHECK(strstr(run("device_add isa-debugco"), "isa-debugcon"));
 }
 
 static uint8_t port_value;
@@ -258,4 +282,5 @@ static void waits_for_a_slow_reader(void)
 }
 
 TESTS(TEST(evaluates_expressions), TEST(explains_what_is_wrong), TEST(helps), TEST(shows_memory),
-      TEST(reaches_ports), TEST(edits_lines), TEST(waits_for_a_slow_reader))
+      TEST(saves_memory), TEST(adds_and_takes_out_devices), TEST(reaches_ports), TEST(edits_lines),
+      TEST(waits_for_a_slow_reader))
