@@ -2,12 +2,13 @@
  * Local APIC: xAPIC (memory page) and x2APIC (MSRs).
  *
  * Source: Intel SDM volume 3, "Advanced Programmable Interrupt Controller (APIC)". The timer counts
- * CLOCK_VIRTUAL at 1 GHz before its divider. The CPU's side is CpuIntController in target-i386/cpu.h.
+ * CLOCK_VIRTUAL at 1 GHz before its divider. The CPU's side is CpuIntController in
+ * target-i386/cpu.h.
  *
- * A request is taken in one step, under the machine lock, so it never vanishes between the CPU's look and its
- * acknowledge: the spurious vector is never used.
- * Not modelled: moving the page (the base register keeps the address, the page stays where it is), the serial
- * APIC bus of older CPUs with its arbitration, suppression of EOI broadcasts, the CMCI vector.
+ * A request is taken in one step, under the machine lock, so it never vanishes between the CPU's
+ * look and its acknowledge: the spurious vector is never used. Not modelled: moving the page (the
+ * base register keeps the address, the page stays where it is), the serial APIC bus of older CPUs
+ * with its arbitration, suppression of EOI broadcasts, the CMCI vector.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -63,14 +64,14 @@
 
 /* Local vector table */
 enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVTS };
-#define LVT_VECTOR     0x000000ffu
-#define LVT_MODE       0x00000700u
-#define LVT_MODE_SHIFT 8
-#define LVT_POLARITY   0x00002000u
-#define LVT_REMOTE_IRR 0x00004000u
-#define LVT_LEVEL      0x00008000u
-#define LVT_MASKED     0x00010000u
-#define LVT_TIMER_MODE 0x00060000u
+#define LVT_VECTOR         0x000000ffu
+#define LVT_MODE           0x00000700u
+#define LVT_MODE_SHIFT     8
+#define LVT_POLARITY       0x00002000u
+#define LVT_REMOTE_IRR     0x00004000u
+#define LVT_LEVEL          0x00008000u
+#define LVT_MASKED         0x00010000u
+#define LVT_TIMER_MODE     0x00060000u
 #define TIMER_ONE_SHOT     0x00000000u
 #define TIMER_PERIODIC     0x00020000u
 #define TIMER_TSC_DEADLINE 0x00040000u
@@ -100,8 +101,7 @@ static const uint32_t lvt_writable[LVTS] = {
 #define ICR_LEVEL           0x00008000u
 #define ICR_SHORTHAND       0x000c0000u
 #define ICR_SHORTHAND_SHIFT 18
-#define ICR_WRITABLE                                                                               \
-    (ICR_VECTOR | ICR_MODE | ICR_LOGICAL | ICR_ASSERT | ICR_LEVEL | ICR_SHORTHAND)
+#define ICR_WRITABLE        0x000ccfffu /* all of these */
 enum { SHORTHAND_NONE, SHORTHAND_SELF, SHORTHAND_ALL, SHORTHAND_OTHERS };
 
 #define DIVIDE_WRITABLE 0x0bu
@@ -128,7 +128,7 @@ typedef struct Apic {
     bool lint[2];          /* levels */
     bool extint_requested; /* by a message */
     uint32_t initial_count, divide;
-    int64_t count_ns;      /* the count was count_from at this moment */
+    int64_t count_ns; /* the count was count_from at this moment */
     uint32_t count_from;
     uint64_t tsc_deadline; /* 0: not armed */
     Timer timer;           /* set only while an interrupt is to come of it */
@@ -198,7 +198,8 @@ static uint8_t processor_priority(const Apic *s)
 static uint8_t arbitration_priority(const Apic *s)
 {
     int request = highest_bit(s->irr);
-    unsigned irrv = request < 0 ? 0 : (unsigned)request & 0xf0u, isrv = highest_in_service(s) & 0xf0u;
+    unsigned irrv = request < 0 ? 0 : (unsigned)request & 0xf0u;
+    unsigned isrv = highest_in_service(s) & 0xf0u;
     unsigned tpr_class = s->tpr & 0xf0u;
 
     if (tpr_class >= irrv && tpr_class > isrv) {
@@ -475,9 +476,10 @@ static void send_ipi(Apic *s)
     };
 
     bool by_vector = m.mode == APIC_MODE_FIXED || m.mode == APIC_MODE_LOWEST;
-    if (m.mode == APIC_MODE_EXTINT || (m.mode == APIC_MODE_INIT && (low & ICR_LEVEL) && !(low & ICR_ASSERT)) ||
+    if (m.mode == APIC_MODE_EXTINT ||
+        (m.mode == APIC_MODE_INIT && (low & ICR_LEVEL) && !(low & ICR_ASSERT)) ||
         ((shorthand == SHORTHAND_SELF || shorthand == SHORTHAND_ALL) && !by_vector)) {
-        return; /* a de-asserted INIT only concerned the arbitration IDs; the others are not allowed */
+        return; /* a de-asserted INIT only concerned arbitration; the others are not allowed */
     }
     if (by_vector && m.vector < FIRST_LEGAL_VECTOR) {
         set_error(s, ESR_SEND_ILLEGAL_VECTOR);
@@ -571,7 +573,7 @@ static int64_t count_deadline_ns(const Apic *s, int64_t now)
     int64_t period = (int64_t)s->initial_count * divisor(s);
     int64_t next = first + ((now - first) / period + 1) * period;
     return period < SHORTEST_PERIOD_NS && next < now + SHORTEST_PERIOD_NS ? now + SHORTEST_PERIOD_NS
-                                                                         : next;
+                                                                          : next;
 }
 
 static void arm_timer(Apic *s)
@@ -1108,7 +1110,8 @@ static bool apic_post_load(void *opaque, int version, Error **errp)
     Apic *s = opaque;
 
     if (is_x2apic(s) && !s->has_x2apic) {
-        error_set(errp, "%s: the saved state is in x2APIC mode, which this CPU model lacks", s->dev.id);
+        error_set(errp, "%s: the saved state is in x2APIC mode, which this CPU model lacks",
+                  s->dev.id);
         return false;
     }
     for (unsigned i = 0; i < LVTS; i++) {

@@ -34,9 +34,9 @@ static ResetHook *reset_hooks;
 
 const DeviceClass *device_class_find(const char *name)
 {
-    for (const DeviceClass *const *class = device_classes; *class; class++) {
-        if (strcmp((*class)->name, name) == 0) {
-            return *class;
+    for (const DeviceClass *const *entry = device_classes; *entry; entry++) {
+        if (strcmp((*entry)->name, name) == 0) {
+            return *entry;
         }
     }
     return NULL;
@@ -134,7 +134,8 @@ static void free_device(Device *dev)
 
 /* ---- properties ---- */
 
-static bool set_integer(void *place, PropertyKind kind, const char *what, const char *value, Error **errp)
+static bool set_integer(void *place, PropertyKind kind, const char *what, const char *value,
+                        Error **errp)
 {
     static const uint64_t maxima[] = {
         [PROP_U8] = UINT8_MAX,
@@ -175,7 +176,8 @@ static bool set_backend(void **place, void *backend, const char *what, const cha
     return true;
 }
 
-static bool set_value(void *place, PropertyKind kind, const char *what, const char *value, Error **errp)
+static bool set_value(void *place, PropertyKind kind, const char *what, const char *value,
+                      Error **errp)
 {
     char *copy;
 
@@ -217,8 +219,7 @@ static void set_unknown_property(Error **errp, const DeviceClass *class, const c
     }
     const char *near = nearest_name(name, names);
     if (near) {
-        error_set(errp, "%s: unknown property '%s': did you mean '%s'?", class->name, name,
-                  near);
+        error_set(errp, "%s: unknown property '%s': did you mean '%s'?", class->name, name, near);
     } else {
         error_set(errp, "%s: unknown property '%s': '-device %s,help' lists them", class->name,
                   name, class->name);
@@ -371,17 +372,18 @@ void device_unrealize(Device *dev)
 /* ---- -device ---- */
 
 static const char *const property_kind_names[] = {
-    [PROP_BOOL] = "on|off",  [PROP_U8] = "0..255",   [PROP_U16] = "0..65535", [PROP_U32] = "NUMBER",
-    [PROP_U64] = "NUMBER",   [PROP_SIZE] = "SIZE",   [PROP_STRING] = "TEXT",  [PROP_CHR] = "CHARDEV",
-    [PROP_DRIVE] = "DRIVE",  [PROP_NETDEV] = "NETDEV",
+    [PROP_BOOL] = "on|off",   [PROP_U8] = "0..255",   [PROP_U16] = "0..65535",
+    [PROP_U32] = "NUMBER",    [PROP_U64] = "NUMBER",  [PROP_SIZE] = "SIZE",
+    [PROP_STRING] = "TEXT",   [PROP_CHR] = "CHARDEV", [PROP_DRIVE] = "DRIVE",
+    [PROP_NETDEV] = "NETDEV",
 };
 
 static void print_classes(void)
 {
     printf("Devices for -device:\n");
-    for (const DeviceClass *const *class = device_classes; *class; class++) {
-        if ((*class)->user_creatable) {
-            printf("  %-20s %-6s %s\n", (*class)->name, (*class)->bus, (*class)->desc);
+    for (const DeviceClass *const *entry = device_classes; *entry; entry++) {
+        if ((*entry)->user_creatable) {
+            printf("  %-20s %-6s %s\n", (*entry)->name, (*entry)->bus, (*entry)->desc);
         }
     }
 }
@@ -406,12 +408,12 @@ static const DeviceClass *find_user_class(const char *name, Error **errp)
     const char *names[256] = {NULL};
     unsigned n = 0;
 
-    for (const DeviceClass *const *class = device_classes; *class && n < 255; class++) {
-        if ((*class)->user_creatable) {
-            if (strcmp((*class)->name, name) == 0) {
-                return *class;
+    for (const DeviceClass *const *entry = device_classes; *entry && n < 255; entry++) {
+        if ((*entry)->user_creatable) {
+            if (strcmp((*entry)->name, name) == 0) {
+                return *entry;
             }
-            names[n++] = (*class)->name;
+            names[n++] = (*entry)->name;
         }
     }
     const char *near = nearest_name(name, names);

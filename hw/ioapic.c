@@ -1,8 +1,8 @@
 /*
  * 82093AA I/O APIC, with the EOI register of its successors (version 0x20).
  *
- * Data sheet: 82093AA (290566). A message that no local APIC takes is lost; the chip's bus would try again.
- * The polarity bits are kept and have no effect: a raised line is an asserted interrupt.
+ * Data sheet: 82093AA (290566). A message that no local APIC takes is lost; the chip's bus would
+ * try again. The polarity bits are kept and have no effect: a raised line is an asserted interrupt.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -25,14 +25,14 @@
 #define VERSION (0x20u | (IOAPIC_PINS - 1) << 16)
 
 /* Redirection table entry */
-#define RTE_VECTOR      0x00000000000000ffull
-#define RTE_MODE_SHIFT  8
-#define RTE_LOGICAL     0x0000000000000800ull
-#define RTE_REMOTE_IRR  0x0000000000004000ull
-#define RTE_LEVEL       0x0000000000008000ull
-#define RTE_MASKED      0x0000000000010000ull
-#define RTE_DEST_SHIFT  56
-#define RTE_WRITABLE    0xff0000000001afffull /* not remote IRR nor the delivery status */
+#define RTE_VECTOR     0x00000000000000ffull
+#define RTE_MODE_SHIFT 8
+#define RTE_LOGICAL    0x0000000000000800ull
+#define RTE_REMOTE_IRR 0x0000000000004000ull
+#define RTE_LEVEL      0x0000000000008000ull
+#define RTE_MASKED     0x0000000000010000ull
+#define RTE_DEST_SHIFT 56
+#define RTE_WRITABLE   0xff0000000001afffull /* not remote IRR nor the delivery status */
 
 typedef struct IoApic {
     Device dev;
@@ -135,8 +135,8 @@ static void write_table(IoApic *s, unsigned reg, uint32_t value)
 {
     unsigned pin = (reg - REG_TABLE) / 2;
     uint64_t old = s->table[pin];
-    uint64_t half = reg % 2 ? (uint64_t)value << 32 | (uint32_t)old
-                            : (old & 0xffffffff00000000ull) | value;
+    uint64_t half =
+        reg % 2 ? (uint64_t)value << 32 | (uint32_t)old : (old & 0xffffffff00000000ull) | value;
     uint64_t rte = (half & RTE_WRITABLE) | (old & RTE_REMOTE_IRR);
 
     /* Going through edge triggering is how software clears remote IRR without an EOI register. */

@@ -19,7 +19,8 @@ extern const DeviceClass ioapic_class;
 
 /* One page of registers at base. */
 Device *ioapic_create(hwaddr base);
-/* Input n < IOAPIC_PINS: raised while the interrupt is asserted, whatever the polarity on the board. */
+/* Input n < IOAPIC_PINS: raised while the interrupt is asserted, whatever the polarity on the
+ * board. */
 IrqLine *ioapic_input(Device *dev, unsigned n);
 /* A local APIC has ended a level-triggered interrupt: told to every I/O APIC. */
 void ioapic_end_of_interrupt(uint8_t vector);

@@ -125,8 +125,8 @@ static void store(uint8_t *p, uint64_t value, unsigned size)
 static void log_unassigned(AddressSpace *as, const char *what, hwaddr addr, unsigned size)
 {
     if (as == &memory_io_as) {
-        log_printf(LOG_IOPORT, "ioport: %s of %u bytes at port 0x%04llx, where nobody is\n", what, size,
-                   (unsigned long long)addr);
+        log_printf(LOG_IOPORT, "ioport: %s of %u bytes at port 0x%04llx, where nobody is\n", what,
+                   size, (unsigned long long)addr);
     } else {
         log_printf(LOG_GUEST_ERRORS, "%s: %s of %u bytes at 0x%llx, where nobody is\n", as->name,
                    what, size, (unsigned long long)addr);

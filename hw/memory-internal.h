@@ -15,8 +15,9 @@ typedef struct FlatRange {
     bool readonly;
 } FlatRange;
 
-/* The range addr lies in; where that is a gap, mr is NULL and end is the gap's end or before it (0: it goes
-   on to the end of all addresses). Takes no lock. The region itself stays valid as its owner keeps it. */
+/* The range addr lies in; where that is a gap, mr is NULL and end is the gap's end or before it (0:
+   it goes on to the end of all addresses). Takes no lock. The region itself stays valid as its
+   owner keeps it. */
 FlatRange flat_lookup(AddressSpace *as, hwaddr addr);
 
 /* Marks RAM as written and tells about code that was in it. */

@@ -1,16 +1,16 @@
 /*
  * The memory map: the tree of regions, and the flat views made of it.
  *
- * A tree is flattened by walking it from the highest priority down and giving each region what is still free of
- * its place, which leaves a sorted list of ranges that do not overlap. Over the list stands a radix tree on the
- * address with 256 entries a node; an entry is a node, a range that covers all of the entry's
- * addresses, nothing, or "several": then the list is searched. Whole ranges end high up in the tree, so building it takes
- * some ten microseconds whatever the size of RAM. Spaces of up to 64 K (the ports) have a leaf a byte,
- * the others a leaf a page.
+ * A tree is flattened by walking it from the highest priority down and giving each region what is
+ * still free of its place, which leaves a sorted list of ranges that do not overlap. Over the list
+ * stands a radix tree on the address with 256 entries a node; an entry is a node, a range that
+ * covers all of the entry's addresses, nothing, or "several": then the list is searched. Whole
+ * ranges end high up in the tree, so building it takes some ten microseconds whatever the size of
+ * RAM. Spaces of up to 64 K (the ports) have a leaf a byte, the others a leaf a page.
  *
- * A new view is published with one store. Lookups announce themselves in a counter of their thread, odd while they
- * are inside, and an old view is freed by a later change once every counter was seen even or moved on. Neither
- * side ever waits for the other.
+ * A new view is published with one store. Lookups announce themselves in a counter of their thread,
+ * odd while they are inside, and an old view is freed by a later change once every counter was seen
+ * even or moved on. Neither side ever waits for the other.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -151,7 +151,8 @@ static void render(FlatView *view, MemoryRegion *mr, WideAddr base, WideAddr low
     }
 }
 
-/* Joins neighbours that go on in one region: an alias beside its original, a region cut by what is gone. */
+/* Joins neighbours that go on in one region: an alias beside its original, a region cut by what is
+ * gone. */
 static void join_ranges(FlatView *view)
 {
     unsigned kept = 0;
@@ -214,7 +215,8 @@ static void build_radix(FlatView *view)
     new_node(view, ENTRY_NONE);
     for (unsigned i = 0; i < view->count; i++) {
         const FlatRange *range = &view->ranges[i];
-        uint64_t first = range->start >> view->leaf_bits, last = (range->end - 1) >> view->leaf_bits;
+        uint64_t first = range->start >> view->leaf_bits,
+                 last = (range->end - 1) >> view->leaf_bits;
         uint64_t whole = (range->start + leaf_mask) >> view->leaf_bits;
         uint64_t whole_end = range->end >> view->leaf_bits;
         if (first < whole) {
@@ -343,8 +345,8 @@ static void reader_leave(void)
                           memory_order_release);
 }
 
-/* Views that a lookup may still be in: `waiting` until all lookups under way when its snapshot was taken have
-   ended, then `retired` take their turn. */
+/* Views that a lookup may still be in: `waiting` until all lookups under way when its snapshot was
+   taken have ended, then `retired` take their turn. */
 static FlatView *waiting, *retired;
 
 static void take_snapshot(void)

@@ -1,10 +1,10 @@
 /*
  * Saved state: the stream, in both directions.
  *
- * A section is: name, instance (strings), version (u32), length of the rest (u32), fields. A field is its
- * name (string, empty after the last), length (u32) and bytes. A string is a length byte and as many
- * bytes. A struct field holds, for each element, a version (u32) and fields like a section's. A whole machine is a
- * magic number, sections, and an empty name.
+ * A section is: name, instance (strings), version (u32), length of the rest (u32), fields. A field
+ * is its name (string, empty after the last), length (u32) and bytes. A string is a length byte and
+ * as many bytes. A struct field holds, for each element, a version (u32) and fields like a
+ * section's. A whole machine is a magic number, sections, and an empty name.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -54,8 +54,8 @@ static void check_field(const VMState *vms, const VMStateField *f)
 
     if ((size && size != f->size) || (f->kind == VMS_TIMER && f->size != sizeof(Timer)) ||
         (f->kind == VMS_STRUCT && !f->sub) || strlen(f->name) > UINT8_MAX) {
-        error_report("internal error: %s: the saved state's field '%s' has the wrong kind", vms->name,
-                     f->name);
+        error_report("internal error: %s: the saved state's field '%s' has the wrong kind",
+                     vms->name, f->name);
         abort();
     }
 }
@@ -210,18 +210,20 @@ static void set_named_error(Error **errp, const char *fmt, const char *owner, St
 static bool version_is_known(const VMState *vms, uint32_t version, Error **errp)
 {
     if (version > (uint32_t)vms->version) {
-        error_set(errp, "%s: saved by a newer program: version %u, this one knows up to %d", vms->name,
-                  version, vms->version);
+        error_set(errp, "%s: saved by a newer program: version %u, this one knows up to %d",
+                  vms->name, version, vms->version);
         return false;
     }
     return true;
 }
 
-static bool load_fields(Reader *in, const VMState *vms, uint32_t version, void *opaque, Error **errp);
+static bool load_fields(Reader *in, const VMState *vms, uint32_t version, void *opaque,
+                        Error **errp);
 
 static bool wrong_length(const VMState *vms, const VMStateField *f, size_t got, Error **errp)
 {
-    error_set(errp, "%s: field '%s' of the saved state has %zu bytes, which this program does not know",
+    error_set(errp,
+              "%s: field '%s' of the saved state has %zu bytes, which this program does not know",
               vms->name, f->name, got);
     return false;
 }
@@ -327,7 +329,8 @@ static bool all_fields_came(const VMState *vms, uint32_t version, const bool *ca
     return true;
 }
 
-static bool load_fields(Reader *in, const VMState *vms, uint32_t version, void *opaque, Error **errp)
+static bool load_fields(Reader *in, const VMState *vms, uint32_t version, void *opaque,
+                        Error **errp)
 {
     bool came[FIELDS_MAX] = {false};
 
@@ -344,8 +347,9 @@ static bool load_fields(Reader *in, const VMState *vms, uint32_t version, void *
         uint32_t len = reader_le32(in);
         const uint8_t *data = reader_bytes(in, len);
         if (i < 0) {
-            set_named_error(errp, "%s: the saved state has a field '%s', which this program does not know",
-                            vms->name, name);
+            set_named_error(
+                errp, "%s: the saved state has a field '%s', which this program does not know",
+                vms->name, name);
             return false;
         }
         if (!data || i >= FIELDS_MAX || came[i]) {

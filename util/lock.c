@@ -1,10 +1,11 @@
 /*
- * The machine lock: a futex lock that is quick for a thread that finds it free, and fair to one that does not.
+ * The machine lock: a futex lock that is quick for a thread that finds it free, and fair to one
+ * that does not.
  *
  * A released lock may be taken by whoever comes first, so a thread that locks and unlocks in a row
  * (a vCPU hammering a device register) need not sleep each time. But a waiter that was woken and
- * found the lock taken again goes to the head of the queue and is handed the lock by the next unlock,
- * before anybody else can come in between. So a waiter is overtaken for at most two turns.
+ * found the lock taken again goes to the head of the queue and is handed the lock by the next
+ * unlock, before anybody else can come in between. So a waiter is overtaken for at most two turns.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

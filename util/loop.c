@@ -2,9 +2,10 @@
  * The main loop. File descriptors hang in an epoll instance, timers in one binary heap a clock, and
  * deferred calls in a list whose eventfd wakes the loop.
  *
- * A turn is: work out how long to sleep; give up the machine lock, sleep in epoll, take it again; then
- * handle descriptors, timers and deferred calls. All of it may be entered again from a callback that waits for
- * something synchronously, so nothing is kept in a turn that an inner turn could spoil.
+ * A turn is: work out how long to sleep; give up the machine lock, sleep in epoll, take it again;
+ * then handle descriptors, timers and deferred calls. All of it may be entered again from a
+ * callback that waits for something synchronously, so nothing is kept in a turn that an inner turn
+ * could spoil.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -36,8 +37,8 @@ static void wake(void)
 
 /* ---- clocks ---- */
 
-/* The virtual clock is host time plus virtual_offset while it runs, else virtual_offset itself. Written with
-   the machine lock held, read by anybody: clock_seq is odd while it changes. */
+/* The virtual clock is host time plus virtual_offset while it runs, else virtual_offset itself.
+   Written with the machine lock held, read by anybody: clock_seq is odd while it changes. */
 static _Atomic unsigned clock_seq;
 static _Atomic bool virtual_running;
 static _Atomic int64_t virtual_offset;
@@ -122,7 +123,8 @@ typedef struct TimerHeap {
 
 static TimerHeap heaps[CLOCK_TYPES];
 
-/* While the loop sleeps: the deadline on the host's clock at which it will wake by itself; else INT64_MIN. */
+/* While the loop sleeps: the deadline on the host's clock at which it will wake by itself; else
+ * INT64_MIN. */
 static int64_t sleeping_until = INT64_MIN;
 
 static void heap_place(TimerHeap *h, unsigned i, Timer *t)
@@ -281,8 +283,8 @@ static void advance_stepped(int64_t ns)
 void clock_step(int64_t ns)
 {
     for (;;) {
-        ClockType c = steps_to_first(CLOCK_VIRTUAL) < steps_to_first(CLOCK_HOST) ? CLOCK_VIRTUAL
-                                                                                 : CLOCK_HOST;
+        ClockType c =
+            steps_to_first(CLOCK_VIRTUAL) < steps_to_first(CLOCK_HOST) ? CLOCK_VIRTUAL : CLOCK_HOST;
         int64_t wait = steps_to_first(c);
         if (wait > ns) {
             break;
@@ -494,7 +496,8 @@ void loop_init(void)
     if (epoll_fd < 0 || wake_fd < 0) {
         error_exit("cannot set up the main loop: %s", strerror(errno));
     }
-    /* The kernel lets sleeps of this thread run 50 us over to batch wake-ups: not with guest timers. */
+    /* The kernel lets sleeps of this thread run 50 us over to batch wake-ups: not with guest
+     * timers. */
     prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0);
     loop_set_fd(wake_fd, woken, NULL, NULL);
 }

@@ -1,12 +1,14 @@
 /*
- * Device fuzzer: builds a PC without running its CPUs and drives the registers of every device with random accesses, half
- * of them shaped like what drivers do. Virtual time is stepped now and then, the user types, the screen is drawn, interrupts
- * are taken, and the machine's state is saved, disturbed, loaded and compared. Built with sanitizers it shall
- * end without a finding; what it does follows from the seed alone.
+ * Device fuzzer: builds a PC without running its CPUs and drives the registers of every device with
+ * random accesses, half of them shaped like what drivers do. Virtual time is stepped now and then,
+ * the user types, the screen is drawn, interrupts are taken, and the machine's state is saved,
+ * disturbed, loaded and compared. Built with sanitizers it shall end without a finding; what it
+ * does follows from the seed alone.
  *
  *     devices [--accesses N] [--seed S] [--machine pc|isapc] [--only REGION] [--state ROUNDS]
  *
- * N accesses go to each device region (default 20000). --state loads that many damaged machine states on top.
+ * N accesses go to each device region (default 20000). --state loads that many damaged machine
+ * states on top.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -87,14 +89,16 @@ static uint64_t accesses_made;
 
 static uint64_t io_read(AddressSpace *as, hwaddr addr, unsigned size)
 {
-    last_access.what = "read", last_access.as = as, last_access.addr = addr, last_access.size = size;
+    last_access.what = "read", last_access.as = as, last_access.addr = addr,
+    last_access.size = size;
     accesses_made++;
     return memory_read(as, addr, size);
 }
 
 static void io_write(AddressSpace *as, hwaddr addr, uint64_t value, unsigned size)
 {
-    last_access.what = "write", last_access.as = as, last_access.addr = addr, last_access.size = size;
+    last_access.what = "write", last_access.as = as, last_access.addr = addr,
+    last_access.size = size;
     last_access.value = value;
     accesses_made++;
     memory_write(as, addr, value, size);
@@ -120,10 +124,11 @@ static void turn(void)
 static void hung(int sig)
 {
     char line[256];
-    int n = snprintf(line, sizeof(line),
-                     "# hangs in %s of %u bytes at %s 0x%" PRIx64 ", value 0x%" PRIx64 ", access %" PRIu64 "\n",
-                     last_access.what, last_access.size, last_access.as ? last_access.as->name : "?",
-                     last_access.addr, last_access.value, accesses_made);
+    int n = snprintf(
+        line, sizeof(line),
+        "# hangs in %s of %u bytes at %s 0x%" PRIx64 ", value 0x%" PRIx64 ", access %" PRIu64 "\n",
+        last_access.what, last_access.size, last_access.as ? last_access.as->name : "?",
+        last_access.addr, last_access.value, accesses_made);
     if (write(2, line, (size_t)n) == n) {
         abort();
     }
@@ -139,15 +144,15 @@ typedef struct IndexPair {
 } IndexPair;
 
 static const IndexPair pairs[] = {
-    {&memory_io_as, 0x70, 0x71, 128, 1, 1},        /* CMOS */
-    {&memory_io_as, 0x3c4, 0x3c5, 8, 1, 1},        /* VGA sequencer */
-    {&memory_io_as, 0x3ce, 0x3cf, 16, 1, 1},       /* graphics */
-    {&memory_io_as, 0x3d4, 0x3d5, 64, 1, 1},       /* CRTC */
-    {&memory_io_as, 0x3c0, 0x3c0, 64, 1, 1},       /* attributes */
-    {&memory_io_as, 0x3c8, 0x3c9, 256, 1, 1},      /* palette */
-    {&memory_io_as, 0x1ce, 0x1cf, 16, 2, 2},       /* display interface */
+    {&memory_io_as, 0x70, 0x71, 128, 1, 1},   /* CMOS */
+    {&memory_io_as, 0x3c4, 0x3c5, 8, 1, 1},   /* VGA sequencer */
+    {&memory_io_as, 0x3ce, 0x3cf, 16, 1, 1},  /* graphics */
+    {&memory_io_as, 0x3d4, 0x3d5, 64, 1, 1},  /* CRTC */
+    {&memory_io_as, 0x3c0, 0x3c0, 64, 1, 1},  /* attributes */
+    {&memory_io_as, 0x3c8, 0x3c9, 256, 1, 1}, /* palette */
+    {&memory_io_as, 0x1ce, 0x1cf, 16, 2, 2},  /* display interface */
     {&memory_io_as, 0x1ce, 0x1d0, 16, 2, 2},
-    {&memory_io_as, 0x510, 0x511, 64, 2, 1},       /* firmware configuration */
+    {&memory_io_as, 0x510, 0x511, 64, 2, 1},        /* firmware configuration */
     {&memory_as, 0xfec00000, 0xfec00010, 64, 4, 4}, /* I/O APIC */
 };
 
@@ -170,16 +175,25 @@ typedef struct LikelyBytes {
 } LikelyBytes;
 
 static const LikelyBytes likely[] = {
-    {0x20, 15, {0x11, 0x13, 0x19, 0x20, 0x0a, 0x0b, 0x0c, 0x61, 0x66, 0xc2, 0x80, 0xa0, 0x68, 0x48, 0x00}},
-    {0xa0, 15, {0x11, 0x13, 0x19, 0x20, 0x0a, 0x0b, 0x0c, 0x61, 0x66, 0xc2, 0x80, 0xa0, 0x68, 0x48, 0x00}},
+    {0x20,
+     15,
+     {0x11, 0x13, 0x19, 0x20, 0x0a, 0x0b, 0x0c, 0x61, 0x66, 0xc2, 0x80, 0xa0, 0x68, 0x48, 0x00}},
+    {0xa0,
+     15,
+     {0x11, 0x13, 0x19, 0x20, 0x0a, 0x0b, 0x0c, 0x61, 0x66, 0xc2, 0x80, 0xa0, 0x68, 0x48, 0x00}},
     {0x21, 8, {0x00, 0xff, 0x08, 0x70, 0x04, 0x01, 0x03, 0x13}},
     {0xa1, 8, {0x00, 0xff, 0x70, 0x02, 0x01, 0x03, 0x13, 0x7f}},
-    {0x43, 16, {0x34, 0x36, 0xb6, 0x70, 0x54, 0x90, 0xb0, 0x38, 0x3a, 0xe2, 0xc2, 0xd2, 0xfe, 0x00, 0x40, 0x80}},
+    {0x43,
+     16,
+     {0x34, 0x36, 0xb6, 0x70, 0x54, 0x90, 0xb0, 0x38, 0x3a, 0xe2, 0xc2, 0xd2, 0xfe, 0x00, 0x40,
+      0x80}},
     {0x40, 6, {0x00, 0x01, 0x02, 0xff, 0x10, 0x2e}},
     {0x42, 6, {0x00, 0x01, 0x02, 0xff, 0x10, 0x2e}},
     {0x61, 4, {0x00, 0x01, 0x03, 0x02}},
-    {0x64, 20, {0x20, 0x60, 0xa7, 0xa8, 0xa9, 0xaa, 0xab, 0xad, 0xae, 0xc0, 0xd0, 0xd1, 0xd2, 0xd3, 0xd4, 0xf0, 0xfe, 0xdd, 0xdf, 0x21}},
-    {0x60, 21, {0xed, 0xee, 0xf0, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xff, 0xe6, 0xe7, 0xe8, 0xe9, 0xea, 0xeb, 0x00, 0x02, 0x03, 0x47, 0x64, 0xc8}},
+    {0x64, 20, {0x20, 0x60, 0xa7, 0xa8, 0xa9, 0xaa, 0xab, 0xad, 0xae, 0xc0,
+                0xd0, 0xd1, 0xd2, 0xd3, 0xd4, 0xf0, 0xfe, 0xdd, 0xdf, 0x21}},
+    {0x60, 21, {0xed, 0xee, 0xf0, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xff, 0xe6, 0xe7,
+                0xe8, 0xe9, 0xea, 0xeb, 0x00, 0x02, 0x03, 0x47, 0x64, 0xc8}},
     {0x92, 4, {0x00, 0x01, 0x02, 0x03}},
     {0xb2, 4, {0xf0, 0xf1, 0x00, 0x01}},
     {0xcf9, 4, {0x02, 0x06, 0x0e, 0x00}},
@@ -214,7 +228,8 @@ static void fill_ram(void)
     for (unsigned i = 0; i < 64; i++) {
         uint64_t *entry = (uint64_t *)(void *)(ram + 0x1000 + 8 * below(512));
         uint64_t count = one_in(4) ? below(0x10000) : 512u << below(6);
-        *entry = (one_in(8) ? rng() : below(RAM_SIZE) & ~1u) | count << 32 | (uint64_t)one_in(3) << 63;
+        *entry =
+            (one_in(8) ? rng() : below(RAM_SIZE) & ~1u) | count << 32 | (uint64_t)one_in(3) << 63;
     }
 }
 
@@ -232,12 +247,14 @@ static void drive_bus_master(void)
 }
 
 static const uint8_t ata_commands[] = {
-    0x00, 0x08, 0x10, 0x20, 0x21, 0x24, 0x25, 0x27, 0x29, 0x30, 0x34, 0x35, 0x39, 0x40, 0x42, 0x70, 0x90, 0x91, 0x92,
-    0xa0, 0xa1, 0xb0, 0xb1, 0xc4, 0xc5, 0xc6, 0xc8, 0xca, 0xe0, 0xe1, 0xe3, 0xe5, 0xe6, 0xe7, 0xea, 0xec, 0xef, 0xf5, 0xf8, 0xf9,
+    0x00, 0x08, 0x10, 0x20, 0x21, 0x24, 0x25, 0x27, 0x29, 0x30, 0x34, 0x35, 0x39, 0x40,
+    0x42, 0x70, 0x90, 0x91, 0x92, 0xa0, 0xa1, 0xb0, 0xb1, 0xc4, 0xc5, 0xc6, 0xc8, 0xca,
+    0xe0, 0xe1, 0xe3, 0xe5, 0xe6, 0xe7, 0xea, 0xec, 0xef, 0xf5, 0xf8, 0xf9,
 };
 
 static const uint8_t packet_commands[] = {
-    0x00, 0x03, 0x12, 0x1a, 0x1b, 0x1e, 0x25, 0x28, 0x2b, 0x35, 0x42, 0x43, 0x46, 0x4a, 0x51, 0x52, 0x55, 0x5a, 0xa8, 0xad, 0xbb, 0xbd, 0xbe,
+    0x00, 0x03, 0x12, 0x1a, 0x1b, 0x1e, 0x25, 0x28, 0x2b, 0x35, 0x42, 0x43,
+    0x46, 0x4a, 0x51, 0x52, 0x55, 0x5a, 0xa8, 0xad, 0xbb, 0xbd, 0xbe,
 };
 
 static void send_packet(unsigned base)
@@ -273,7 +290,8 @@ static void drive_ide(void)
         out(base + 1, random_value(), 1);
     }
     out(base + 7, command, 1);
-    if (command == 0xc8 || command == 0xca || command == 0x25 || command == 0x35 || command == 0xa0) {
+    if (command == 0xc8 || command == 0xca || command == 0x25 || command == 0x35 ||
+        command == 0xa0) {
         drive_bus_master();
     }
     if (command == 0xa0 && !one_in(4)) {
@@ -293,7 +311,8 @@ static void drive_ide(void)
 
 static void drive_mouse(void)
 {
-    static const uint8_t commands[] = {0xe6, 0xe7, 0xe8, 0xe9, 0xea, 0xeb, 0xec, 0xee, 0xf0, 0xf2, 0xf3, 0xf4, 0xf4, 0xf5, 0xf6, 0xff};
+    static const uint8_t commands[] = {0xe6, 0xe7, 0xe8, 0xe9, 0xea, 0xeb, 0xec, 0xee,
+                                       0xf0, 0xf2, 0xf3, 0xf4, 0xf4, 0xf5, 0xf6, 0xff};
 
     out(0x64, 0xa8, 1);
     out(0x64, 0xd4, 1);
@@ -312,7 +331,9 @@ static void drive_mouse(void)
 /* A mode that shows something: text, planes, 256 colours, or a linear frame buffer of any depth. */
 static void set_screen_mode(void)
 {
-    static const uint8_t crtc[] = {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0x00, 0x4f, 0x0d, 0x0e, 0, 0, 0, 0, 0x9c, 0x8e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff};
+    static const uint8_t crtc[] = {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0x00,
+                                   0x4f, 0x0d, 0x0e, 0,    0,    0,    0,    0x9c, 0x8e,
+                                   0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff};
     static const uint8_t depths[] = {4, 8, 15, 16, 24, 32};
 
     out(0x3c2, 0x63 | below(2) << 2, 1);
@@ -329,7 +350,8 @@ static void set_screen_mode(void)
     out(0x3c0, below(256), 1);
     out(0x3c0, 0x20, 1);
     if (one_in(2)) {
-        const unsigned values[] = {0xb0c5, 8 * below(160), below(1024), depths[below(6)], 1 | below(8) << 5};
+        const unsigned values[] = {0xb0c5, 8 * below(160), below(1024), depths[below(6)],
+                                   1 | below(8) << 5};
         for (unsigned i = 0; i < 5; i++) {
             out(0x1ce, i, 2);
             out(0x1d0, values[i], 2);
@@ -364,7 +386,9 @@ static void drive_pci(void)
     static const uint8_t devfns[] = {0x00, 0x08, 0x09, 0x0b, 0x10, 0x18, 0xff};
     unsigned size = 1u << below(3);
 
-    out(0xcf8, pci_address(devfns[below(sizeof(devfns))], below(256)) ^ (one_in(16) ? (unsigned)rng() : 0), 4);
+    out(0xcf8,
+        pci_address(devfns[below(sizeof(devfns))], below(256)) ^ (one_in(16) ? (unsigned)rng() : 0),
+        4);
     if (one_in(2)) {
         in(0xcfc + (below(4) & ~(size - 1)), size);
     } else {
@@ -410,7 +434,8 @@ static void set_up_pci(void)
 static void drive_fw_cfg_dma(void)
 {
     uint8_t *request = memory_ram_base() + 0x3000;
-    uint32_t control = below(32) | below(64) << 16, length = one_in(8) ? (uint32_t)rng() : below(5000);
+    uint32_t control = below(32) | below(64) << 16,
+             length = one_in(8) ? (uint32_t)rng() : below(5000);
     uint64_t to = one_in(8) ? rng() : below(RAM_SIZE);
 
     control = __builtin_bswap32(control);
@@ -427,10 +452,13 @@ static void drive_fw_cfg_dma(void)
 
 static void drive_apic(void)
 {
-    static const uint16_t regs[] = {0x80, 0xb0, 0xd0, 0xe0, 0xf0, 0x280, 0x300, 0x310, 0x320, 0x350, 0x360, 0x370, 0x380, 0x3e0};
-    static const uint32_t values[] = {0x1ff, 0x20040, 0x40041, 0x700, 0x400, 0x8055, 0x44060, 0x84060, 0xc4060, 0x4500, 0x4601, 0xb, 100, 0};
+    static const uint16_t regs[] = {0x80,  0xb0,  0xd0,  0xe0,  0xf0,  0x280, 0x300,
+                                    0x310, 0x320, 0x350, 0x360, 0x370, 0x380, 0x3e0};
+    static const uint32_t values[] = {0x1ff,   0x20040, 0x40041, 0x700,  0x400, 0x8055, 0x44060,
+                                      0x84060, 0xc4060, 0x4500,  0x4601, 0xb,   100,    0};
 
-    io_write(&memory_as, 0xfee00000 + regs[below(14)], one_in(2) ? values[below(14)] : random_value(), 4);
+    io_write(&memory_as, 0xfee00000 + regs[below(14)],
+             one_in(2) ? values[below(14)] : random_value(), 4);
 }
 
 static void drive_msr(void)
@@ -454,9 +482,8 @@ static void drive_msr(void)
 static void drive_something(void)
 {
     static void (*const all[])(void) = {
-        drive_pair, drive_pair, drive_likely,     drive_likely, drive_ide,
-        drive_pci,  drive_apic, drive_fw_cfg_dma, drive_msr,    drive_bus_master,
-        drive_mouse,
+        drive_pair, drive_pair,       drive_likely, drive_likely,     drive_ide,   drive_pci,
+        drive_apic, drive_fw_cfg_dma, drive_msr,    drive_bus_master, drive_mouse,
     };
     all[below(sizeof(all) / sizeof(all[0]))]();
 }
@@ -471,12 +498,13 @@ static void take_interrupts(void)
             env->intc->acknowledge(env->intc_opaque);
         }
         if (one_in(4)) {
-            atomic_fetch_and(&env->interrupt_request, CPU_INTERRUPT_WORK);
+            atomic_fetch_and(&env->interrupt_request, CPU_INTERRUPT_WORK | CPU_INTERRUPT_HARD);
         }
     }
 }
 
-/* What devices have asked the CPUs' threads to do to their own state: there are no such threads here. */
+/* What devices have asked the CPUs' threads to do to their own state: there are no such threads
+ * here. */
 static void do_cpu_work(void)
 {
     for (unsigned i = 0; i < CPUS; i++) {
@@ -617,7 +645,8 @@ static unsigned target_count;
 static AddressSpace *searched;
 static const char *only;
 
-static void note_target(hwaddr addr, uint64_t size, const MemoryRegion *mr, bool readonly, void *opaque)
+static void note_target(hwaddr addr, uint64_t size, const MemoryRegion *mr, bool readonly,
+                        void *opaque)
 {
     Target *t = targets, *end = targets + target_count;
 
@@ -715,7 +744,8 @@ static bool add_disks(Error **errp)
 
 static bool make_machine(const char *machine, Error **errp)
 {
-    static const char *const extra[] = {"isa-debugcon,iobase=0x402", "isa-debug-exit", "pc-testdev"};
+    static const char *const extra[] = {"isa-debugcon,iobase=0x402", "isa-debug-exit",
+                                        "pc-testdev"};
 
     loop_init();
     clock_use_stepped();
@@ -829,7 +859,8 @@ int main(int argc, char **argv)
     Error *err = NULL;
 
     if (!parse_arguments(argc, argv, &s)) {
-        error_exit("usage: %s [--accesses N] [--seed S] [--machine pc|isapc] [--only REGION] [--state ROUNDS]",
+        error_exit("usage: %s [--accesses N] [--seed S] [--machine pc|isapc] [--only REGION] "
+                   "[--state ROUNDS]",
                    argv[0]);
     }
     rng_state = s.seed * 0x9e3779b97f4a7c15ull + 1;
@@ -844,7 +875,8 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < target_count; i++) {
         printf("# %-24s %10" PRIu64 " accesses\n", targets[i].name, targets[i].accesses);
     }
-    printf("%sok - every device of %s, seed %" PRIu64 "\n", differences ? "not " : "", s.machine, s.seed);
+    printf("%sok - every device of %s, seed %" PRIu64 "\n", differences ? "not " : "", s.machine,
+           s.seed);
     if (s.state_rounds) {
         load_damaged_states(s.state_rounds);
         printf("ok - %" PRIu64 " damaged states\n", s.state_rounds);

@@ -1,6 +1,7 @@
 /*
- * Local APIC: priorities, requests and EOI, inter-processor interrupts by every kind of address, the local vector
- * table, the timer in its three modes, x2APIC's registers and mode changes; run, save, disturb, load, compare, continue.
+ * Local APIC: priorities, requests and EOI, inter-processor interrupts by every kind of address,
+ * the local vector table, the timer in its three modes, x2APIC's registers and mode changes; run,
+ * save, disturb, load, compare, continue.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -14,27 +15,27 @@
 
 #include "../test.h"
 
-#define ID     0x020
-#define TPR    0x080
-#define APR    0x090
-#define PPR    0x0a0
-#define EOI    0x0b0
-#define LDR    0x0d0
-#define DFR    0x0e0
-#define SVR    0x0f0
-#define ISR    0x100
-#define TMR    0x180
-#define IRR    0x200
-#define ESR    0x280
-#define ICR    0x300
-#define ICR_HI 0x310
-#define LVT_TIMER 0x320
-#define LVT_LINT0 0x350
-#define LVT_LINT1 0x360
-#define LVT_ERROR 0x370
+#define ID            0x020
+#define TPR           0x080
+#define APR           0x090
+#define PPR           0x0a0
+#define EOI           0x0b0
+#define LDR           0x0d0
+#define DFR           0x0e0
+#define SVR           0x0f0
+#define ISR           0x100
+#define TMR           0x180
+#define IRR           0x200
+#define ESR           0x280
+#define ICR           0x300
+#define ICR_HI        0x310
+#define LVT_TIMER     0x320
+#define LVT_LINT0     0x350
+#define LVT_LINT1     0x360
+#define LVT_ERROR     0x370
 #define COUNT_INITIAL 0x380
 #define COUNT_CURRENT 0x390
-#define DIVIDE 0x3e0
+#define DIVIDE        0x3e0
 
 enum { CPUS = 4 };
 
@@ -542,7 +543,7 @@ static void mode_changes(void)
     CHECK(set_base(1, 0xfee00c00));
     CHECK(msr_rd(1, 0x802, &v) && v == 1);
     on_cpu(1);
-    CHECK_EQ(rd(ID), 0xffffffff); /* the page is gone */
+    CHECK_EQ(rd(ID), 0xffffffff);    /* the page is gone */
     CHECK(!set_base(1, 0xfee00800)); /* back to xAPIC: not directly */
     CHECK(set_base(1, 0xfee00000));
     CHECK(!set_base(1, 0xfee00c00)); /* from off: not directly */
@@ -560,9 +561,9 @@ static void x2apic_registers(void)
         CHECK(set_base(i, 0xfee00c00));
     }
     CHECK(msr_rd(3, 0x80d, &v) && v == 1u << 3);
-    CHECK(!msr_wr(3, 0x80d, 0) && !msr_wr(3, 0x802, 0)); /* read-only */
+    CHECK(!msr_wr(3, 0x80d, 0) && !msr_wr(3, 0x802, 0));                            /* read-only */
     CHECK(!msr_rd(0, 0x80e, &v) && !msr_rd(0, 0x809, &v) && !msr_rd(0, 0x831, &v)); /* not there */
-    CHECK(!msr_rd(0, 0x80b, &v) && !msr_rd(0, 0x83f, &v)); /* write-only */
+    CHECK(!msr_rd(0, 0x80b, &v) && !msr_rd(0, 0x83f, &v));                          /* write-only */
     CHECK(!msr_rd(0, 0x8ff, &v) && !msr_wr(0, 0x840, 0));
     CHECK(!msr_wr(0, 0x80b, 1) && !msr_wr(0, 0x828, 1) && !msr_wr(0, 0x808, 0x100));
     CHECK(!msr_wr(0, 0x80f, 0x10000) && !msr_wr(0, 0x832, 0x80000000) && !msr_wr(0, 0x830, 0x2000));
@@ -661,6 +662,6 @@ static void saved_state(void)
 }
 
 TESTS(TEST(power_on_state), TEST(priorities), TEST(ipi_addresses), TEST(lowest_priority),
-      TEST(events_by_ipi), TEST(errors), TEST(virtual_wire), TEST(nmi_pin), TEST(level_triggered_pin),
-      TEST(one_shot), TEST(periodic), TEST(tsc_deadline), TEST(mode_changes), TEST(x2apic_registers),
-      TEST(saved_state))
+      TEST(events_by_ipi), TEST(errors), TEST(virtual_wire), TEST(nmi_pin),
+      TEST(level_triggered_pin), TEST(one_shot), TEST(periodic), TEST(tsc_deadline),
+      TEST(mode_changes), TEST(x2apic_registers), TEST(saved_state))

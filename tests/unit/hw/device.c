@@ -1,5 +1,6 @@
 /*
- * Devices: properties and their defaults, the tree, resets in order, a realize that fails, -device's errors.
+ * Devices: properties and their defaults, the tree, resets in order, a realize that fails,
+ * -device's errors.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -83,7 +84,8 @@ static void properties(void)
     CHECK_STR(g->label, "none");
     CHECK(device_set_property(&g->dev, "fast", "no", NULL) && !g->fast);
     CHECK(device_set_property(&g->dev, "irq", "255", NULL) && g->irq == 255);
-    CHECK(device_set_property(&g->dev, "wide", "0xffffffffffffffff", NULL) && g->wide == UINT64_MAX);
+    CHECK(device_set_property(&g->dev, "wide", "0xffffffffffffffff", NULL) &&
+          g->wide == UINT64_MAX);
     CHECK(device_set_property(&g->dev, "size", "3k", NULL) && g->size == 3072);
     CHECK(device_set_property(&g->dev, "label", "two words", NULL));
     CHECK_STR(g->label, "two words");
@@ -210,10 +212,10 @@ static void wrong_device_options(void)
 
 static void classes_are_sound(void)
 {
-    for (const DeviceClass *const *class = device_classes; *class; class++) {
-        CHECK((*class)->name && (*class)->desc && (*class)->bus);
-        CHECK((*class)->size >= sizeof(Device));
-        CHECK(device_class_find((*class)->name) == *class); /* no name twice */
+    for (const DeviceClass *const *entry = device_classes; *entry; entry++) {
+        CHECK((*entry)->name && (*entry)->desc && (*entry)->bus);
+        CHECK((*entry)->size >= sizeof(Device));
+        CHECK(device_class_find((*entry)->name) == *class); /* no name twice */
     }
 }
 

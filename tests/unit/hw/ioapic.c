@@ -1,6 +1,6 @@
 /*
- * I/O APIC: registers, edge and level pins, remote IRR and EOI in its three ways, delivery modes and
- * addresses; run, save, disturb, load, compare, continue.
+ * I/O APIC: registers, edge and level pins, remote IRR and EOI in its three ways, delivery modes
+ * and addresses; run, save, disturb, load, compare, continue.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

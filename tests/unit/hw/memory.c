@@ -1,6 +1,7 @@
 /*
- * The memory map: random trees flattened against a model that works out each byte by itself, accesses
- * split and widened, read-only views, aliases, ports, DMA, dirty bitmaps, lookups while the map changes.
+ * The memory map: random trees flattened against a model that works out each byte by itself,
+ * accesses split and widened, read-only views, aliases, ports, DMA, dirty bitmaps, lookups while
+ * the map changes.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -37,7 +38,8 @@ static uint64_t journal_read(void *opaque, hwaddr addr, unsigned size)
 
 static void journal_write(void *opaque, hwaddr addr, uint64_t value, unsigned size)
 {
-    sprintf(journal + strlen(journal), "w%u@%x=%llx ", size, (unsigned)addr, (unsigned long long)value);
+    sprintf(journal + strlen(journal), "w%u@%x=%llx ", size, (unsigned)addr,
+            (unsigned long long)value);
 }
 
 static void start_journal(void)
@@ -55,7 +57,8 @@ static MemoryOps ops_with(uint8_t min, uint8_t max, bool unaligned)
 
 static void splits_and_widens_accesses(void)
 {
-    MemoryOps byte = ops_with(1, 1, false), word = ops_with(2, 2, false), dword = ops_with(4, 4, false);
+    MemoryOps byte = ops_with(1, 1, false), word = ops_with(2, 2, false),
+              dword = ops_with(4, 4, false);
     MemoryOps any = ops_with(1, 8, true), plain = ops_with(0, 0, false);
     MemoryRegion r[5];
 
@@ -357,7 +360,8 @@ static Place model_at(MemoryRegion *mr, hwaddr offset, bool readonly)
 
 static Place shown[MODEL_SIZE];
 
-static void note_range(hwaddr addr, uint64_t size, const MemoryRegion *mr, bool readonly, void *opaque)
+static void note_range(hwaddr addr, uint64_t size, const MemoryRegion *mr, bool readonly,
+                       void *opaque)
 {
     hwaddr *last_end = opaque;
 
@@ -388,8 +392,9 @@ static void random_region(unsigned i, unsigned *seed)
     if (kind == 0) {
         memory_region_init_container(&regions[i], "container", size);
     } else if (kind == 1 && i > 1) { /* of an earlier one, so that no circle comes about */
-        memory_region_init_alias(&regions[i], "alias", &regions[1 + (unsigned)rand_r(seed) % (i - 1)],
-                                 random_addr(seed), size);
+        memory_region_init_alias(&regions[i], "alias",
+                                 &regions[1 + (unsigned)rand_r(seed) % (i - 1)], random_addr(seed),
+                                 size);
     } else {
         memory_region_init_io(&regions[i], "io", size, &ops, (void *)(uintptr_t)i);
     }
@@ -490,7 +495,8 @@ static void note_code_written(ram_addr addr, uint64_t size)
 
 static void dirty_bits_follow_writes(void)
 {
-    static const MemoryListener listener = {.protect = note_protect, .code_written = note_code_written};
+    static const MemoryListener listener = {.protect = note_protect,
+                                            .code_written = note_code_written};
     MemoryRegion ram;
 
     set_up();
@@ -579,7 +585,8 @@ static void lookups_see_the_old_map_or_the_new(void)
     for (unsigned i = 0; i < CHANGES; i++) {
         memory_region_set_enabled(&b, i % 2);
     }
-    printf("# %d ns a change beside two readers\n", (int)((clock_now(CLOCK_HOST) - start) / CHANGES));
+    printf("# %d ns a change beside two readers\n",
+           (int)((clock_now(CLOCK_HOST) - start) / CHANGES));
     atomic_store(&stop_looking, true);
     for (unsigned i = 0; i < 2; i++) {
         pthread_join(threads[i], NULL);

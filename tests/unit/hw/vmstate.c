@@ -160,7 +160,12 @@ static const VMStateField v1_fields[] = {VMSTATE_U32(old, Grown), VMSTATE_END};
 static const VMState v1 = {.name = "grown", .version = 1, .fields = v1_fields};
 static const VMStateField v2_fields[] = {
     VMSTATE_U32(old, Grown),
-    {.name = "young", .kind = VMS_U32, .offset = offsetof(Grown, young), .size = 4, .count = 1, .since = 2},
+    {.name = "young",
+     .kind = VMS_U32,
+     .offset = offsetof(Grown, young),
+     .size = 4,
+     .count = 1,
+     .since = 2},
     VMSTATE_END,
 };
 static const VMState v2 = {.name = "grown", .version = 2, .fields = v2_fields};
@@ -180,8 +185,9 @@ static void other_versions(void)
     CHECK(h.old == 1 && h.young == 77); /* a younger field keeps its value */
     check_load(&b, &v1, "y", &h, "grown: the saved state is that of 'grown'");
     check_load(&b, &part_vmstate, "x", &h, "part: the saved state is that of 'grown'");
-    check_load(&b, &wide, "x", &h,
-               "grown: field 'old' of the saved state has 4 bytes, which this program does not know");
+    check_load(
+        &b, &wide, "x", &h,
+        "grown: field 'old' of the saved state has 4 bytes, which this program does not know");
 
     buffer_clear(&b);
     vmstate_save(&b, &v2, "x", &g);

@@ -1,6 +1,7 @@
 /*
- * The main loop: timers in order and on time, stopped and stepped clocks, descriptors that come and go while they
- * are handled, deferred calls from threads, inner turns, and a machine lock that starves nobody.
+ * The main loop: timers in order and on time, stopped and stepped clocks, descriptors that come and
+ * go while they are handled, deferred calls from threads, inner turns, and a machine lock that
+ * starves nobody.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -41,7 +42,8 @@ static void fires_on_time_when_idle(void)
         best = fired_at - deadline < best ? fired_at - deadline : best;
     }
     printf("# %d ns late at best\n", (int)best);
-    CHECK(best < 500 * NS_PER_US); /* the machine may be busy: the kernel's own slack shows in all 20 */
+    CHECK(best <
+          500 * NS_PER_US); /* the machine may be busy: the kernel's own slack shows in all 20 */
 }
 
 static Timer from_thread;
