@@ -215,7 +215,7 @@ static void classes_are_sound(void)
     for (const DeviceClass *const *entry = device_classes; *entry; entry++) {
         CHECK((*entry)->name && (*entry)->desc && (*entry)->bus);
         CHECK((*entry)->size >= sizeof(Device));
-        CHECK(device_class_find((*entry)->name) == *class); /* no name twice */
+        CHECK(device_class_find((*entry)->name) == *entry); /* no name twice */
     }
 }
 
