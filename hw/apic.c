@@ -448,6 +448,17 @@ bool apic_send(const ApicMessage *message)
     return taken;
 }
 
+bool apic_is_waiting(const ApicMessage *message)
+{
+    for (unsigned i = 0; i < CPU_MAX; i++) {
+        if (apics[i] && is_destination(apics[i], message) &&
+            get_bit(apics[i]->irr, message->vector)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void send_with_shorthand(Apic *s, const ApicMessage *m, unsigned shorthand)
 {
     if (shorthand == SHORTHAND_NONE) {

@@ -49,5 +49,7 @@ typedef struct ApicMessage {
 
 /* False: nobody took it. */
 bool apic_send(const ApicMessage *message);
+/* A CPU among the destinations has a request of the message's vector and has not taken it yet. */
+bool apic_is_waiting(const ApicMessage *message);
 
 #endif

@@ -273,12 +273,19 @@ static void arm_timer(I8254 *s, int64_t earliest)
     }
 }
 
+/* Only ticks of a rate are kept for a guest that is late: a one-shot that comes twice means
+ * nothing. */
+static bool is_waiting(I8254 *s)
+{
+    return periodic(&s->channels[0]) && s->waiting && s->waiting(s->waiting_opaque);
+}
+
 static void timer_expired(void *opaque)
 {
     I8254 *s = opaque;
 
     collect_edges(s, tick_now());
-    if (s->backlog && !(s->waiting && s->waiting(s->waiting_opaque))) {
+    if (s->backlog && !is_waiting(s)) {
         s->backlog--;
         /* The falling edge, up to half a period ago, matters to nobody: it is made up for here. */
         irq_lower(s->irq);

@@ -52,19 +52,32 @@ static IoApic *ioapics;
 
 /* ---- delivery ---- */
 
-static bool send_message(uint64_t rte)
+static ApicMessage message_of(uint64_t rte)
 {
-    ApicMode mode = (ApicMode)(rte >> RTE_MODE_SHIFT & 7);
-    ApicMessage m = {
+    return (ApicMessage){
         .destination = (uint32_t)(rte >> RTE_DEST_SHIFT),
         .logical = rte & RTE_LOGICAL,
         .level = rte & RTE_LEVEL,
-        .mode = mode,
+        .mode = (ApicMode)(rte >> RTE_MODE_SHIFT & 7),
         .vector = (uint8_t)(rte & RTE_VECTOR),
     };
+}
+
+static bool send_message(uint64_t rte)
+{
+    ApicMessage m = message_of(rte);
 
     /* The table has no start-up messages, and encoding 3 is reserved. */
-    return mode != APIC_MODE_SIPI && (unsigned)mode != 3 && apic_send(&m);
+    return m.mode != APIC_MODE_SIPI && (unsigned)m.mode != 3 && apic_send(&m);
+}
+
+bool ioapic_is_waiting(Device *dev, unsigned n)
+{
+    uint64_t rte = ((IoApic *)dev)->table[n];
+    ApicMessage m = message_of(rte);
+
+    return !(rte & RTE_MASKED) && (m.mode == APIC_MODE_FIXED || m.mode == APIC_MODE_LOWEST) &&
+           apic_is_waiting(&m);
 }
 
 static bool is_level(uint64_t rte)

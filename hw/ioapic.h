@@ -22,6 +22,8 @@ Device *ioapic_create(hwaddr base);
 /* Input n < IOAPIC_PINS: raised while the interrupt is asserted, whatever the polarity on the
  * board. */
 IrqLine *ioapic_input(Device *dev, unsigned n);
+/* The last edge of input n has not been taken by a CPU yet. */
+bool ioapic_is_waiting(Device *dev, unsigned n);
 /* A local APIC has ended a level-triggered interrupt: told to every I/O APIC. */
 void ioapic_end_of_interrupt(uint8_t vector);
 

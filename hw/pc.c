@@ -303,10 +303,11 @@ static void init_chipset(void)
 
 /* ---- the chips of every PC ---- */
 
-/* The last tick is still in the interrupt controller. */
+/* The last tick is still in an interrupt controller. */
 static bool timer_irq_waiting(void *opaque)
 {
-    return i8259_waiting(pc.pic, IRQ_TIMER);
+    return i8259_waiting(pc.pic, IRQ_TIMER) ||
+           (pc.ioapic && ioapic_is_waiting(pc.ioapic, IOAPIC_TIMER_INPUT));
 }
 
 static void init_legacy(void)
