@@ -6,10 +6,14 @@
  */
 #include "hw/ide.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "hw/ide-core.h"
+#include "hw/machine.h"
 #include "hw/memory.h"
 #include "hw/pci.h"
 #include "hw/vmstate.h"
@@ -601,6 +605,93 @@ static void reset_in_a_request_keeps_the_order_of_writes(void)
     repair(77, 1);
 }
 
+/* ---- a host that fails ---- */
+
+/* In the C library's place: reads that touch bad_sector fail, and all writes while the host's disk is full. */
+static int bad_sector = -1;
+static bool disk_full;
+
+ssize_t preadv(int fd, const struct iovec *iov, int iovcnt, off_t offset)
+{
+    size_t bytes = 0;
+
+    for (int i = 0; i < iovcnt; i++) {
+        bytes += iov[i].iov_len;
+    }
+    if (bad_sector >= 0 && offset <= bad_sector * 512 && bad_sector * 512 < offset + (off_t)bytes) {
+        errno = EIO;
+        return -1;
+    }
+    return syscall(SYS_preadv, fd, iov, iovcnt, offset, 0);
+}
+
+ssize_t pwritev(int fd, const struct iovec *iov, int iovcnt, off_t offset)
+{
+    if (disk_full) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return syscall(SYS_pwritev, fd, iov, iovcnt, offset, 0);
+}
+
+/* The guest gets the sectors before the bad one, then its address. */
+static void read_errors_name_the_sector(void)
+{
+    uint8_t data[1024];
+
+    set_up();
+    bad_sector = 1003;
+    lba28(1001, 5, 0x20);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(settle(0x1f0), 0x58);
+        read_words(DATA, data, 256);
+        CHECK(matches(data, 1001 + i, 1));
+    }
+    CHECK_EQ(settle(0x1f0), 0x51);
+    CHECK_EQ(in(0x1f1), ATA_UNC);
+    CHECK_EQ(in(LOW) | in(MID) << 8 | in(HIGH) << 16, 1003);
+    CHECK_EQ(in(COUNT), 3);
+    put_prd(0, 0x10000, 5 * 512, true);
+    lba48(1001, 5, 0x25);
+    start_dma(8);
+    CHECK_EQ(settle(0x1f0), 0x51);
+    CHECK_EQ(in(LOW), 1003 & 0xff);
+    CHECK_EQ(in(BM + 2) & 4, 4);
+    dma_read(0x10000, data, 1024);
+    CHECK(matches(data, 1001, 2));
+    out(BM, 0);
+    bad_sector = -1;
+    lba28(1003, 1, 0x40);
+    CHECK_EQ(settle(0x1f0), 0x50);
+}
+
+static void a_full_disk_stops_the_machine(void)
+{
+    uint8_t data[512];
+
+    set_up();
+    machine_start();
+    memset(data, 0x42, sizeof(data));
+    disk_full = true;
+    lba28(1500, 1, 0x30);
+    write_words(DATA, data, 256);
+    CHECK_EQ(settle(0x1f0), ATA_BSY);
+    CHECK_EQ(machine_run_state(), RUN_STATE_IO_ERROR);
+    machine_start(); /* still full */
+    CHECK_EQ(settle(0x1f0), ATA_BSY);
+    CHECK_EQ(machine_run_state(), RUN_STATE_IO_ERROR);
+    disk_full = false;
+    machine_start();
+    CHECK_EQ(settle(0x1f0), 0x50);
+    CHECK_EQ(machine_run_state(), RUN_STATE_RUNNING);
+    CHECK_EQ(irq_level[0], 1);
+    lba28(1500, 1, 0x20);
+    settle(0x1f0);
+    read_words(DATA, data, 256);
+    CHECK_EQ(data[511], 0x42);
+    repair(1500, 1);
+}
+
 /* ---- CD-ROM (secondary channel) ---- */
 
 static void packet(uint16_t limit, bool dma, const uint8_t p[12])
@@ -945,6 +1036,7 @@ TESTS(TEST(identifies_the_disk), TEST(reset_shows_signatures), TEST(absent_drive
       TEST(multiple_moves_blocks), TEST(writes_by_pio_and_lba48), TEST(refuses_what_is_out_of_range),
       TEST(settings_and_power), TEST(nien_holds_the_line), TEST(dma_scatters_and_gathers),
       TEST(dma_table_longer_or_shorter_than_the_transfer), TEST(dma_errors_and_stops),
-      TEST(reset_in_a_request_keeps_the_order_of_writes), TEST(cdrom_reads_in_blocks_the_host_allows),
+      TEST(reset_in_a_request_keeps_the_order_of_writes), TEST(read_errors_name_the_sector),
+      TEST(a_full_disk_stops_the_machine), TEST(cdrom_reads_in_blocks_the_host_allows),
       TEST(cdrom_answers_about_itself), TEST(cdrom_tray), TEST(state_in_a_pio_transfer),
       TEST(state_with_a_request_in_flight), TEST(state_in_a_dma_transfer), TEST(random_accesses))
