@@ -1,6 +1,6 @@
 /*
- * Block backends: a drive's medium as its device sees it. Checks and counts requests, runs them on the
- * worker pool and reports their completion on the main loop.
+ * Block backends: a drive's medium as its device sees it. Checks and counts requests, runs them on
+ * the worker pool and reports their completion on the main loop.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -52,10 +52,8 @@ static const struct {
     size_t offset, size;
     const char *magic;
 } foreign_formats[] = {
-    {"qcow or qcow2", 0, 4, "QFI\xfb"},
-    {"vmdk", 0, 4, "KDMV"},
-    {"vdi", 0x40, 4, "\x7f\x10\xda\xbe"},
-    {"vhdx", 0, 8, "vhdxfile"},
+    {"qcow or qcow2", 0, 4, "QFI\xfb"},         {"vmdk", 0, 4, "KDMV"},
+    {"vdi", 0x40, 4, "\x7f\x10\xda\xbe"},       {"vhdx", 0, 8, "vhdxfile"},
     {"bochs", 0, 22, "Bochs Virtual HD Image"},
 };
 
@@ -75,10 +73,11 @@ static bool check_format(BlkNode *node, const BlkOpenOptions *options, Error **e
     for (size_t i = 0; i < sizeof(foreign_formats) / sizeof(foreign_formats[0]); i++) {
         if (memcmp(head + foreign_formats[i].offset, foreign_formats[i].magic,
                    foreign_formats[i].size) == 0) {
-            error_set(errp,
-                      "image %s looks like format %s, which is not supported; convert it to raw, or "
-                      "give format=raw to use its bytes as they are",
-                      options->file, foreign_formats[i].name);
+            error_set(
+                errp,
+                "image %s looks like format %s, which is not supported; convert it to raw, or "
+                "give format=raw to use its bytes as they are",
+                options->file, foreign_formats[i].name);
             return false;
         }
     }
@@ -410,7 +409,8 @@ void blk_flush(BlockBackend *blk, BlkCompletion *done, void *opaque)
     start_request(blk, BLK_FLUSH, 0, 0, NULL, 0, done, opaque);
 }
 
-void blk_discard(BlockBackend *blk, uint64_t offset, uint64_t bytes, BlkCompletion *done, void *opaque)
+void blk_discard(BlockBackend *blk, uint64_t offset, uint64_t bytes, BlkCompletion *done,
+                 void *opaque)
 {
     start_request(blk, BLK_DISCARD, offset, bytes, NULL, 0, done, opaque);
 }

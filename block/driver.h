@@ -1,6 +1,6 @@
 /*
- * Inside the block room: what a layer below a BlockBackend is. A node's functions are plain blocking
- * calls; the backend runs them on worker threads, several at once.
+ * Inside the block room: what a layer below a BlockBackend is. A node's functions are plain
+ * blocking calls; the backend runs them on worker threads, several at once.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -37,7 +37,8 @@ struct BlkNode {
 
 /* A file or host block device, its bytes as they are. */
 BlkNode *raw_open(const char *file, bool readonly, Error **errp);
-/* Writes to a temporary file in front of `below`, which the overlay owns from now on (also on failure). */
+/* Writes to a temporary file in front of `below`, which the overlay owns from now on (also on
+ * failure). */
 BlkNode *overlay_open(BlkNode *below, Error **errp);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * The temporary overlay of -snapshot: writes go to an unlinked sparse file of the image's size, at the
- * image's own offsets, and a bitmap in memory says which sectors lie there. Both vanish at close.
+ * The temporary overlay of -snapshot: writes go to an unlinked sparse file of the image's size, at
+ * the image's own offsets, and a bitmap in memory says which sectors lie there. Both vanish at
+ * close.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -48,8 +49,8 @@ static int read_part(OverlayNode *o, uint64_t offset, uint8_t *buf, size_t bytes
 {
     struct iovec iov = {buf, bytes};
 
-    return written ? read_written(o, offset, buf, bytes) :
-                     o->below->driver->readv(o->below, offset, &iov, 1);
+    return written ? read_written(o, offset, buf, bytes)
+                   : o->below->driver->readv(o->below, offset, &iov, 1);
 }
 
 /* Sector by sector through the vector, joined to runs that lie in one file and one buffer. A buffer

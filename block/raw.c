@@ -1,12 +1,13 @@
 /*
  * Raw images: a regular file or a host block device, byte for byte.
  *
- * A file whose size is not a multiple of the sector size shows zeroes up to the next one; writing there
- * lengthens it.
+ * A file whose size is not a multiple of the sector size shows zeroes up to the next one; writing
+ * there lengthens it.
  *
- * Two programs must not write one image, nor one write what another reads. Open-file-description locks
- * say so: who writes locks the whole file; who reads holds a shared lock on byte 201 and looks for a
- * writer at byte 101, the bytes that other emulators and their image tools use for the same purpose.
+ * Two programs must not write one image, nor one write what another reads. Open-file-description
+ * locks say so: who writes locks the whole file; who reads holds a shared lock on byte 201 and
+ * looks for a writer at byte 101, the bytes that other emulators and their image tools use for the
+ * same purpose.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -159,8 +160,9 @@ static bool lock_image(int fd, const char *file, bool readonly, Error **errp)
         return true;
     }
     error_set(errp,
-              readonly ? "image %s is being written by another program" :
-                         "image %s is in use by another program; use it read-only in both, or a copy",
+              readonly
+                  ? "image %s is being written by another program"
+                  : "image %s is in use by another program; use it read-only in both, or a copy",
               file);
     return false;
 }

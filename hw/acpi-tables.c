@@ -1,7 +1,7 @@
 /*
- * ACPI tables (Advanced Configuration and Power Interface Specification 2.0c, with the MADT of 3.0):
- * RSDP, RSDT, FADT, FACS, MADT, the DSDT compiled from pc-bios/dsdt.asl, and an SSDT with the
- * processors. The firmware places them; its loader's commands are made along with the tables.
+ * ACPI tables (Advanced Configuration and Power Interface Specification 2.0c, with the MADT
+ * of 3.0): RSDP, RSDT, FADT, FACS, MADT, the DSDT compiled from pc-bios/dsdt.asl, and an SSDT with
+ * the processors. The firmware places them; its loader's commands are made along with the tables.
  * Not there: sleep states but S5, GPE blocks, MCFG, HPET.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later

@@ -1,6 +1,6 @@
 /*
- * Fills the configuration device with what SeaBIOS reads: the board's memory map and CPUs, boot order
- * and menu, ACPI and SMBIOS tables, and the option ROM of a kernel to start.
+ * Fills the configuration device with what SeaBIOS reads: the board's memory map and CPUs, boot
+ * order and menu, ACPI and SMBIOS tables, and the option ROM of a kernel to start.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -73,8 +73,8 @@ static bool boot_time(const char *boot, const char *key, unsigned long max, unsi
     *ms = strtoul(text, &rest, 10);
     bool ok = *text >= '0' && *text <= '9' && *rest == '\0' && *ms <= max;
     if (!ok) {
-        error_set(errp, "-boot %s=%s: a number of milliseconds from 0 to %lu is possible", key, text,
-                  max);
+        error_set(errp, "-boot %s=%s: a number of milliseconds from 0 to %lu is possible", key,
+                  text, max);
     }
     free(text);
     return ok;
@@ -110,7 +110,7 @@ static bool add_boot_options(FwCfg *fw, const char *boot, Error **errp)
 
 static void add_tables(FwCfg *fw, const FirmwareConfig *config)
 {
-    /* Of the sleep states S3 to S5, by their index: 80h says supported, the low bits are SUS_TYP. */
+    /* Sleep states S3 to S5 by their index: 80h says supported, the low bits are SUS_TYP. */
     static const uint8_t system_states[6] = {0x80, 0, 0, 1, 2, 0x80};
     SmbiosConfig smbios = {
         .ram_below_4g = config->ram_below_4g,
@@ -147,8 +147,8 @@ static bool add_kernel(FwCfg *fw, const FirmwareConfig *config, Error **errp)
         }
         return true;
     }
-    if (!loader_load_kernel(fw, config->kernel, config->initrd, config->append, config->ram_below_4g,
-                            &rom, errp)) {
+    if (!loader_load_kernel(fw, config->kernel, config->initrd, config->append,
+                            config->ram_below_4g, &rom, errp)) {
         return false;
     }
     int n = snprintf(order, sizeof(order), "/rom@genroms/%s\n", rom);

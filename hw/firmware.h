@@ -17,9 +17,9 @@ typedef struct FirmwareConfig {
     uint64_t ram_below_4g, ram_above_4g; /* bytes; the second starts at 4 GB */
     unsigned cpus;                       /* 1..64; APIC ids 0..cpus-1 */
     bool acpi;                           /* the board has the PIIX4 power management function */
-    bool nographic;                      /* show the firmware's screen on the first serial line too */
-    const char *boot;                    /* as -boot's value: "c", "order=dc,menu=on,..."; may be NULL */
-    const char *name;                    /* the machine's name for SMBIOS; may be NULL */
+    bool nographic;   /* show the firmware's screen on the first serial line too */
+    const char *boot; /* as -boot's value: "c", "order=dc,menu=on,..."; may be NULL */
+    const char *name; /* the machine's name for SMBIOS; may be NULL */
     const char *kernel, *initrd, *append; /* files and text; NULL: none */
 } FirmwareConfig;
 

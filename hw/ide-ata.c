@@ -109,8 +109,7 @@ static void read_write(IdeDrive *d, unsigned how)
     d->ext = how & RW_EXT;
     d->writing = how & RW_WRITE;
     d->transfer = how & RW_DMA ? IDE_DMA : how & RW_VERIFY ? IDE_VERIFY : IDE_PIO;
-    if (((how & RW_MULTIPLE) && d->multiple == 0) ||
-        ((how & RW_DMA) && !d->channel->dma)) {
+    if (((how & RW_MULTIPLE) && d->multiple == 0) || ((how & RW_DMA) && !d->channel->dma)) {
         ide_fail(d, ATA_ABRT);
         return;
     }
@@ -191,7 +190,8 @@ static void identify_common(IdeDrive *d)
         put_word(d, i, 120); /* cycle times in ns */
     }
     put_word(d, 80, 0x007e); /* up to ATA/ATAPI-6 */
-    put_word(d, 93, d->unit == 0 ? 0x600b : 0x6300); /* 80-conductor cable, how the number was set */
+    /* 80-conductor cable; how the drive's number was set */
+    put_word(d, 93, d->unit == 0 ? 0x600b : 0x6300);
 }
 
 /* Signature and checksum (word 255) over the block. */
@@ -242,12 +242,12 @@ static void cmd_identify(IdeDrive *d, unsigned how)
     identify_geometry(d);
     put_word(d, 0, 0x0040); /* fixed disk */
     put_word(d, 47, 0x8000 | IDE_MULTIPLE_MAX);
-    put_word(d, 48, 0x0001); /* the data port takes 32 bits */
+    put_word(d, 48, 0x0001);                                  /* the data port takes 32 bits */
     put_word(d, 49, 0x2a00 | (d->channel->dma ? 0x0100 : 0)); /* standby timer, IORDY, LBA; DMA */
     put_word(d, 50, 0x4000);
     put_word(d, 59, d->multiple ? 0x0100 | d->multiple : 0);
-    /* Supported, then enabled: NOP, look-ahead, write cache, power management, SMART; 48-bit addresses
-       and both cache flushes. */
+    /* Supported, then enabled: NOP, look-ahead, write cache, power management, SMART; 48-bit
+       addresses and both cache flushes. */
     put_word(d, 82, 0x4069);
     put_word(d, 83, 0x7400);
     put_word(d, 84, 0x4000);
@@ -271,7 +271,7 @@ void atapi_identify(IdeDrive *d)
 {
     memset(d->buffer, 0, BLK_SECTOR_SIZE);
     identify_common(d);
-    put_word(d, 0, 0x85c0);  /* CD-ROM, removable, DRQ within 50 us of PACKET, 12-byte packets */
+    put_word(d, 0, 0x85c0); /* CD-ROM, removable, DRQ within 50 us of PACKET, 12-byte packets */
     put_word(d, 49, 0x0a00 | (d->channel->dma ? 0x0100 : 0)); /* IORDY, LBA; DMA */
     put_word(d, 50, 0x4000);
     put_word(d, 82, 0x4218); /* NOP, DEVICE RESET, PACKET, power management */
@@ -312,7 +312,8 @@ static void cmd_initialize_parameters(IdeDrive *d, unsigned how)
 static bool set_transfer_mode(IdeDrive *d, uint8_t mode)
 {
     bool pio = mode <= 0x01 || (mode >= 0x08 && mode <= 0x0c);
-    bool dma = d->channel->dma && ((mode >= 0x20 && mode <= 0x22) || (mode >= 0x40 && mode <= 0x45));
+    bool dma =
+        d->channel->dma && ((mode >= 0x20 && mode <= 0x22) || (mode >= 0x40 && mode <= 0x45));
 
     /* A PIO mode says how registers and data are clocked and leaves the DMA mode. */
     if (dma) {
@@ -475,10 +476,10 @@ typedef struct AtaCommand {
     unsigned arg;
 } AtaCommand;
 
-#define RW(n, how)     [n] = {read_write, NULL, how}
-#define BOTH(n, f, a)  [n] = {f, f, a}
-#define DISK(n, f)     [n] = {f, NULL, 0}
-#define CDROM(n, f)    [n] = {NULL, f, 0}
+#define RW(n, how)    [n] = {read_write, NULL, how}
+#define BOTH(n, f, a) [n] = {f, f, a}
+#define DISK(n, f)    [n] = {f, NULL, 0}
+#define CDROM(n, f)   [n] = {NULL, f, 0}
 
 /* What is not here is aborted. */
 static const AtaCommand commands[256] = {

@@ -1,6 +1,6 @@
 /*
- * The CD-ROM: packet commands of MMC-3 and SPC-2 over ATA/ATAPI-6. Data discs with one track; an image
- * larger than a CD is shown as a DVD-ROM. Opening the tray leaves the image in it.
+ * The CD-ROM: packet commands of MMC-3 and SPC-2 over ATA/ATAPI-6. Data discs with one track; an
+ * image larger than a CD is shown as a DVD-ROM. Opening the tray leaves the image in it.
  * Not modelled: audio, subchannels, raw sectors (READ CD gives user data), writing.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -72,9 +72,9 @@ static uint64_t medium_sectors(const IdeDrive *d)
 
 static uint16_t profile(const IdeDrive *d)
 {
-    return !medium_in(d)                       ? PROFILE_NONE :
-           medium_sectors(d) > CD_MAX_SECTORS ? PROFILE_DVD_ROM :
-                                                PROFILE_CD_ROM;
+    return !medium_in(d)                        ? PROFILE_NONE
+           : medium_sectors(d) > CD_MAX_SECTORS ? PROFILE_DVD_ROM
+                                                : PROFILE_CD_ROM;
 }
 
 /* Someone outside put in another medium, or took it. */
@@ -423,9 +423,9 @@ static void read_disc_information(IdeDrive *d)
     uint8_t *b = d->buffer;
 
     put16(b, 32);
-    b[2] = 0x0e; /* complete disc, complete last session */
+    b[2] = 0x0e;                   /* complete disc, complete last session */
     b[3] = b[4] = b[5] = b[6] = 1; /* tracks, sessions */
-    b[7] = 0x20; /* unrestricted use */
+    b[7] = 0x20;                   /* unrestricted use */
     reply(d, 34, get16(d->packet + 7));
 }
 
@@ -450,8 +450,8 @@ static uint8_t *page_capabilities(const IdeDrive *d, uint8_t *p)
 {
     p[0] = 0x2a;
     p[1] = 18;
-    p[2] = 0x08; /* reads DVD-ROM */
-    p[4] = 0x30; /* mode 2 forms 1 and 2 */
+    p[2] = 0x08;                       /* reads DVD-ROM */
+    p[4] = 0x30;                       /* mode 2 forms 1 and 2 */
     p[6] = 0x29 | (d->locked ? 2 : 0); /* tray, ejects, locks */
     put16(p + 8, SPEED_KBPS);
     put16(p + 12, 512); /* KB of buffer */
@@ -488,7 +488,8 @@ static void mode_sense_10(IdeDrive *d)
         }
     }
     put16(b, p - b - 2);
-    b[2] = d->tray_open ? 0x71 : medium_in(d) ? 0x01 : 0x70; /* medium type: open, data disc, none */
+    /* Medium type: open, data disc, none */
+    b[2] = d->tray_open ? 0x71 : medium_in(d) ? 0x01 : 0x70;
     reply(d, p - b, get16(d->packet + 7));
 }
 

@@ -1,7 +1,7 @@
 /*
  * Inside the IDE files: a channel with two drives. hw/ide.c has the task file and moves data,
- * hw/ide-ata.c the disk's commands, hw/ide-atapi.c the CD-ROM's packets; controllers (hw/ide-piix3.c,
- * hw/ide-isa.c) put channels at ports and do the DMA.
+ * hw/ide-ata.c the disk's commands, hw/ide-atapi.c the CD-ROM's packets; controllers
+ * (hw/ide-piix3.c, hw/ide-isa.c) put channels at ports and do the DMA.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -85,7 +85,7 @@ typedef struct IdeDrive {
     bool intrq; /* interrupt pending, shown on the line while this drive is selected */
 
     /* saved: settings */
-    IdeGeometry chs; /* set by INITIALIZE DEVICE PARAMETERS */
+    IdeGeometry chs;       /* set by INITIALIZE DEVICE PARAMETERS */
     uint8_t multiple;      /* sectors a DRQ block of READ/WRITE MULTIPLE; 0: not set */
     uint8_t transfer_mode; /* as SET FEATURES 03h had it */
     bool write_cache, look_ahead, smart;
@@ -95,30 +95,34 @@ typedef struct IdeDrive {
     uint8_t phase;    /* IdePhase */
     uint8_t transfer; /* IdeTransfer */
     bool writing, ext;
-    uint64_t lba;     /* next sector (of 512, or 2048 on a CD) on the image */
-    uint32_t left;    /* sectors not yet moved between image and buffer */
-    uint32_t block;   /* bytes of a DRQ block */
+    uint64_t lba;       /* next sector (of 512, or 2048 on a CD) on the image */
+    uint32_t left;      /* sectors not yet moved between image and buffer */
+    uint32_t block;     /* bytes of a DRQ block */
     uint32_t chunk_max; /* sectors to ask the image for at once */
-    uint32_t chunk;   /* sectors in the buffer */
+    uint32_t chunk;     /* sectors in the buffer */
     uint32_t pos, block_end, len;
-    uint8_t *buffer;  /* len bytes in use */
+    uint8_t *buffer; /* len bytes in use */
 
     /* saved: packet device */
     uint8_t packet[IDE_PACKET];
     bool packet_phase; /* PIO_OUT takes the packet */
     uint8_t sense_key, asc, ascq;
     bool tray_open, locked;
-    bool medium_changed; /* a unit attention waits */
+    bool medium_changed;  /* a unit attention waits */
     bool new_media_event; /* for GET EVENT STATUS NOTIFICATION */
 
     /* derived */
-    uint8_t *io_buffer; /* what the request in flight reads or writes */
+    uint8_t *io_buffer;       /* what the request in flight reads or writes */
     bool in_flight, given_up; /* a request is in flight; nobody waits for it any more */
-    bool stalled; /* stopped the machine on an error, tries again when it runs */
+    bool stalled;             /* stopped the machine on an error, tries again when it runs */
 } IdeDrive;
 
-enum { IDE_POWER_STANDBY = 0x00, IDE_POWER_IDLE = 0x80, IDE_POWER_ACTIVE = 0xff,
-       IDE_POWER_SLEEP = 0x01 /* never reported: a sleeping drive answers nothing */ };
+enum {
+    IDE_POWER_STANDBY = 0x00,
+    IDE_POWER_IDLE = 0x80,
+    IDE_POWER_ACTIVE = 0xff,
+    IDE_POWER_SLEEP = 0x01 /* never reported: a sleeping drive answers nothing */
+};
 
 /* A controller's DMA engine. */
 typedef struct IdeDmaOps {
@@ -174,7 +178,7 @@ static inline uint32_t ide_sector_size(const IdeDrive *d)
     return d->kind == IDE_CDROM ? CD_SECTOR : BLK_SECTOR_SIZE;
 }
 
-void ata_run(IdeDrive *d); /* d->command was written */
+void ata_run(IdeDrive *d);             /* d->command was written */
 void ata_transfer_failed(IdeDrive *d); /* the image failed: ends the command at d->lba */
 void ata_transfer_done(IdeDrive *d);   /* all sectors were moved: results in the registers */
 /* Puts the sector's address into the registers in the form the command used. */
@@ -182,7 +186,7 @@ void ata_set_address(IdeDrive *d, uint64_t lba);
 void ata_execute_diagnostic(IdeChannel *ch);
 uint64_t ata_sectors(const IdeDrive *d);
 
-void atapi_run_packet(IdeDrive *d); /* d->packet is complete */
+void atapi_run_packet(IdeDrive *d);    /* d->packet is complete */
 void atapi_present_block(IdeDrive *d); /* sets byte count and reason for the next DRQ block */
 void atapi_finish(IdeDrive *d);
 void atapi_transfer_failed(IdeDrive *d);

@@ -1,7 +1,8 @@
 /*
- * The IDE function of the 82371SB (PIIX3), data sheet 290550: two channels at the AT's ports with the
- * bus master interface of SFF-8038i.
- * Not modelled: timing (IDETIM's and SIDETIM's other bits are kept and do nothing).
+ * The IDE function of the 82371SB (PIIX3), data sheet 290550: two channels at the AT's ports with
+ * the bus master interface of SFF-8038i.
+ * Not modelled: timing (IDETIM's and SIDETIM's other bits
+ * are kept and do nothing).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -35,10 +36,10 @@ typedef struct BusMaster {
     /* saved */
     uint8_t bmic, bmis;
     uint32_t bmidtp;
-    uint32_t next;   /* next descriptor's address */
-    uint32_t addr;   /* the present one's next byte */
-    uint32_t left;   /* bytes it has left; 0: fetch the next */
-    bool last;       /* it is the table's end */
+    uint32_t next; /* next descriptor's address */
+    uint32_t addr; /* the present one's next byte */
+    uint32_t left; /* bytes it has left; 0: fetch the next */
+    bool last;     /* it is the table's end */
 } BusMaster;
 
 struct Piix3Ide {
@@ -51,7 +52,8 @@ struct Piix3Ide {
 
 static void dma_error(BusMaster *bm)
 {
-    log_printf(LOG_GUEST_ERRORS, "piix3-ide: DMA outside memory, descriptor before 0x%x\n", bm->next);
+    log_printf(LOG_GUEST_ERRORS, "piix3-ide: DMA outside memory, descriptor before 0x%x\n",
+               bm->next);
     bm->bmis = (bm->bmis & ~BMIS_ACTIVE) | BMIS_ERROR;
 }
 
@@ -105,7 +107,8 @@ static size_t dma_transfer(void *opaque, uint8_t *buf, size_t len, bool to_memor
         bm->left -= n;
         done += n;
     }
-    /* The table's end and the drive's at the same byte: the engine is idle when the interrupt comes. */
+    /* The table's end and the drive's at the same byte: the engine is idle when the interrupt
+     * comes. */
     if (bm->left == 0 && bm->last) {
         bm->bmis &= ~BMIS_ACTIVE;
     }
@@ -148,9 +151,10 @@ static uint64_t bm_read(void *opaque, hwaddr addr, unsigned size)
     for (unsigned i = 0; i < size; i++) {
         BusMaster *bm = &s->bm[(addr + i) / BM_PORTS % IDE_CHANNELS];
         unsigned reg = (addr + i) % BM_PORTS;
-        uint8_t byte = reg == BMIC ? bm->bmic :
-                       reg == BMIS ? bm->bmis :
-                       reg >= BMIDTP ? bm->bmidtp >> (8 * (reg - BMIDTP)) : 0;
+        uint8_t byte = reg == BMIC     ? bm->bmic
+                       : reg == BMIS   ? bm->bmis
+                       : reg >= BMIDTP ? bm->bmidtp >> (8 * (reg - BMIDTP))
+                                       : 0;
         value |= (uint64_t)byte << (8 * i);
     }
     return value;
@@ -266,8 +270,8 @@ static bool bm_post_load(void *opaque, int version, Error **errp)
     return true;
 }
 
-static const VMState bm_vmstate = {
-    "ide-bus-master", .version = 1, .fields = bm_fields, .post_load = bm_post_load};
+static const VMState bm_vmstate = {"ide-bus-master", .version = 1, .fields = bm_fields,
+                                   .post_load = bm_post_load};
 
 static const VMStateField piix3_ide_fields[] = {
     VMSTATE_STRUCT(pci, Piix3Ide, pci_device_vmstate),
@@ -281,8 +285,8 @@ static bool piix3_ide_post_load(void *opaque, int version, Error **errp)
     return true;
 }
 
-static const VMState piix3_ide_vmstate = {
-    "piix3-ide", .version = 1, .fields = piix3_ide_fields, .post_load = piix3_ide_post_load};
+static const VMState piix3_ide_vmstate = {"piix3-ide", .version = 1, .fields = piix3_ide_fields,
+                                          .post_load = piix3_ide_post_load};
 
 static bool piix3_ide_realize(Device *dev, Error **errp)
 {
@@ -311,8 +315,8 @@ const DeviceClass piix3_ide_class = {
     .reset = piix3_ide_reset,
 };
 
-void piix3_ide_create(PciBus *bus, int devfn, BlockBackend *const drives[IDE_DRIVES], IrqLine *irq14,
-                      IrqLine *irq15)
+void piix3_ide_create(PciBus *bus, int devfn, BlockBackend *const drives[IDE_DRIVES],
+                      IrqLine *irq14, IrqLine *irq15)
 {
     static const struct {
         uint16_t command, control;

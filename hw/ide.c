@@ -1,11 +1,12 @@
 /*
- * An IDE channel: the task file of its two drives (ATA/ATAPI-6, T13/1410D), and the movement of data
- * between the image, a drive's buffer and the guest, by programmed I/O or DMA.
+ * An IDE channel: the task file of its two drives (ATA/ATAPI-6, T13/1410D), and the movement of
+ * data between the image, a drive's buffer and the guest, by programmed I/O or DMA.
  *
- * One command is under way a drive, and at most one request of it at its image. A request that a reset
- * has given up is waited for before the next one starts, so writes reach the image in the guest's order.
- * A request in flight is not drained when the state is saved: the loaded state starts it again, which
- * gives the same result, as reads have no effect and the data of a write are still in the buffer.
+ * One command is under way a drive, and at most one request of it at its image. A request that a
+ * reset has given up is waited for before the next one starts, so writes reach the image in the
+ * guest's order. A request in flight is not drained when the state is saved: the loaded state
+ * starts it again, which gives the same result, as reads have no effect and the data of a write are
+ * still in the buffer.
  * Not modelled: overlapped commands, queueing, host protected area, security.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -33,7 +34,7 @@ enum {
 
 enum { CMD_DEVICE_RESET = 0x08, CMD_EXECUTE_DIAGNOSTIC = 0x90 };
 
-/* Lines of a channel without drives: pulled up but for DD7, which tells a host that nobody is busy. */
+/* Lines of a channel without drives: pulled up but for DD7, so that nobody looks busy. */
 enum { FLOATING = 0x7f };
 
 static IdeDrive *selected(IdeChannel *ch)
@@ -284,8 +285,8 @@ void ide_start_transfer(IdeDrive *d)
 
 /* ---- the image answers ---- */
 
-/* A read of many sectors is tried again in the smallest pieces the guest sees, so that it gets what is
-   good and the address of what is not. */
+/* A read of many sectors is tried again in the smallest pieces the guest sees, so that it gets what
+   is good and the address of what is not. */
 static bool try_smaller(IdeDrive *d)
 {
     uint32_t least = d->transfer == IDE_PIO ? d->block / ide_sector_size(d) : 1;
@@ -354,7 +355,8 @@ static void image_done(void *opaque, int ret)
         if (waits_for_image(d)) {
             start_request(d);
         }
-    } else if (ret < 0 && blk_error_action(d->blk, d->phase != IDE_READING, -ret) != BLK_ERROR_IGNORE) {
+    } else if (ret < 0 &&
+               blk_error_action(d->blk, d->phase != IDE_READING, -ret) != BLK_ERROR_IGNORE) {
         request_failed(d, -ret);
     } else {
         request_succeeded(d);
@@ -526,7 +528,8 @@ static void command_written(IdeChannel *ch, uint8_t command)
     }
     bool device_reset = command == CMD_DEVICE_RESET && d->kind == IDE_CDROM;
     if ((d->status & ATA_BSY || d->power == IDE_POWER_SLEEP) && !device_reset) {
-        log_printf(LOG_GUEST_ERRORS, "ide: command %02x while the drive is busy or asleep\n", command);
+        log_printf(LOG_GUEST_ERRORS, "ide: command %02x while the drive is busy or asleep\n",
+                   command);
         return;
     }
     d->intrq = false;
@@ -714,7 +717,8 @@ IdeBiosGeometry ide_bios_geometry(BlockBackend *blk)
         for (int i = 0; i < 4; i++) {
             const uint8_t *p = mbr + TABLE + i * ENTRY;
             uint32_t heads = p[END_HEAD] + 1, sectors = p[END_SECTOR] & 63;
-            bool used = p[SECTOR_COUNT] | p[SECTOR_COUNT + 1] | p[SECTOR_COUNT + 2] | p[SECTOR_COUNT + 3];
+            bool used =
+                p[SECTOR_COUNT] | p[SECTOR_COUNT + 1] | p[SECTOR_COUNT + 2] | p[SECTOR_COUNT + 3];
             if (used && heads > 1 && heads <= 16 && sectors && total / (heads * sectors) > 0 &&
                 total / (heads * sectors) <= 16383) {
                 g.heads = heads;
@@ -818,9 +822,10 @@ static bool drive_state_valid(const IdeDrive *d)
     }
     return d->phase < IDE_PHASES && d->transfer < IDE_TRANSFERS && d->len <= IDE_BUFFER &&
            d->block_end <= d->len && d->pos <= d->len && d->left <= 0x10000 && d->block > 0 &&
-           d->block <= IDE_BUFFER && d->chunk_max > 0 && d->chunk <= IDE_BUFFER / ide_sector_size(d) &&
-           d->multiple <= IDE_MULTIPLE_MAX && d->chs.heads > 0 && d->chs.heads <= 16 &&
-           d->chs.sectors > 0 && d->chs.sectors <= 255 && chunk_valid(d);
+           d->block <= IDE_BUFFER && d->chunk_max > 0 &&
+           d->chunk <= IDE_BUFFER / ide_sector_size(d) && d->multiple <= IDE_MULTIPLE_MAX &&
+           d->chs.heads > 0 && d->chs.heads <= 16 && d->chs.sectors > 0 && d->chs.sectors <= 255 &&
+           chunk_valid(d);
 }
 
 static bool drive_post_load(void *opaque, int version, Error **errp)
@@ -839,8 +844,8 @@ static bool drive_post_load(void *opaque, int version, Error **errp)
     return true;
 }
 
-static const VMState drive_vmstate = {
-    "ide-drive", .version = 1, .fields = drive_fields, .post_load = drive_post_load};
+static const VMState drive_vmstate = {"ide-drive", .version = 1, .fields = drive_fields,
+                                      .post_load = drive_post_load};
 
 static const VMStateField channel_fields[] = {
     VMSTATE_STRUCT_ARRAY(drives, IdeChannel, drive_vmstate),
@@ -863,5 +868,5 @@ static bool channel_post_load(void *opaque, int version, Error **errp)
     return true;
 }
 
-const VMState ide_channel_vmstate = {
-    "ide-channel", .version = 1, .fields = channel_fields, .post_load = channel_post_load};
+const VMState ide_channel_vmstate = {"ide-channel", .version = 1, .fields = channel_fields,
+                                     .post_load = channel_post_load};

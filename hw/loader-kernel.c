@@ -1,6 +1,6 @@
 /*
- * -kernel, -initrd and -append: reads the files, has them prepared by their kind, and hands everything
- * to the option ROM that starts that kind.
+ * -kernel, -initrd and -append: reads the files, has them prepared by their kind, and hands
+ * everything to the option ROM that starts that kind.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -27,8 +27,8 @@ static void add_copied_part(FwCfg *fw, uint16_t size_key, uint16_t data_key, con
     fw_cfg_add_copy(fw, data_key, data, size);
 }
 
-static bool load_linux(FwCfg *fw, uint8_t *image, size_t size, const char *initrd, const char *cmdline,
-                       uint64_t low_ram, Error **errp)
+static bool load_linux(FwCfg *fw, uint8_t *image, size_t size, const char *initrd,
+                       const char *cmdline, uint64_t low_ram, Error **errp)
 {
     LinuxLayout l;
     uint8_t *ramdisk = NULL;
@@ -50,13 +50,14 @@ static bool load_linux(FwCfg *fw, uint8_t *image, size_t size, const char *initr
     fw_cfg_add_u32(fw, FW_CFG_CMDLINE_ADDR, l.cmdline_addr);
     fw_cfg_add_u32(fw, FW_CFG_INITRD_ADDR, l.initrd_addr);
     add_copied_part(fw, FW_CFG_SETUP_SIZE, FW_CFG_SETUP_DATA, image, l.setup_size);
-    add_copied_part(fw, FW_CFG_KERNEL_SIZE, FW_CFG_KERNEL_DATA, image + l.setup_size, l.kernel_size);
+    add_copied_part(fw, FW_CFG_KERNEL_SIZE, FW_CFG_KERNEL_DATA, image + l.setup_size,
+                    l.kernel_size);
     add_copied_part(fw, FW_CFG_CMDLINE_SIZE, FW_CFG_CMDLINE_DATA, cmdline, l.cmdline_size);
     add_part(fw, FW_CFG_INITRD_SIZE, FW_CFG_INITRD_DATA, ramdisk, ramdisk_size);
     return true;
 }
 
-/* Cuts the next module's "file arguments" off a list with commas between; ",," stands for a comma. */
+/* Cuts the next module's "file arguments" off a list; ",," stands for a comma. */
 static char *next_module(const char **list)
 {
     const char *p = *list;
@@ -162,10 +163,11 @@ bool loader_load_kernel(FwCfg *fw, const char *kernel, const char *initrd, const
         *rom = "multiboot.bin";
         ok = load_multiboot(fw, image, size, kernel, initrd, append, low_ram, errp);
     } else {
-        error_set(errp,
-                  "-kernel: %s is neither a Linux kernel (bzImage or zImage of boot protocol 2.00 or "
-                  "later) nor a Multiboot 1 kernel",
-                  kernel);
+        error_set(
+            errp,
+            "-kernel: %s is neither a Linux kernel (bzImage or zImage of boot protocol 2.00 or "
+            "later) nor a Multiboot 1 kernel",
+            kernel);
         free(image);
         return false;
     }

@@ -1,6 +1,7 @@
 /*
- * Linux kernels: checks a bzImage or zImage, decides where its parts go and fills in the setup header,
- * as "The Linux/x86 Boot Protocol" says for versions from 2.00 on. pc-bios/linuxboot.S does the rest.
+ * Linux kernels: checks a bzImage or zImage, decides where its parts go and fills in the setup
+ * header, as "The Linux/x86 Boot Protocol" says for versions from 2.00 on. pc-bios/linuxboot.S does
+ * the rest.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -23,12 +24,12 @@ enum {
     HDR_SETUP_MOVE_SIZE = 0x212,
     HDR_RAMDISK_IMAGE = 0x218,
     HDR_RAMDISK_SIZE = 0x21c,
-    HDR_HEAP_END_PTR = 0x224,      /* 2.01 */
-    HDR_CMD_LINE_PTR = 0x228,      /* 2.02 */
-    HDR_INITRD_ADDR_MAX = 0x22c,   /* 2.03 */
-    HDR_CMDLINE_SIZE = 0x238,      /* 2.06 */
-    HDR_PREF_ADDRESS = 0x258,      /* 2.10 */
-    HDR_INIT_SIZE = 0x260,         /* 2.10 */
+    HDR_HEAP_END_PTR = 0x224,    /* 2.01 */
+    HDR_CMD_LINE_PTR = 0x228,    /* 2.02 */
+    HDR_INITRD_ADDR_MAX = 0x22c, /* 2.03 */
+    HDR_CMDLINE_SIZE = 0x238,    /* 2.06 */
+    HDR_PREF_ADDRESS = 0x258,    /* 2.10 */
+    HDR_INIT_SIZE = 0x260,       /* 2.10 */
     HDR_END = 0x264,
 };
 #define BOOT_FLAG         0xaa55
@@ -126,13 +127,16 @@ static uint64_t memory_limit(const char *cmdline)
     }
     uint64_t bytes = strtoull(value, &end, 0);
     switch (*end) {
-    case 'g': case 'G':
+    case 'g':
+    case 'G':
         bytes <<= 30;
         break;
-    case 'm': case 'M':
+    case 'm':
+    case 'M':
         bytes <<= 20;
         break;
-    case 'k': case 'K':
+    case 'k':
+    case 'K':
         bytes <<= 10;
         break;
     }
@@ -159,16 +163,16 @@ static bool place_kernel(const uint8_t *image, size_t size, uint64_t low_ram, Li
                   heap_end - HEAP_STACK);
         return false;
     }
-    /* Protocols before 2.02 want the setup at 90000h, and a low kernel fills the space below that. */
+    /* Protocols before 2.02 want the setup at 90000h; a low kernel fills the space below. */
     l->setup_addr = high && version >= 0x202 ? HIGH_SETUP_ADDR : LOW_SETUP_ADDR;
     l->kernel_addr = high ? HIGH_KERNEL_ADDR : LOW_KERNEL_ADDR;
     uint64_t kernel_size = size - l->setup_size;
-    uint64_t room = high ? low_ram - FIRMWARE_HIGH - HIGH_KERNEL_ADDR :
-                           LOW_SETUP_ADDR - LOW_KERNEL_ADDR;
+    uint64_t room =
+        high ? low_ram - FIRMWARE_HIGH - HIGH_KERNEL_ADDR : LOW_SETUP_ADDR - LOW_KERNEL_ADDR;
     if (low_ram < HIGH_KERNEL_ADDR + FIRMWARE_HIGH || kernel_size > room) {
         error_set(errp,
-                  high ? "Linux kernel of %llu KB does not fit into the machine's memory (-m)" :
-                         "Linux kernel of %llu KB is too large for a zImage (512 KB)",
+                  high ? "Linux kernel of %llu KB does not fit into the machine's memory (-m)"
+                       : "Linux kernel of %llu KB is too large for a zImage (512 KB)",
                   (unsigned long long)(kernel_size >> 10));
         return false;
     }
@@ -226,11 +230,11 @@ static uint64_t kernel_end(const uint8_t *image, const LinuxLayout *l)
 }
 
 /* As high as the kernel, the firmware and "mem=" let it be. */
-static bool place_initrd(uint8_t *image, const char *cmdline, uint64_t initrd_size, uint64_t low_ram,
-                         LinuxLayout *l, Error **errp)
+static bool place_initrd(uint8_t *image, const char *cmdline, uint64_t initrd_size,
+                         uint64_t low_ram, LinuxLayout *l, Error **errp)
 {
-    uint64_t top = get16(image + HDR_VERSION) >= 0x203 ? get32(image + HDR_INITRD_ADDR_MAX) :
-                                                         OLD_INITRD_MAX;
+    uint64_t top =
+        get16(image + HDR_VERSION) >= 0x203 ? get32(image + HDR_INITRD_ADDR_MAX) : OLD_INITRD_MAX;
     uint64_t limit = memory_limit(cmdline);
 
     l->initrd_addr = 0;

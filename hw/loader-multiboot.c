@@ -1,9 +1,10 @@
 /*
- * Multiboot 1 kernels (Multiboot Specification 0.6.96): loads the ELF or address-field form into one
- * image with the modules behind it, and makes the information structure. What only the BIOS knows is
- * added by pc-bios/multiboot.S.
- * Not given: symbol tables, drive and APM information, VBE information. The screen is described as the
- * text mode the BIOS left, also to a kernel that asked for graphics.
+ * Multiboot 1 kernels (Multiboot Specification 0.6.96): loads the ELF or address-field form into
+ * one image with the modules behind it, and makes the information structure. What only the BIOS
+ * knows is added by pc-bios/multiboot.S.
+ * Not given: symbol tables, drive and APM information, VBE
+ * information. The screen is described as the text mode the BIOS left, also to a kernel that asked
+ * for graphics.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -114,11 +115,12 @@ static bool check_segment(const Segment *s, uint64_t low_ram, Error **errp)
     bool high = s->addr >= HIGH_START && end + FIRMWARE_HIGH <= low_ram;
 
     if (s->file_size > s->mem_size || (!low && !high)) {
-        error_set(errp,
-                  "Multiboot kernel wants memory from 0x%x to 0x%llx; usable is 0x%x to 0x%x, and 0x%x "
-                  "to 0x%llx (-m)",
-                  s->addr, (unsigned long long)end, LOW_START, LOW_END, HIGH_START,
-                  (unsigned long long)(low_ram > FIRMWARE_HIGH ? low_ram - FIRMWARE_HIGH : 0));
+        error_set(
+            errp,
+            "Multiboot kernel wants memory from 0x%x to 0x%llx; usable is 0x%x to 0x%x, and 0x%x "
+            "to 0x%llx (-m)",
+            s->addr, (unsigned long long)end, LOW_START, LOW_END, HIGH_START,
+            (unsigned long long)(low_ram > FIRMWARE_HIGH ? low_ram - FIRMWARE_HIGH : 0));
         return false;
     }
     return true;
@@ -139,7 +141,8 @@ static bool address_form(const uint8_t *kernel, size_t size, const uint8_t *head
     uint32_t bss_end = get32(header + HDR_BSS_END_ADDR);
 
     if (load > header_addr || header_addr - load > offset) {
-        error_set(errp, "Multiboot header at 0x%x cannot be loaded from 0x%x on", header_addr, load);
+        error_set(errp, "Multiboot header at 0x%x cannot be loaded from 0x%x on", header_addr,
+                  load);
         return false;
     }
     uint64_t start = offset - (header_addr - load);
@@ -185,7 +188,7 @@ static Elf32_Phdr elf_segment(const uint8_t *kernel, const Elf32_Ehdr *eh, unsig
     return ph;
 }
 
-/* Loadable segments by physical address; an entry point given as a virtual address is translated. */
+/* Loadable segments by physical address; a virtual entry point is translated. */
 static Segment *elf_form(const uint8_t *kernel, size_t size, unsigned *count, uint32_t *entry,
                          Error **errp)
 {
@@ -212,8 +215,10 @@ static Segment *elf_form(const uint8_t *kernel, size_t size, unsigned *count, ui
         if (eh.e_entry >= ph.p_vaddr && eh.e_entry - ph.p_vaddr < ph.p_memsz) {
             *entry = eh.e_entry - ph.p_vaddr + ph.p_paddr;
         }
-        s[n++] = (Segment){.addr = ph.p_paddr, .mem_size = ph.p_memsz,
-                           .data = kernel + ph.p_offset, .file_size = ph.p_filesz};
+        s[n++] = (Segment){.addr = ph.p_paddr,
+                           .mem_size = ph.p_memsz,
+                           .data = kernel + ph.p_offset,
+                           .file_size = ph.p_filesz};
     }
     if (n == 0) {
         error_set(errp, "Multiboot kernel has nothing to load");
@@ -306,7 +311,8 @@ static bool make_info(const char *cmdline, const MultibootModule *modules, unsig
     for (unsigned i = 0; i < count; i++) {
         uint32_t start = append_module(l, &modules[i], low_ram);
         if (!start) {
-            error_set(errp, "-initrd: module %u does not fit into the machine's memory (-m)", i + 1);
+            error_set(errp, "-initrd: module %u does not fit into the machine's memory (-m)",
+                      i + 1);
             buffer_free(&info);
             return false;
         }
@@ -317,7 +323,8 @@ static bool make_info(const char *cmdline, const MultibootModule *modules, unsig
         put32(mod + 8, addr);
     }
     if (info.size > INFO_MAX) {
-        error_set(errp, "the command lines of kernel and modules are longer than %u bytes", INFO_MAX);
+        error_set(errp, "the command lines of kernel and modules are longer than %u bytes",
+                  INFO_MAX);
         buffer_free(&info);
         return false;
     }

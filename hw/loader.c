@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 enum {
-    ROM_MAX = 16 << 20,          /* larger images would reach into the interrupt controllers' pages */
-    ISA_BIOS_MAX = 128 << 10,    /* what is seen of the BIOS below 1 MB */
+    ROM_MAX = 16 << 20,       /* larger images would reach into the interrupt controllers' pages */
+    ISA_BIOS_MAX = 128 << 10, /* what is seen of the BIOS below 1 MB */
 };
 #define ONE_MB  0x100000ull
 #define FOUR_GB 0x100000000ull
@@ -172,7 +172,8 @@ bool loader_bios_init(BiosRegions *regions, const char *file, Error **errp)
     }
     uint64_t size = regions->bios.size;
     uint64_t isa_size = size < ISA_BIOS_MAX ? size : ISA_BIOS_MAX;
-    memory_region_init_alias(&regions->isa_bios, "isa-bios", &regions->bios, size - isa_size, isa_size);
+    memory_region_init_alias(&regions->isa_bios, "isa-bios", &regions->bios, size - isa_size,
+                             isa_size);
     regions->bios_base = FOUR_GB - size;
     regions->isa_base = ONE_MB - isa_size;
     return true;

@@ -30,8 +30,8 @@ enum {
 
 typedef struct SmbiosBuilder {
     Buffer *out;
-    size_t start;     /* of the structure being made */
-    Buffer strings;   /* its strings, each with its NUL */
+    size_t start;   /* of the structure being made */
+    Buffer strings; /* its strings, each with its NUL */
     uint8_t string_count;
     uint16_t structures, largest;
 } SmbiosBuilder;
@@ -133,9 +133,9 @@ static void build_processor(SmbiosBuilder *s, unsigned n)
     buffer_put_le16(s->out, 0xffff); /* cache handles: not given */
     buffer_put_le16(s->out, 0xffff);
     buffer_put_le16(s->out, 0xffff);
-    put_string(s, NULL); /* serial number */
-    put_string(s, NULL); /* asset tag */
-    put_string(s, NULL); /* part number */
+    put_string(s, NULL);      /* serial number */
+    put_string(s, NULL);      /* asset tag */
+    put_string(s, NULL);      /* part number */
     buffer_put_u8(s->out, 1); /* cores, enabled cores, threads */
     buffer_put_u8(s->out, 1);
     buffer_put_u8(s->out, 1);
@@ -174,18 +174,18 @@ static void build_memory_device(SmbiosBuilder *s, unsigned n, uint64_t bytes)
     buffer_put_u8(s->out, 9); /* form factor: DIMM */
     buffer_put_u8(s->out, 0); /* not in a set */
     put_string(s, locator);
-    put_string(s, NULL);          /* bank */
-    buffer_put_u8(s->out, 7);     /* type: RAM */
-    buffer_put_le16(s->out, 2);   /* detail: other */
-    buffer_put_le16(s->out, 0);   /* speed */
+    put_string(s, NULL);        /* bank */
+    buffer_put_u8(s->out, 7);   /* type: RAM */
+    buffer_put_le16(s->out, 2); /* detail: other */
+    buffer_put_le16(s->out, 0); /* speed */
     put_string(s, "Vole");
-    put_string(s, NULL); /* serial number */
-    put_string(s, NULL); /* asset tag */
-    put_string(s, NULL); /* part number */
-    buffer_put_u8(s->out, 0);     /* rank */
-    buffer_put_le32(s->out, 0);   /* extended size: the field above holds it */
-    buffer_put_le16(s->out, 0);   /* configured speed */
-    buffer_put_le16(s->out, 0);   /* voltages: minimum, maximum, configured */
+    put_string(s, NULL);        /* serial number */
+    put_string(s, NULL);        /* asset tag */
+    put_string(s, NULL);        /* part number */
+    buffer_put_u8(s->out, 0);   /* rank */
+    buffer_put_le32(s->out, 0); /* extended size: the field above holds it */
+    buffer_put_le16(s->out, 0); /* configured speed */
+    buffer_put_le16(s->out, 0); /* voltages: minimum, maximum, configured */
     buffer_put_le16(s->out, 0);
     buffer_put_le16(s->out, 0);
     end(s);
@@ -209,7 +209,7 @@ static void build_memory_address(SmbiosBuilder *s, unsigned n, uint64_t start, u
 static void build_boot_info(SmbiosBuilder *s)
 {
     begin(s, TYPE_BOOT_INFO, 0);
-    put_bytes(s, 0, 6); /* reserved */
+    put_bytes(s, 0, 6);       /* reserved */
     buffer_put_u8(s->out, 0); /* no errors */
     end(s);
 }

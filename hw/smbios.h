@@ -17,8 +17,8 @@ typedef struct SmbiosConfig {
     uint8_t uuid[16]; /* all zeroes: not set */
 } SmbiosConfig;
 
-/* Structures, and the entry point whose address and checksums the firmware fills in. The buffers are
-   the caller's. */
+/* Structures, and the entry point whose address and checksums the firmware fills in. The buffers
+   are the caller's. */
 void smbios_build(Buffer *tables, Buffer *anchor, const SmbiosConfig *config);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The worker pool. Threads take items from one queue; what they finished goes to a second list and an
- * eventfd, which the main loop watches.
+ * The worker pool. Threads take items from one queue; what they finished goes to a second list and
+ * an eventfd, which the main loop watches.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -17,8 +17,8 @@
 #include "util/error.h"
 #include "util/loop.h"
 
-/* Disk requests of a guest that are under way at once on one or two disks; more threads only queue in
-   the host's kernel. */
+/* Disk requests of a guest that are under way at once on one or two disks; more threads only queue
+   in the host's kernel. */
 enum { WORKERS_MAX = 8 };
 
 typedef struct WorkQueue {
@@ -68,7 +68,8 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-/* One at a time, as a callback may run the loop itself (to drain a disk) and must find the rest there. */
+/* One at a time, as a callback may run the loop itself (to drain a disk) and must find the rest
+ * there. */
 static void collect_finished(void *opaque)
 {
     eventfd_t count;

@@ -16,8 +16,8 @@ struct WorkItem {
 };
 
 /*
- * Queues the item; items are begun in order, several run at once. Needs the machine lock. Threads are
- * made on demand, so nothing runs before the first call (a program may fork until then).
+ * Queues the item; items are begun in order, several run at once. Needs the machine lock. Threads
+ * are made on demand, so nothing runs before the first call (a program may fork until then).
  */
 void worker_submit(WorkItem *item);
 

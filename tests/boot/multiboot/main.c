@@ -1,7 +1,7 @@
 /*
- * The Multiboot test kernel: writes the machine state and all information it was given to COM1, a line
- * a fact, and ends the emulator by the debug exit port.
- * SPDX-License-Identifier: GPL-2.0-or-later
+ * The Multiboot test kernel: writes the machine state and all information it was given to COM1, a
+ * line a fact, and ends the emulator by the debug exit port. SPDX-License-Identifier:
+ * GPL-2.0-or-later
  */
 #include <stdint.h>
 

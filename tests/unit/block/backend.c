@@ -255,6 +255,7 @@ static void says_what_is_wrong_with_a_file(void)
     tear_down();
 }
 
-TESTS(TEST(requests_complete_on_the_loop), TEST(bounds_and_permissions), TEST(odd_sizes_show_zeroes),
-      TEST(a_second_writer_is_refused), TEST(overlay_leaves_the_image_alone), TEST(media_come_and_go),
+TESTS(TEST(requests_complete_on_the_loop), TEST(bounds_and_permissions),
+      TEST(odd_sizes_show_zeroes), TEST(a_second_writer_is_refused),
+      TEST(overlay_leaves_the_image_alone), TEST(media_come_and_go),
       TEST(says_what_is_wrong_with_a_file))

@@ -1,6 +1,6 @@
 /*
- * The ACPI tables: the loader's script is run as a firmware would, then everything is followed from the
- * root pointer: signatures, lengths, checksums, pointers, and what the board promises.
+ * The ACPI tables: the loader's script is run as a firmware would, then everything is followed from
+ * the root pointer: signatures, lengths, checksums, pointers, and what the board promises.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -103,8 +103,8 @@ static const uint8_t *table_at(uint32_t addr, const char *signature)
     }
     const uint8_t *t = files.tables.data + offset;
     uint32_t length = get32(t + 4);
-    bool ok = memcmp(t, signature, 4) == 0 && length >= 36 && length <= files.tables.size - offset &&
-              sum(t, length) == 0;
+    bool ok = memcmp(t, signature, 4) == 0 && length >= 36 &&
+              length <= files.tables.size - offset && sum(t, length) == 0;
     return ok ? t : NULL;
 }
 

@@ -1,5 +1,6 @@
 /*
- * What the firmware is told: memory map, processors, boot options, tables, a kernel's ROM; and bad options.
+ * What the firmware is told: memory map, processors, boot options, tables, a kernel's ROM; and bad
+ * options.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -68,8 +69,10 @@ static void memory_and_processors(void)
 
 static void boot_options(void)
 {
-    FirmwareConfig c = {.ram_below_4g = GB, .cpus = 1, .boot = "order=dc,menu=on,splash-time=1500,"
-                                                               "reboot-timeout=60"};
+    FirmwareConfig c = {.ram_below_4g = GB,
+                        .cpus = 1,
+                        .boot = "order=dc,menu=on,splash-time=1500,"
+                                "reboot-timeout=60"};
 
     set_up();
     CHECK(firmware_setup(fw, &c, &err));

@@ -1,6 +1,6 @@
 /*
- * IDE at its registers: identification, PIO and DMA transfers in every addressing mode, errors, absent
- * drives, resets, the CD-ROM's packets, and saved state in the middle of transfers.
+ * IDE at its registers: identification, PIO and DMA transfers in every addressing mode, errors,
+ * absent drives, resets, the CD-ROM's packets, and saved state in the middle of transfers.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -23,7 +23,15 @@
 
 enum { SECTORS = 5000, CD_SECTORS = 300 };
 enum { BM = 0xc000, RAM_SIZE = 8 << 20 };
-enum { DATA = 0x1f0, COUNT = 0x1f2, LOW = 0x1f3, MID = 0x1f4, HIGH = 0x1f5, DEV = 0x1f6, STATUS = 0x1f7 };
+enum {
+    DATA = 0x1f0,
+    COUNT = 0x1f2,
+    LOW = 0x1f3,
+    MID = 0x1f4,
+    HIGH = 0x1f5,
+    DEV = 0x1f6,
+    STATUS = 0x1f7
+};
 enum { CONTROL = 0x3f6 };
 
 static char disk_path[64], cd_path[64];
@@ -103,8 +111,8 @@ static void set_up(void)
         irq_init(&irq15, irq_changed, NULL, 1);
         make_image(disk_path, SECTORS * 512);
         make_image(cd_path, CD_SECTORS * 2048);
-        BlockBackend *drives[4] = {
-            open_image("ide0-hd0", disk_path, false), NULL, open_image("ide1-cd0", cd_path, true), NULL};
+        BlockBackend *drives[4] = {open_image("ide0-hd0", disk_path, false), NULL,
+                                   open_image("ide1-cd0", cd_path, true), NULL};
         piix3_ide_create(pci_bus_new(memory_as.root), PCI_DEVFN(1, 1), drives, &irq14, &irq15);
         unlink(disk_path);
         unlink(cd_path);
@@ -332,7 +340,7 @@ static void reads_by_cylinder_head_sector(void)
     }
     CHECK_EQ(in(LOW), 1);
     CHECK_EQ(in(MID), 2);
-    CHECK_EQ(in(DEV) & 15, 0);
+    CHECK_EQ(in(DEV)&15, 0);
 }
 
 static void multiple_moves_blocks(void)
@@ -536,7 +544,7 @@ static void dma_table_longer_or_shorter_than_the_transfer(void)
     start_dma(8);
     settle(0x1f0);
     CHECK_EQ(in(BM + 2) & 7, 0);
-    CHECK_EQ(in(CONTROL) & ATA_DRQ, ATA_DRQ);
+    CHECK_EQ(in(CONTROL)&ATA_DRQ, ATA_DRQ);
     CHECK_EQ(irq_count[0], 0);
     out(BM, 8);
     put_prd(0, 0x10064, 924, true);
@@ -607,7 +615,8 @@ static void reset_in_a_request_keeps_the_order_of_writes(void)
 
 /* ---- a host that fails ---- */
 
-/* In the C library's place: reads that touch bad_sector fail, and all writes while the host's disk is full. */
+/* In the C library's place: reads that touch bad_sector fail, and all writes while the host's disk
+ * is full. */
 static int bad_sector = -1;
 static bool disk_full;
 
@@ -789,7 +798,8 @@ static void cdrom_answers_about_itself(void)
 
 static void cdrom_tray(void)
 {
-    static const uint8_t eject[12] = {0x1b, 0, 0, 0, 2}, load[12] = {0x1b, 0, 0, 0, 3}, ready[12] = {0};
+    static const uint8_t eject[12] = {0x1b, 0, 0, 0, 2}, load[12] = {0x1b, 0, 0, 0, 3},
+                         ready[12] = {0};
     static const uint8_t lock[12] = {0x1e, 0, 0, 0, 1}, unlock[12] = {0x1e};
 
     set_up();
@@ -927,10 +937,11 @@ static bool chance(unsigned percent)
 static uint8_t random_value(uint16_t port)
 {
     static const uint8_t devices[] = {0xa0, 0xb0, 0xe0, 0xe0, 0xf0, 0x40, 0x50};
-    static const uint8_t commands[] = {0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39, 0x40, 0x91, 0xa0, 0xa0,
-                                       0xa1, 0xb0, 0xc4, 0xc5, 0xc6, 0xc8, 0xca, 0xe7, 0xec, 0xef, 0x08};
-    static const uint8_t packets[] = {0x00, 0x03, 0x12, 0x1b, 0x1e, 0x25, 0x28, 0x43, 0x46, 0x4a, 0x51, 0x5a,
-                                      0xa8, 0xbd, 0xbe};
+    static const uint8_t commands[] = {0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39,
+                                       0x40, 0x91, 0xa0, 0xa0, 0xa1, 0xb0, 0xc4, 0xc5,
+                                       0xc6, 0xc8, 0xca, 0xe7, 0xec, 0xef, 0x08};
+    static const uint8_t packets[] = {0x00, 0x03, 0x12, 0x1b, 0x1e, 0x25, 0x28, 0x43,
+                                      0x46, 0x4a, 0x51, 0x5a, 0xa8, 0xbd, 0xbe};
 
     if (chance(20)) {
         return rnd();
@@ -968,7 +979,8 @@ static void random_bus_master(void)
 {
     if (chance(50)) {
         for (int i = 0; i < 8; i++) {
-            put_prd(i, chance(90) ? rnd() % RAM_SIZE : rnd(), chance(50) ? rnd() % 5000 : rnd(), chance(30));
+            put_prd(i, chance(90) ? rnd() % RAM_SIZE : rnd(), chance(50) ? rnd() % 5000 : rnd(),
+                    chance(30));
         }
         ioport_write(BM + 4, 0x1000, 4);
         ioport_write(BM + 12, 0x1000, 4);
@@ -1030,11 +1042,12 @@ static void random_accesses(void)
     CHECK_EQ(in(STATUS), 0x50);
 }
 
-TESTS(TEST(identifies_the_disk), TEST(reset_shows_signatures), TEST(absent_drives_answer_as_wires_do),
-      TEST(decoding_follows_idetim), TEST(reads_by_pio_with_an_interrupt_a_sector),
-      TEST(reads_256_sectors_for_count_zero), TEST(reads_by_cylinder_head_sector),
-      TEST(multiple_moves_blocks), TEST(writes_by_pio_and_lba48), TEST(refuses_what_is_out_of_range),
-      TEST(settings_and_power), TEST(nien_holds_the_line), TEST(dma_scatters_and_gathers),
+TESTS(TEST(identifies_the_disk), TEST(reset_shows_signatures),
+      TEST(absent_drives_answer_as_wires_do), TEST(decoding_follows_idetim),
+      TEST(reads_by_pio_with_an_interrupt_a_sector), TEST(reads_256_sectors_for_count_zero),
+      TEST(reads_by_cylinder_head_sector), TEST(multiple_moves_blocks),
+      TEST(writes_by_pio_and_lba48), TEST(refuses_what_is_out_of_range), TEST(settings_and_power),
+      TEST(nien_holds_the_line), TEST(dma_scatters_and_gathers),
       TEST(dma_table_longer_or_shorter_than_the_transfer), TEST(dma_errors_and_stops),
       TEST(reset_in_a_request_keeps_the_order_of_writes), TEST(read_errors_name_the_sector),
       TEST(a_full_disk_stops_the_machine), TEST(cdrom_reads_in_blocks_the_host_allows),

@@ -220,14 +220,26 @@ static void address_form(void)
 
 static void elf_form(void)
 {
-    Elf32_Ehdr eh = {.e_type = ET_EXEC, .e_machine = EM_386, .e_entry = 0xc0100010, .e_phoff = 0x100,
-                     .e_phentsize = sizeof(Elf32_Phdr), .e_phnum = 3};
+    Elf32_Ehdr eh = {.e_type = ET_EXEC,
+                     .e_machine = EM_386,
+                     .e_entry = 0xc0100010,
+                     .e_phoff = 0x100,
+                     .e_phentsize = sizeof(Elf32_Phdr),
+                     .e_phnum = 3};
     Elf32_Phdr ph[3] = {
-        {.p_type = PT_LOAD, .p_offset = 0x1000, .p_vaddr = 0xc0100000, .p_paddr = 0x100000,
-         .p_filesz = 0x800, .p_memsz = 0x800},
+        {.p_type = PT_LOAD,
+         .p_offset = 0x1000,
+         .p_vaddr = 0xc0100000,
+         .p_paddr = 0x100000,
+         .p_filesz = 0x800,
+         .p_memsz = 0x800},
         {.p_type = PT_NOTE, .p_paddr = 0xffff0000, .p_memsz = 64},
-        {.p_type = PT_LOAD, .p_offset = 0x2000, .p_vaddr = 0xc0102000, .p_paddr = 0x102000,
-         .p_filesz = 0x10, .p_memsz = 0x4000},
+        {.p_type = PT_LOAD,
+         .p_offset = 0x2000,
+         .p_vaddr = 0xc0102000,
+         .p_paddr = 0x102000,
+         .p_filesz = 0x10,
+         .p_memsz = 0x4000},
     };
 
     memset(kernel, 0x77, sizeof(kernel));

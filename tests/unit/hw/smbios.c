@@ -86,8 +86,8 @@ static void entry_point_agrees_with_structures(void)
 
 static void sizes_are_those_of_version_2_8(void)
 {
-    static const uint8_t sizes[][2] = {{1, 27}, {3, 22}, {4, 42}, {16, 23}, {17, 40}, {19, 31}, {32, 11},
-                                       {127, 4}};
+    static const uint8_t sizes[][2] = {{1, 27},  {3, 22},  {4, 42},  {16, 23},
+                                       {17, 40}, {19, 31}, {32, 11}, {127, 4}};
 
     build(128 << 20, 0, 1);
     for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {

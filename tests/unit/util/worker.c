@@ -1,6 +1,6 @@
 /*
- * The worker pool: items run off the main thread and at the same time, completions on the main thread
- * under the lock, also when a completion submits more or runs the loop itself.
+ * The worker pool: items run off the main thread and at the same time, completions on the main
+ * thread under the lock, also when a completion submits more or runs the loop itself.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
