@@ -621,9 +621,7 @@ static void load_damaged_state(void)
     Reader r = {.data = state.data, .size = state.size};
     if (!vmstate_load_all(&r, &err)) {
         error_free(err);
-        if (one_in(2)) {
-            devices_reset();
-        }
+        devices_reset();
     }
     clock_virtual_set(0);
     buffer_free(&state);
