@@ -13,7 +13,7 @@ GUEST_64 = -m64 -mno-red-zone -mcmodel=small
 GUEST_TESTS_32 = $(wildcard tests/guest/real/*.c tests/guest/protected/*.c)
 GUEST_TESTS_64 = $(wildcard tests/guest/long/*.c)
 GUEST_ROMS = $(GUEST_TESTS_32:%.c=$(B)/%.bin) $(GUEST_TESTS_64:%.c=$(B)/%.bin)
-GUEST_LIB_32 = $(addprefix $(GUEST)/lib32/,boot.o entry32.o runtime.o paging.o)
+GUEST_LIB_32 = $(addprefix $(GUEST)/lib32/,boot.o entry32.o runtime.o paging.o second-cpu.o)
 GUEST_LIB_64 = $(addprefix $(GUEST)/lib64/,boot.o entry64.o runtime.o paging.o)
 GUEST_LD = tests/guest/lib/guest.ld
 

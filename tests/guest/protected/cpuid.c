@@ -15,6 +15,10 @@ void guest_test(void)
     CpuidRegs basic = cpuid(0, 0), features = cpuid(1, 0);
     CpuidRegs extended = cpuid(0x80000000, 0), more = cpuid(0x80000001, 0);
 
+    if (extended.eax < 0x80000001 || !bit(more.edx, 29)) {
+        skip("CPUID", "not the CPU of a 64-bit PC");
+        return;
+    }
     check("at least 7 basic leaves", basic.eax >= 7 && basic.eax < 0x100);
     check("at least 8 extended leaves", extended.eax >= 0x80000008 && extended.eax < 0x80000100);
     check("the vendor is text", basic.ebx >= 0x20202020 && basic.ecx >= 0x20202020);

@@ -39,6 +39,10 @@ void guest_test(void)
 
     keeps("SYSENTER_CS", MSR_SYSENTER_CS, 0x1234);
     keeps("SYSENTER_ESP", MSR_SYSENTER_ESP, 0x12345678);
+    if (!cpu_has(0x80000001, 'd', 29)) {
+        refuse_read("EFER without LM and NX", MSR_EFER);
+        return;
+    }
     keeps("STAR", MSR_STAR, 0x123456789abcdef0);
     keeps("LSTAR", MSR_LSTAR, 0xffff800012345678);
     keeps("KERNEL_GS_BASE", MSR_KERNEL_GS_BASE, 0x123456789abc);

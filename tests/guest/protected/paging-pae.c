@@ -26,6 +26,10 @@ static void access(const char *name, const char *code, bool user, Word va, unsig
 
 static void no_execute(void)
 {
+    if (!cpu_has(0x80000001, 'd', 20)) {
+        skip("NX", "not in CPUID");
+        return;
+    }
     static const uint8_t int_30[] = {0xcd, 0x30};
     memcpy((void *)TEST_PA, int_30, sizeof(int_30));
     map(TEST_VA, TEST_PA | PTE_P | PTE_U | PTE_W | PTE_NX);

@@ -1,9 +1,8 @@
 /*
  * System management mode on the board (SDM Vol. 3, 34; data sheets 82441FX: SMRAM, 82371AB: APM).
- *   a write to port 0xb2 is an SMI; the first enters at SMBASE 0x30000 + 0x8000: CS 0x3000, PE = PG
- *     = 0,
- *   EFLAGS 2, 4 GB limits; the save state has its revision at 0xfefc and SMBASE at 0xff00 (64-bit
- *     map)
+ *   a write to port 0xb2 is an SMI; the first enters at SMBASE 0x30000 + 0x8000: CS 0x3000,
+ *     PE = PG = 0, EFLAGS 2, 4 GB limits; the save state has its revision at 0xfefc, SMBASE at
+ *     0xff00 in the 64-bit map and 0xfef8 in the 32-bit map
  *   RSM brings every register back; a changed SMBASE moves the next entry
  *   RAM at 0xa0000 is seen in SMM, and outside only while the i440FX's D_OPEN is set
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -21,7 +20,8 @@ CODE16(handler, "pushfl\n movl $smi_flags, %ebx\n popl (%ebx)\n"
                 "movl $smi_cs, %ebx\n movw %cs, (%ebx)\n"
                 "movl $smi_cr0, %ebx\n movl %cr0, %eax\n movl %eax, (%ebx)\n"
                 "movl %cs:0xfefc, %eax\n movl $smi_revision, %ebx\n movl %eax, (%ebx)\n"
-                "movl $0x3ff00, %ebx\n movl $0xa0000, (%ebx)\n"
+                "movl $0x3ff00, %ebx\n cmpb $0x64, %al\n je 1f\n movl $0x3fef8, %ebx\n"
+                "1: movl $0xa0000, (%ebx)\n"
                 "movl $0x11223344, %ecx\n movl $0x55667788, %esi\n rsm\n handler_end:");
 CODE16(second, "movl $smi_count, %ebx\n addl $100, (%ebx)\n movl $smi_cs, %ebx\n movw %cs, (%ebx)\n"
                "rsm\n second_end:");
@@ -77,7 +77,8 @@ void guest_test(void)
     check_eq("  CS in SMM", smi_cs, SMBASE >> 4);
     check_eq("  CR0 in SMM: no PE, no PG", smi_cr0 & (CR0_PE | CR0_PG), 0);
     check_eq("  EFLAGS in SMM", smi_flags, 2);
-    check_eq("  SMBASE can be moved, 64-bit map", smi_revision & 0x2ffff, 0x20064);
+    check_eq("  SMBASE can be moved; 32- or 64-bit map", smi_revision & 0x2ffff,
+             cpu_has(0x80000001, 'd', 29) ? 0x20064 : 0x20000);
 
     volatile uint32_t *window = (uint32_t *)(NEW_SMBASE + ENTRY);
     pci_write(HOST_BRIDGE, SMRAM_REGISTER, 1, SMRAM_OPEN);
