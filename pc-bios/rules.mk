@@ -5,6 +5,8 @@ IASL ?= iasl
 PC_BIOS_ROMS = $(B)/pc-bios/linuxboot.bin $(B)/pc-bios/multiboot.bin
 
 all: $(PC_BIOS_ROMS)
+# The program finds them beside itself.
+$(B)/vole: | $(PC_BIOS_ROMS)
 
 $(B)/pc-bios/signrom: pc-bios/signrom.c
 	$(call say,HOSTCC,$<)
