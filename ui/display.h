@@ -66,7 +66,7 @@ typedef void InputMouseHandler(void *opaque, int dx, int dy, int dz, unsigned bu
 void input_set_keyboard(InputKeyHandler *fn, void *opaque);
 void input_set_mouse(InputMouseHandler *fn, void *opaque);
 void input_key(unsigned key, bool down);
-/* buttons: bit 0 left, 1 right, 2 middle. */
+/* dx to the right, dy down, dz towards the user. buttons: bit 0 left, 1 right, 2 middle, 3 and 4 at the side. */
 void input_mouse(int dx, int dy, int dz, unsigned buttons);
 /* "ctrl-alt-delete", "a", "shift-semicolon", "ret", "0x1e" (a scan code): pressed in order, released after hold_ms. */
 bool input_send_keys(const char *keys, unsigned hold_ms, Error **errp);
