@@ -306,7 +306,7 @@ static void movdir64b(CPUX86State *env, const Insn *insn)
     uint8_t line[64];
 
     mem_read_bytes(env, insn->seg, exec_effective_address(env, insn), line, sizeof(line));
-    if ((env->segs[SEG_ES].base + to) & 63) {
+    if (exec_linear(env, SEG_ES, to) & 63) {
         cpu_raise_error(env, EXCP_GP, 0);
     }
     mem_write_bytes(env, SEG_ES, to, line, sizeof(line));
@@ -467,7 +467,7 @@ static void cmpxchg16b(CPUX86State *env, const Insn *insn)
     uint64_t ea = exec_effective_address(env, insn);
     bool done;
 
-    if ((env->segs[insn->seg].base + ea) & 15) {
+    if (exec_linear(env, insn->seg, ea) & 15) {
         cpu_raise_error(env, EXCP_GP, 0);
     }
     uint64_t *p = mem_atomic_ptr(env, insn->seg, ea, 16);
@@ -620,7 +620,7 @@ static void clzero(CPUX86State *env, const Insn *insn)
     static const uint8_t zeros[64];
     uint64_t ea = exec_mask_address(insn, env->regs[R_AX]);
 
-    ea -= (env->segs[insn->seg].base + ea) & 63;
+    ea -= exec_linear(env, insn->seg, ea) & 63;
     mem_write_bytes(env, insn->seg, ea, zeros, sizeof(zeros));
 }
 

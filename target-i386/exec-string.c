@@ -68,7 +68,7 @@ static uint8_t *bulk(CPUX86State *env, const Insn *insn, unsigned seg, uint64_t 
         room = wrap < room ? wrap : room;
     }
     uint64_t len = *n < room / size ? *n * size : room / size * size;
-    if (env->eflags & FLAG_DF || len < 2 * size) {
+    if (env->eflags & FLAG_DF || len < 2 * size || (env->hflags & HF_AC && off & (size - 1))) {
         return NULL;
     }
     uint8_t *p = mem_bulk_ptr(env, seg, off, &len, write);

@@ -51,10 +51,23 @@ static void write_memory(CPUX86State *env, const Insn *insn, uint64_t ea, const 
     }
 }
 
+static void check_ac(CPUX86State *env, uint64_t linear, unsigned align)
+{
+    if (__builtin_expect(env->hflags & HF_AC, 0) && linear & (align - 1)) {
+        cpu_raise_error(env, EXCP_AC, 0);
+    }
+}
+
+/* #GP where the instruction wants alignment; #AC where the mode does (operands of up to 8 bytes: mem.c). */
 static void check_alignment(CPUX86State *env, const Insn *insn, uint64_t ea)
 {
-    if (insn->mem_align > 1 && (env->segs[insn->seg].base + ea) & (insn->mem_align - 1)) {
+    uint64_t linear = exec_linear(env, insn->seg, ea);
+
+    if (insn->mem_align > 1 && linear & (insn->mem_align - 1)) {
         cpu_raise_error(env, EXCP_GP, 0);
+    }
+    if (insn->mem_size > 8) {
+        check_ac(env, linear, insn->mem_size == 10 ? 8 : 16);
     }
 }
 
@@ -231,6 +244,7 @@ static void maskmov_bytes(CPUX86State *env, const Insn *insn)
         data = env->fpu.st[insn->ops[0].reg];
         mask = env->fpu.st[insn->ops[1].reg];
     }
+    check_ac(env, exec_linear(env, insn->seg, exec_mask_address(insn, env->regs[R_DI])), 8);
     mem_probe_write(env, insn->seg, exec_mask_address(insn, env->regs[R_DI]), n);
     for (unsigned i = 0; i < n; i++) {
         if (mask[i] & 0x80) {
@@ -238,6 +252,25 @@ static void maskmov_bytes(CPUX86State *env, const Insn *insn)
         }
     }
     mark_state(env, insn);
+}
+
+/* Masked elements are not subject to #AC; the byte accesses see to that. */
+static uint64_t read_element(CPUX86State *env, unsigned seg, uint64_t ea, unsigned size)
+{
+    uint64_t v = 0;
+
+    mem_read_bytes(env, seg, ea, &v, size);
+    return v;
+}
+
+static void probe_element(CPUX86State *env, const Insn *insn, uint64_t ea, unsigned size)
+{
+    unsigned in_page = GUEST_PAGE_SIZE - (exec_linear(env, insn->seg, ea) & (GUEST_PAGE_SIZE - 1));
+
+    mem_probe_write(env, insn->seg, ea, 1);
+    if (in_page < size) {
+        mem_probe_write(env, insn->seg, exec_mask_address(insn, ea + in_page), 1);
+    }
 }
 
 static void vmaskmov(CPUX86State *env, const Insn *insn)
@@ -254,17 +287,17 @@ static void vmaskmov(CPUX86State *env, const Insn *insn)
             continue;
         }
         if (store) {
-            mem_probe_write(env, insn->seg, at, size);
+            probe_element(env, insn, at, size);
         } else {
-            v[i] = mem_read(env, insn->seg, at, size);
+            v[i] = read_element(env, insn->seg, at, size);
         }
     }
     for (unsigned i = 0; i < n; i++) {
         if (!store) {
             element_write(env, insn->ops[0].reg, i, size, v[i]);
         } else if (element_selected(env, mask, i, size)) {
-            mem_write(env, insn->seg, exec_mask_address(insn, ea + i * size),
-                      element_read(env, insn->ops[2].reg, i, size), size);
+            uint64_t element = element_read(env, insn->ops[2].reg, i, size);
+            mem_write_bytes(env, insn->seg, exec_mask_address(insn, ea + i * size), &element, size);
         }
     }
     if (!store) {
@@ -298,7 +331,8 @@ static void gather(CPUX86State *env, const Insn *insn)
     exec_check_class(env, insn);
     for (unsigned i = 0; i < n; i++) {
         if (element_selected(env, mask, i, size)) {
-            uint64_t v = mem_read(env, insn->seg, gather_address(env, insn, i, index_size), size);
+            uint64_t v =
+                read_element(env, insn->seg, gather_address(env, insn, i, index_size), size);
             element_write(env, dest, i, size, v);
         }
         element_write(env, mask, i, size, 0);

@@ -75,6 +75,12 @@ static inline uint64_t exec_mask_address(const Insn *insn, uint64_t ea)
     return insn->addrsize == 8 ? ea : insn->addrsize == 4 ? (uint32_t)ea : (uint16_t)ea;
 }
 
+/* Where an operand lies; only its low bits, for checks of alignment, before any other check. */
+static inline uint64_t exec_linear(const CPUX86State *env, unsigned seg, uint64_t off)
+{
+    return env->hflags & HF_CS64 && seg < SEG_FS ? off : env->segs[seg].base + off;
+}
+
 /* A register operand of 1, 2, 4 or 8 bytes; OPND_GPR8H too. */
 static inline uint8_t *exec_reg8(CPUX86State *env, const InsnOperand *op)
 {

@@ -61,10 +61,10 @@ static uint64_t check_segment(CPUX86State *env, unsigned seg, uint64_t off, unsi
     return (uint32_t)(s->base + off);
 }
 
-static void check_alignment(CPUX86State *env, uint64_t linear, unsigned size, MmuAccess access)
+/* Before translation: processors report #AC even where the page would fault. */
+static void check_alignment(CPUX86State *env, uint64_t linear, unsigned size)
 {
     if ((env->hflags & HF_AC) && size <= 8 && (linear & (size - 1))) {
-        mmu_probe(env, env->tlb->data_class, linear, size, access); /* a page fault comes first */
         cpu_raise_error(env, EXCP_AC, 0);
     }
 }
@@ -73,7 +73,7 @@ uint64_t mem_read_slow(CPUX86State *env, unsigned seg, uint64_t off, unsigned si
 {
     uint64_t linear = check_segment(env, seg, off, size, false);
 
-    check_alignment(env, linear, size, MMU_READ);
+    check_alignment(env, linear, size);
     return mmu_read(env, env->tlb->data_class, linear, size);
 }
 
@@ -81,7 +81,7 @@ void mem_write_slow(CPUX86State *env, unsigned seg, uint64_t off, uint64_t v, un
 {
     uint64_t linear = check_segment(env, seg, off, size, true);
 
-    check_alignment(env, linear, size, MMU_WRITE);
+    check_alignment(env, linear, size);
     mmu_write(env, env->tlb->data_class, linear, v, size);
 }
 
@@ -113,7 +113,7 @@ void mem_probe_write(CPUX86State *env, unsigned seg, uint64_t off, unsigned size
 {
     if (!mem_fast_ptr(env, seg, off, size, MMU_WRITE) && size) {
         uint64_t linear = check_segment(env, seg, off, size, true);
-        check_alignment(env, linear, size, MMU_WRITE);
+        check_alignment(env, linear, size);
         mmu_probe(env, env->tlb->data_class, linear, size, MMU_WRITE);
     }
 }
@@ -126,7 +126,7 @@ void *mem_atomic_ptr(CPUX86State *env, unsigned seg, uint64_t off, unsigned size
         return p;
     }
     uint64_t linear = check_segment(env, seg, off, size, true);
-    check_alignment(env, linear, size, MMU_WRITE);
+    check_alignment(env, linear, size);
     mmu_probe(env, env->tlb->data_class, linear, size, MMU_WRITE);
     return mmu_host_ptr(env, env->tlb->data_class, linear, size, MMU_WRITE);
 }

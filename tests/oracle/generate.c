@@ -205,7 +205,8 @@ static void random_state_of(OracleCase *c)
             s->regs[i] = i < 8 ? (uint32_t)s->regs[i] : 0;
         }
     }
-    s->eflags = 0x202 | ((uint32_t)oracle_random() & 0x8d5) | (chance(30) ? 0x400 : 0);
+    s->eflags = 0x202 | ((uint32_t)oracle_random() & 0x8d5) | (chance(30) ? 0x400 : 0) |
+                (chance(4) ? 0x40000 : 0);
     random_fpu(s);
 }
 
@@ -338,7 +339,7 @@ static void small_indices(OracleCase *c, const Insn *insn)
 {
     unsigned size = insn->opcode & 1 ? 8 : 4;
 
-    for (unsigned i = 0; i < 32 / size; i++) {
+    for (unsigned i = 0; i < 32 / size && insn->index < 16; i++) {
         int64_t v = (int64_t)below(0x40) - 0x20;
         uint8_t *to = i * size < 16 ? c->in.fx + 160 + 16 * insn->index + i * size
                                     : c->in.ymmh[insn->index] + i * size - 16;

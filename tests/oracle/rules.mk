@@ -8,7 +8,7 @@ $(B)/tests/oracle/oracle: $(ORACLE_OBJS) $(B)/libvole.a
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 check-oracle: $(B)/tests/oracle/oracle
-	$(Q)$(B)/tests/oracle/oracle -n 16
+	$(Q)$(B)/tests/oracle/oracle -n 60
 
 check-oracle-long: $(B)/tests/oracle/oracle
 	$(Q)$(B)/tests/oracle/oracle -n 1000 -progress
