@@ -167,12 +167,14 @@ static bool place_kernel(const uint8_t *image, size_t size, uint64_t low_ram, Li
     l->setup_addr = high && version >= 0x202 ? HIGH_SETUP_ADDR : LOW_SETUP_ADDR;
     l->kernel_addr = high ? HIGH_KERNEL_ADDR : LOW_KERNEL_ADDR;
     uint64_t kernel_size = size - l->setup_size;
-    uint64_t room =
-        high ? low_ram - FIRMWARE_HIGH - HIGH_KERNEL_ADDR : LOW_SETUP_ADDR - LOW_KERNEL_ADDR;
-    if (low_ram < HIGH_KERNEL_ADDR + FIRMWARE_HIGH || kernel_size > room) {
-        error_set(errp,
-                  high ? "Linux kernel of %llu KB does not fit into the machine's memory (-m)"
-                       : "Linux kernel of %llu KB is too large for a zImage (512 KB)",
+    if (!high && kernel_size > LOW_SETUP_ADDR - LOW_KERNEL_ADDR) {
+        error_set(errp, "Linux kernel of %llu KB is too large for a zImage (512 KB)",
+                  (unsigned long long)(kernel_size >> 10));
+        return false;
+    }
+    /* A low kernel needs some memory above 1 MB as well, for what it unpacks. */
+    if ((high ? kernel_size : 0) + HIGH_KERNEL_ADDR + FIRMWARE_HIGH > low_ram) {
+        error_set(errp, "Linux kernel of %llu KB does not fit into the machine's memory (-m)",
                   (unsigned long long)(kernel_size >> 10));
         return false;
     }
