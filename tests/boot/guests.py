@@ -14,9 +14,15 @@ def kernel(flavour):
     return out.stdout.decode().strip()
 
 
-def initramfs(name, init, flavour=None, modules=()):
-    path = os.path.join(BUILD, name + ".img")
+def initramfs(name, init, flavour="amd64", modules=()):
+    """An initramfs with busybox for the kernel's flavour; modules are loaded by the init script."""
+    path = os.path.join(BUILD, "%s-%s.img" % (name, flavour))
     command = ["scripts/mkinitramfs", path, init]
+    if flavour != "amd64":
+        package = os.path.join(BUILD, "busybox-i386")
+        if not os.path.exists(package + "/bin/busybox"):
+            subprocess.run(["scripts/debian-package", "i386", "busybox-static", package], check=True)
+        command += ["--busybox", package + "/bin/busybox"]
     if modules:
         kernel(flavour)
         command += ["--modules", os.path.join(BUILD, flavour), *modules]

@@ -10,7 +10,7 @@ INIT = "tests/boot/test-init"
 
 
 def boot(flavour, *args, monitor=False):
-    machine = Machine("-m", "256", "-kernel", guests.kernel(flavour), "-initrd", guests.initramfs("test", INIT),
+    machine = Machine("-m", "256", "-kernel", guests.kernel(flavour), "-initrd", guests.initramfs("test", INIT, flavour),
                       "-append", "console=tty0 console=ttyS0 quiet", *args, monitor=monitor)
     try:
         machine.wait_for_shell()
