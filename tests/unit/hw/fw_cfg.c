@@ -122,6 +122,12 @@ static void dma_commands(void)
     /* a command where there is no memory does nothing */
     ioport_write(0x514, 0xffffffff, 4);
     ioport_write(0x518, 0xffffffff, 4);
+    /* and the upper half of the address does not stay for the next */
+    uint32_t skip[4] = {__builtin_bswap32(item << 16 | SELECT)};
+    dma_write(COMMAND, skip, sizeof(skip));
+    ioport_write(0x518, __builtin_bswap32(COMMAND), 4);
+    dma_read(COMMAND, skip, 4);
+    CHECK_EQ(skip[0], 0);
     CHECK_EQ(dma(item << 16 | SELECT | READ, 1, 0x2000), 0);
 }
 
