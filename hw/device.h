@@ -1,9 +1,10 @@
 /*
  * Devices: a class with properties, a reset and a saved state; instances in a tree.
  *
- * Every class stands in the table of hw/devices.c, which serves `-device help`, the reference manual,
- * reset and save/restore. The board makes its own devices with plain calls (i8254_create(...)), which
- * use device_new() and device_realize(); `-device NAME,prop=value` goes through the same two.
+ * Every class stands in the table of hw/devices.c, which serves `-device help`, the reference
+ * manual, reset and save/restore. The board makes its own devices with plain calls
+ * (i8254_create(...)), which use device_new() and device_realize(); `-device NAME,prop=value` goes
+ * through the same two.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -21,7 +22,7 @@ typedef struct Device Device;
 typedef struct DeviceClass DeviceClass;
 
 typedef enum PropertyKind {
-    PROP_BOOL,   /* bool; on/off/yes/no/true/false */
+    PROP_BOOL, /* bool; on/off/yes/no/true/false */
     PROP_U8,
     PROP_U16,
     PROP_U32,
@@ -36,7 +37,7 @@ typedef enum PropertyKind {
 typedef struct Property {
     const char *name;
     PropertyKind kind;
-    size_t offset; /* in the device's struct */
+    size_t offset;             /* in the device's struct */
     const char *default_value; /* as the user would write it; NULL: zero */
     const char *help;
 } Property;
@@ -52,12 +53,12 @@ typedef struct Property {
     }
 
 struct DeviceClass {
-    const char *name;  /* "i8254" */
-    const char *desc;  /* one line */
-    const char *bus;   /* what it plugs into: "board", "isa", "pci", "ide", ... */
-    bool user_creatable; /* shown in -device help and makeable with -device */
-    size_t size;       /* of the struct, whose first member is a Device */
-    const Property *props; /* ends with PROPERTY_END; may be NULL */
+    const char *name;       /* "i8254" */
+    const char *desc;       /* one line */
+    const char *bus;        /* what it plugs into: "board", "isa", "pci", "ide", ... */
+    bool user_creatable;    /* shown in -device help and makeable with -device */
+    size_t size;            /* of the struct, whose first member is a Device */
+    const Property *props;  /* ends with PROPERTY_END; may be NULL */
     const VMState *vmstate; /* may be NULL for a device without state */
     /* Claims regions, lines and backends. On failure leaves nothing behind. */
     bool (*realize)(Device *dev, Error **errp);
@@ -78,7 +79,8 @@ struct Device {
 extern const DeviceClass *const device_classes[]; /* hw/devices.c; ends with NULL */
 const DeviceClass *device_class_find(const char *name);
 
-/* A zeroed instance with its properties at their defaults; parent NULL: the machine. id NULL: made up. */
+/* A zeroed instance with its properties at their defaults; parent NULL: the machine. id NULL: made
+ * up. */
 Device *device_new(const DeviceClass *class, Device *parent, const char *id);
 bool device_set_property(Device *dev, const char *name, const char *value, Error **errp);
 /* Realizes, registers the saved state, resets. On failure the device is gone. */
@@ -88,7 +90,8 @@ void device_realize_or_die(Device *dev);
 void device_unrealize(Device *dev);
 Device *device_find(const char *id);
 Device *device_root(void);
-/* "-device NAME,prop=value,...", "NAME,help" and "help" (printed on stdout, result NULL without error). */
+/* "-device NAME,prop=value,...", "NAME,help" and "help" (printed on stdout, result NULL without
+ * error). */
 Device *device_add(const char *spec, Error **errp);
 /* Every device, parents first. */
 void devices_reset(void);
@@ -96,7 +99,8 @@ void device_each(void (*fn)(Device *dev, int depth, void *opaque), void *opaque)
 /* A property's present value as the user would write it; the string is the caller's (free). */
 char *device_property_text(Device *dev, const Property *prop);
 
-/* Calls fn(opaque) on machine reset, after the devices: CPUs, boot loaders. In order of registration. */
+/* Calls fn(opaque) on machine reset, after the devices: CPUs, boot loaders. In order of
+ * registration. */
 void reset_register(void (*fn)(void *opaque), void *opaque);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * Interrupt lines: a wire from one output to one input.
  *
- * The receiver initialises a line with its handler; the sender keeps a pointer and sets the level. A
- * NULL line is a wire that leads nowhere and may be driven. The handler is called on every irq_set(),
- * also when the level did not change; level-sensitive receivers compare.
+ * The receiver initialises a line with its handler; the sender keeps a pointer and sets the level.
+ * A NULL line is a wire that leads nowhere and may be driven. The handler is called on every
+ * irq_set(), also when the level did not change; level-sensitive receivers compare.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

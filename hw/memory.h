@@ -38,17 +38,19 @@ typedef struct FlatView FlatView;
 typedef struct MemoryOps {
     uint64_t (*read)(void *opaque, hwaddr addr, unsigned size);
     void (*write)(void *opaque, hwaddr addr, uint64_t value, unsigned size);
-    uint8_t min_size; /* smallest access implemented: narrower reads are cut out of one of this size,
-                         narrower writes are passed zero-extended at their own size as given; 0 means 1 */
-    uint8_t max_size; /* largest access implemented: wider ones are split, low address first; 0 means 4 */
+    uint8_t min_size; /* smallest access implemented: narrower reads are cut out of one of this
+                         size, narrower writes are passed zero-extended at their own size as given;
+                         0 means 1 */
+    uint8_t max_size; /* largest access implemented: wider ones are split, low address first; 0
+                         means 4 */
     bool unaligned;   /* callbacks take unaligned accesses; else these are split into bytes */
 } MemoryOps;
 
 typedef enum MemoryKind {
     MEMORY_CONTAINER, /* nothing of its own, only children */
     MEMORY_RAM,
-    MEMORY_ROM,   /* reads from host memory; writes go to ops->write when ops is set, else are lost */
-    MEMORY_IO,    /* reads and writes call ops */
+    MEMORY_ROM, /* reads from host memory; writes go to ops->write when ops is set, else are lost */
+    MEMORY_IO,  /* reads and writes call ops */
     MEMORY_ALIAS, /* shows a part of another region */
 } MemoryKind;
 
@@ -57,13 +59,14 @@ struct MemoryRegion {
     MemoryKind kind;
     hwaddr addr; /* in its container */
     uint64_t size;
-    int priority; /* higher wins where siblings overlap */
-    bool enabled; /* true after init */
+    int priority;  /* higher wins where siblings overlap */
+    bool enabled;  /* true after init */
     bool readonly; /* all that shows through this region, aliases and children too, is read-only */
     const MemoryOps *ops;
     void *opaque;
     uint8_t *host;       /* RAM, ROM: its bytes */
-    uint64_t ram_offset; /* RAM, ROM from memory_ram_alloc(): offset in the RAM file; also its ram_addr */
+    uint64_t ram_offset; /* RAM, ROM from memory_ram_alloc(): offset in the RAM file; also its
+                            ram_addr */
     MemoryRegion *alias_of;
     hwaddr alias_offset;
     MemoryRegion *parent;
@@ -72,14 +75,14 @@ struct MemoryRegion {
 
 /* ---- RAM ---- */
 /*
- * All guest RAM and ROM bytes live in one memfd mapping: RAM blocks are carved from it in order, page
- * aligned, and a byte's place in it (ram_addr) indexes the dirty bitmaps.
+ * All guest RAM and ROM bytes live in one memfd mapping: RAM blocks are carved from it in order,
+ * page aligned, and a byte's place in it (ram_addr) indexes the dirty bitmaps.
  */
 typedef uint64_t ram_addr;
 #define RAM_ADDR_INVALID (~(ram_addr)0)
 
-/* Reserves the mapping; `max_bytes` bounds the sum of all blocks. Once, at start (a test that calls it
- * again starts from nothing). Sparse, zero pages. */
+/* Reserves the mapping; `max_bytes` bounds the sum of all blocks. Once, at start (a test that calls
+ * it again starts from nothing). Sparse, zero pages. */
 bool memory_ram_init(uint64_t max_bytes, Error **errp);
 /* Takes the next block, whole pages; for the regions below. RAM_ADDR_INVALID when none is left. */
 ram_addr memory_ram_alloc(uint64_t size, Error **errp);
@@ -98,14 +101,16 @@ typedef enum DirtyClient {
 /* Any thread. memory_dirty_set marks every client's bit for the range. */
 void memory_dirty_set(ram_addr addr, uint64_t size);
 bool memory_dirty_get(ram_addr addr, DirtyClient client);
-/* Clears the bits of the pages in the range, and makes every vCPU's fast path report writes to them again. */
+/* Clears the bits of the pages in the range, and makes every vCPU's fast path report writes to them
+ * again. */
 void memory_dirty_reset(ram_addr addr, uint64_t size, DirtyClient client);
 /* True when all clients' bits are set: writes to this page need no notice. */
 bool memory_dirty_all(ram_addr addr);
 /*
- * Hooks the CPU room sets: `protect` is called by memory_dirty_reset (each vCPU must again take the slow
- * path for writes to these pages), `code_written` by anything but the owner's own fast path that writes
- * RAM pages with code (DMA, another vCPU), `map_changed` after a new FlatView of `as` was published.
+ * Hooks the CPU room sets: `protect` is called by memory_dirty_reset (each vCPU must again take the
+ * slow path for writes to these pages), `code_written` by anything but the owner's own fast path
+ * that writes RAM pages with code (DMA, another vCPU), `map_changed` after a new FlatView of `as`
+ * was published.
  */
 typedef struct MemoryListener {
     void (*protect)(ram_addr addr, uint64_t size);
@@ -125,8 +130,9 @@ void memory_region_init_alias(MemoryRegion *mr, const char *name, MemoryRegion *
                               uint64_t size);
 
 /*
- * Puts mr at addr into container; the region's struct stays the caller's and must outlive its place. Among
- * siblings of one priority the one added last wins. Whatever reaches beyond the container is cut off.
+ * Puts mr at addr into container; the region's struct stays the caller's and must outlive its
+ * place. Among siblings of one priority the one added last wins. Whatever reaches beyond the
+ * container is cut off.
  */
 void memory_region_add(MemoryRegion *container, hwaddr addr, MemoryRegion *mr, int priority);
 void memory_region_remove(MemoryRegion *mr);
@@ -143,7 +149,8 @@ void memory_transaction_commit(void);
 struct AddressSpace {
     const char *name;
     MemoryRegion *root;
-    _Atomic(FlatView *) view; /* replaced at once; the old one is freed when no lookup is in it any more */
+    _Atomic(FlatView *)
+        view; /* replaced at once; the old one is freed when no lookup is in it any more */
     AddressSpace *next;
 };
 
@@ -151,23 +158,24 @@ extern AddressSpace memory_as;     /* guest-physical memory as devices and norma
 extern AddressSpace memory_smm_as; /* the same with SMRAM shown: what a vCPU in SMM sees */
 extern AddressSpace memory_io_as;  /* the 64 K ports */
 
-/* Sets up the three spaces above with empty roots (containers of 2^52, 2^52 and 2^16 bytes). A test that calls
- * it again starts from nothing. */
+/* Sets up the three spaces above with empty roots (containers of 2^52, 2^52 and 2^16 bytes). A test
+ * that calls it again starts from nothing. */
 void memory_init(void);
 /* Spaces of up to 64 K are mapped byte by byte, larger ones by page. */
 void address_space_init(AddressSpace *as, MemoryRegion *root, const char *name);
 
 /* What a physical page is, for a TLB: lock-free. */
 typedef struct MemoryPage {
-    uint8_t *host;     /* its bytes when the whole page is RAM or ROM, else NULL */
-    ram_addr ram;      /* with host: its place in the RAM file */
-    bool readonly;     /* with host: writes must go through memory_write() */
+    uint8_t *host; /* its bytes when the whole page is RAM or ROM, else NULL */
+    ram_addr ram;  /* with host: its place in the RAM file */
+    bool readonly; /* with host: writes must go through memory_write() */
 } MemoryPage;
 MemoryPage memory_page_lookup(AddressSpace *as, hwaddr page_addr);
 
 /*
- * Single accesses of 1, 2, 4 or 8 bytes, any alignment, RAM or device; little endian. Need the machine
- * lock (a vCPU takes it around them). Unassigned addresses read as all ones and lose writes.
+ * Single accesses of 1, 2, 4 or 8 bytes, any alignment, RAM or device; little endian. Need the
+ * machine lock (a vCPU takes it around them). Unassigned addresses read as all ones and lose
+ * writes.
  */
 uint64_t memory_read(AddressSpace *as, hwaddr addr, unsigned size);
 void memory_write(AddressSpace *as, hwaddr addr, uint64_t value, unsigned size);
@@ -185,13 +193,15 @@ static inline void ioport_write(uint16_t port, uint32_t value, unsigned size)
 void ioport_add(MemoryRegion *mr, uint16_t port);
 
 /*
- * Bounds-checked DMA by a device, any length. Only RAM and ROM are reached: a part that lies in a device
- * region or nowhere reads as all ones, loses writes, and the result is false. Marks pages dirty.
+ * Bounds-checked DMA by a device, any length. Only RAM and ROM are reached: a part that lies in a
+ * device region or nowhere reads as all ones, loses writes, and the result is false. Marks pages
+ * dirty.
  */
 bool dma_read(hwaddr addr, void *buf, uint64_t size);
 bool dma_write(hwaddr addr, const void *buf, uint64_t size);
 
-/* For the monitor (`info mtree`): each range of the flat view of as, in order; fn must not change the map. */
+/* For the monitor (`info mtree`): each range of the flat view of as, in order; fn must not change
+ * the map. */
 void memory_each_range(AddressSpace *as,
                        void (*fn)(hwaddr addr, uint64_t size, const MemoryRegion *mr, bool readonly,
                                   void *opaque),

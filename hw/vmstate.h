@@ -7,11 +7,13 @@
  *         VMSTATE_STRUCT_ARRAY(channels, I8254State, channel_vmstate),
  *         VMSTATE_END
  *     };
- *     static const VMState i8254_vmstate = {"i8254", .version = 1, .fields = i8254_fields, .post_load = ...};
+ *     static const VMState i8254_vmstate = {
+ *         "i8254", .version = 1, .fields = i8254_fields, .post_load = ...
+ *     };
  *
- * In the stream each field carries its name and length: loading goes by name. A field this program does
- * not know, or with another length, is refused by name (state of a newer version); a field that came
- * with a later version than the stream's keeps its value after reset.
+ * In the stream each field carries its name and length: loading goes by name. A field this program
+ * does not know, or with another length, is refused by name (state of a newer version); a field
+ * that came with a later version than the stream's keeps its value after reset.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -33,7 +35,8 @@ typedef enum VMStateKind {
     VMS_U64, /* integers, `count` of them, little endian in the stream; signed ones too */
     VMS_BOOL,
     VMS_BYTES,  /* `size` raw bytes, any `count` */
-    VMS_VBYTES, /* uint8_t * pointing at *(uint32_t at count_offset) bytes, at most `size`; allocated by owner */
+    VMS_VBYTES, /* uint8_t * pointing at *(uint32_t at count_offset) bytes, at most `size`;
+                   allocated by owner */
     VMS_TIMER,  /* a Timer: its deadline */
     VMS_STRUCT, /* `count` structs of `size` bytes by `sub` */
 } VMStateKind;
@@ -56,7 +59,8 @@ struct VMState {
     int version;
     const VMStateField *fields;
     void (*pre_save)(void *opaque);
-    /* Checks everything that is used as an index or size, recomputes what is derived; false refuses. */
+    /* Checks everything that is used as an index or size, recomputes what is derived; false
+     * refuses. */
     bool (*post_load)(void *opaque, int version, Error **errp);
 };
 
@@ -66,12 +70,12 @@ struct VMState {
         .name = #f, .kind = (K), .offset = offsetof(S, f), .size = VMS_SIZEOF(f, S) / (n),         \
         .count = (n)                                                                               \
     }
-#define VMSTATE_U8(f, S)   VMSTATE_FIELD_(f, S, VMS_U8, 1)
-#define VMSTATE_U16(f, S)  VMSTATE_FIELD_(f, S, VMS_U16, 1)
-#define VMSTATE_U32(f, S)  VMSTATE_FIELD_(f, S, VMS_U32, 1)
-#define VMSTATE_U64(f, S)  VMSTATE_FIELD_(f, S, VMS_U64, 1)
-#define VMSTATE_BOOL(f, S) VMSTATE_FIELD_(f, S, VMS_BOOL, 1)
-#define VMS_COUNT_(f, S)   (VMS_SIZEOF(f, S) / VMS_SIZEOF(f[0], S))
+#define VMSTATE_U8(f, S)         VMSTATE_FIELD_(f, S, VMS_U8, 1)
+#define VMSTATE_U16(f, S)        VMSTATE_FIELD_(f, S, VMS_U16, 1)
+#define VMSTATE_U32(f, S)        VMSTATE_FIELD_(f, S, VMS_U32, 1)
+#define VMSTATE_U64(f, S)        VMSTATE_FIELD_(f, S, VMS_U64, 1)
+#define VMSTATE_BOOL(f, S)       VMSTATE_FIELD_(f, S, VMS_BOOL, 1)
+#define VMS_COUNT_(f, S)         (VMS_SIZEOF(f, S) / VMS_SIZEOF(f[0], S))
 #define VMSTATE_U8_ARRAY(f, S)   VMSTATE_FIELD_(f, S, VMS_U8, VMS_COUNT_(f, S))
 #define VMSTATE_U16_ARRAY(f, S)  VMSTATE_FIELD_(f, S, VMS_U16, VMS_COUNT_(f, S))
 #define VMSTATE_U32_ARRAY(f, S)  VMSTATE_FIELD_(f, S, VMS_U32, VMS_COUNT_(f, S))
@@ -101,12 +105,14 @@ struct VMState {
 
 /* Appends one section (name, instance, version, fields) to out. */
 void vmstate_save(Buffer *out, const VMState *vms, const char *instance, void *opaque);
-/* Reads one section that must be for (vms, instance). On failure opaque may be half loaded: reset it. */
+/* Reads one section that must be for (vms, instance). On failure opaque may be half loaded: reset
+ * it. */
 bool vmstate_load(Reader *in, const VMState *vms, const char *instance, void *opaque, Error **errp);
 
 /*
  * The whole machine: every device with a saved state (hw/device.h), the CPUs and whatever else was
- * registered, in registration order; RAM is not among them. Instance names must be unique for a vms.
+ * registered, in registration order; RAM is not among them. Instance names must be unique for a
+ * vms.
  */
 void vmstate_register(const VMState *vms, const char *instance, void *opaque);
 void vmstate_unregister(const VMState *vms, void *opaque);

@@ -3,8 +3,9 @@
  * would be right.
  *
  * A function that can fail for a reason the user must hear takes `Error **errp` last and returns
- * false, NULL or a negative number. errp may be NULL (the caller only wants to know that it failed).
- * An Error belongs to whoever receives it and ends with error_free() or error_report_free().
+ * false, NULL or a negative number. errp may be NULL (the caller only wants to know that it
+ * failed). An Error belongs to whoever receives it and ends with error_free() or
+ * error_report_free().
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,5 +1,6 @@
 /*
- * The log (-d ITEMS, -D FILE): what people turn on to see inside. Costs one test of a mask when off.
+ * The log (-d ITEMS, -D FILE): what people turn on to see inside. Costs one test of a mask when
+ * off.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

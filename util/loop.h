@@ -1,11 +1,11 @@
 /*
- * The one main loop: file descriptors (epoll), timers on two clocks, deferred calls; and the machine
- * lock.
+ * The one main loop: file descriptors (epoll), timers on two clocks, deferred calls; and the
+ * machine lock.
  *
  * Every callback here runs on the main thread with the machine lock held. The lock is given up only
  * while the loop sleeps in epoll_wait. All functions but those said otherwise need the lock, so a
- * device that a vCPU thread has entered may set its timers at once; the loop is woken if the nearest
- * deadline came nearer.
+ * device that a vCPU thread has entered may set its timers at once; the loop is woken if the
+ * nearest deadline came nearer.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -27,7 +27,8 @@ bool machine_lock_held(void); /* by the calling thread */
 /* ---- clocks ---- */
 typedef enum ClockType {
     CLOCK_HOST,    /* CLOCK_MONOTONIC of the host, ns: never stops */
-    CLOCK_VIRTUAL, /* the guest's time, ns since machine start: stands still while the guest is stopped */
+    CLOCK_VIRTUAL, /* the guest's time, ns since machine start: stands still while the guest is
+                      stopped */
     CLOCK_TYPES
 } ClockType;
 
@@ -39,8 +40,8 @@ bool clock_virtual_running(void);
 /* Moves the virtual clock to `ns` (after loading a snapshot). */
 void clock_virtual_set(int64_t ns);
 /*
- * For tests: from now on both clocks stand still and move only by clock_step(), which runs the timers
- * that become due, in order of their deadlines, with the clock showing each deadline.
+ * For tests: from now on both clocks stand still and move only by clock_step(), which runs the
+ * timers that become due, in order of their deadlines, with the clock showing each deadline.
  */
 void clock_use_stepped(void);
 void clock_step(int64_t ns);
@@ -70,15 +71,16 @@ static inline bool timer_pending(const Timer *t)
 typedef void FdCallback(void *opaque);
 
 /*
- * Watches fd; a NULL callback is not watched for. Calling again replaces, both NULL removes. Error and
- * hang-up are reported to on_read (or on_write where there is no on_read). The fd stays the caller's.
+ * Watches fd; a NULL callback is not watched for. Calling again replaces, both NULL removes. Error
+ * and hang-up are reported to on_read (or on_write where there is no on_read). The fd stays the
+ * caller's.
  */
 void loop_set_fd(int fd, FdCallback *on_read, FdCallback *on_write, void *opaque);
 
 /* ---- deferred calls ---- */
 /*
- * Runs callback(opaque) once at the loop's next turn. Needs no lock; from any thread. Calls run in the
- * order they were deferred.
+ * Runs callback(opaque) once at the loop's next turn. Needs no lock; from any thread. Calls run in
+ * the order they were deferred.
  */
 void loop_defer(void (*callback)(void *opaque), void *opaque);
 
@@ -86,8 +88,8 @@ void loop_defer(void (*callback)(void *opaque), void *opaque);
 void loop_init(void); /* once, by the main thread, before anything else here */
 /* Runs with the lock held until loop_quit(); returns the status given there. */
 int loop_run(void);
-/* Handles what is ready now, sleeping up to timeout_ms for it (-1: until something is); for synchronous
- * waits such as draining a disk, and for tests. */
+/* Handles what is ready now, sleeping up to timeout_ms for it (-1: until something is); for
+ * synchronous waits such as draining a disk, and for tests. */
 void loop_run_once(int timeout_ms);
 /* From any thread or a callback. */
 void loop_quit(int status);
