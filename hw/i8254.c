@@ -237,7 +237,7 @@ static void collect_edges(I8254 *s, int64_t now)
     uint32_t max = max_backlog(c);
 
     for (unsigned guard = 0; s->edge <= now; guard++) {
-        if (periodic(c) && !c->next_count && guard) {
+        if (periodic(c) && guard && (!c->next_count || guard > 2)) {
             int64_t n = (now - s->edge) / c->count + 1; /* the rest at once */
             s->backlog = n > max ? max : s->backlog + (uint32_t)n;
             s->edge += n * c->count;
