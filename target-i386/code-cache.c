@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define ARENA_SIZE ((size_t)48 << 20) /* of address space; touched as it fills */
+#define ARENA_SIZE     ((size_t)48 << 20) /* of address space; touched as it fills */
 #define BLOCK_MAX_SIZE (sizeof(CodeBlock) + CODE_BLOCK_MAX_INSNS * sizeof(Insn))
 
 static unsigned hash_ram(ram_addr ram)

@@ -1,11 +1,12 @@
 /*
  * Decoded instructions of one vCPU, kept as straight-line blocks.
  *
- * A block belongs to a place in the RAM file (so aliases of a page share it) and to what decides decoding.
- * A page with blocks has its DIRTY_CODE bit clear; whoever writes to it has exec_invalidate_code() called, which
- * drops the page's blocks. Three ways lead to a block, fastest first: the links from the block before it, a
- * cache by linear address, and the table by RAM address. The first two hold only within one generation, which ends
- * whenever translation of addresses or any block's validity changes.
+ * A block belongs to a place in the RAM file (so aliases of a page share it) and to what decides
+ * decoding. A page with blocks has its DIRTY_CODE bit clear; whoever writes to it has
+ * exec_invalidate_code() called, which drops the page's blocks. Three ways lead to a block, fastest
+ * first: the links from the block before it, a cache by linear address, and the table by RAM
+ * address. The first two hold only within one generation, which ends whenever translation of
+ * addresses or any block's validity changes.
  *
  * All memory comes from one arena of bounded size; when it is full everything is dropped at once.
  *
@@ -36,9 +37,11 @@ typedef struct CodeLink {
 
 struct CodeBlock {
     CodeBlock *hash_next;
-    CodeBlock *page_next[2]; /* the page's blocks; [1] for the second page of a crossing instruction */
+    CodeBlock
+        *page_next[2]; /* the page's blocks; [1] for the second page of a crossing instruction */
     ram_addr ram;
-    ram_addr second_page; /* of an instruction that crosses pages (alone in its block), or RAM_ADDR_INVALID */
+    ram_addr second_page; /* of an instruction that crosses pages (alone in its block), or
+                             RAM_ADDR_INVALID */
     uint64_t ip_mask;     /* the instruction pointer's width */
     uint32_t mode_key;
     uint16_t count;
@@ -49,7 +52,8 @@ struct CodeBlock {
 };
 
 struct CpuCodeCache {
-    const Insn *end; /* behind the last instruction of the running block; NULL: stop after this one */
+    const Insn
+        *end; /* behind the last instruction of the running block; NULL: stop after this one */
     uint64_t generation;
     uint8_t *arena;
     size_t arena_used;
@@ -67,7 +71,8 @@ void code_cache_flush(CpuCodeCache *cc);
 CodeBlock *code_cache_begin(CpuCodeCache *cc);
 /* Keeps the block that was filled in. */
 void code_cache_commit(CpuCodeCache *cc, CodeBlock *b);
-/* Blocks that start at ram; the caller compares mode_key and second_page and goes on with hash_next. */
+/* Blocks that start at ram; the caller compares mode_key and second_page and goes on with
+ * hash_next. */
 CodeBlock *code_cache_find(CpuCodeCache *cc, ram_addr ram);
 void code_cache_drop_page(CpuCodeCache *cc, ram_addr page);
 

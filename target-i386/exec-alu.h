@@ -1,10 +1,10 @@
 /*
- * Arithmetic done by the host's own instructions, so that results and all six flags, also those that manuals
- * leave undefined, are what this host's CPU makes of them.
+ * Arithmetic done by the host's own instructions, so that results and all six flags, also those
+ * that manuals leave undefined, are what this host's CPU makes of them.
  *
- * Two ways to handle flags: FLAGS_OUT only takes them (LAHF and SETO into AX); FLAGS_IN first loads the guest's,
- * for instructions that read or keep some (ADD of 7f to the OF bit in AL sets or clears the host's OF,
- * SAHF the rest). Neither needs the stack.
+ * Two ways to handle flags: FLAGS_OUT only takes them (LAHF and SETO into AX); FLAGS_IN first loads
+ * the guest's, for instructions that read or keep some (ADD of 7f to the OF bit in AL sets or
+ * clears the host's OF, SAHF the rest). Neither needs the stack.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -14,7 +14,7 @@
 #include "target-i386/cpu.h"
 
 #define FLAGS_OUT "\n\tlahf\n\tseto %%al"
-#define FLAGS_IN "addb $0x7f,%%al\n\tsahf\n\t"
+#define FLAGS_IN  "addb $0x7f,%%al\n\tsahf\n\t"
 
 /* The six flags as LAHF and SETO have left them in AX, or as FLAGS_IN wants them there. */
 static inline uint32_t alu_flags_from_ax(uint16_t ax)
@@ -40,7 +40,8 @@ static inline uint32_t alu_merge_flags(uint32_t eflags, uint32_t mask, uint16_t 
 
 /* T alu_NAME##bits(a, b, &eflags): a op b */
 #define ALU_BINARY(bits, suffix, name, text, mask)                                                 \
-    static inline uint##bits##_t alu_##name##bits(uint##bits##_t a, uint##bits##_t b, uint32_t *fl) \
+    static inline uint##bits##_t alu_##name##bits(uint##bits##_t a, uint##bits##_t b,              \
+                                                  uint32_t *fl)                                    \
     {                                                                                              \
         uint16_t ax;                                                                               \
         __asm__(text suffix " %[b],%[a]" FLAGS_OUT : [a] "+r"(a), "=a"(ax) : [b] "r"(b) : "cc");   \
@@ -49,7 +50,8 @@ static inline uint32_t alu_merge_flags(uint32_t eflags, uint32_t mask, uint16_t 
     }
 /* The same with the carry read. */
 #define ALU_CARRY(bits, suffix, name, text)                                                        \
-    static inline uint##bits##_t alu_##name##bits(uint##bits##_t a, uint##bits##_t b, uint32_t *fl) \
+    static inline uint##bits##_t alu_##name##bits(uint##bits##_t a, uint##bits##_t b,              \
+                                                  uint32_t *fl)                                    \
     {                                                                                              \
         uint16_t ax;                                                                               \
         __asm__("btl $0,%[f]\n\t" text suffix " %[b],%[a]" FLAGS_OUT                               \
@@ -60,7 +62,8 @@ static inline uint32_t alu_merge_flags(uint32_t eflags, uint32_t mask, uint16_t 
         return a;                                                                                  \
     }
 #define ALU_UNARY(bits, suffix, name, text, mask)                                                  \
-    static inline uint##bits##_t alu_##name##bits(uint##bits##_t a, uint##bits##_t b, uint32_t *fl) \
+    static inline uint##bits##_t alu_##name##bits(uint##bits##_t a, uint##bits##_t b,              \
+                                                  uint32_t *fl)                                    \
     {                                                                                              \
         uint16_t ax;                                                                               \
         (void)b;                                                                                   \
@@ -74,7 +77,7 @@ static inline uint32_t alu_merge_flags(uint32_t eflags, uint32_t mask, uint16_t 
     {                                                                                              \
         uint16_t ax = alu_flags_to_ax(*fl);                                                        \
         __asm__(FLAGS_IN text suffix " %%cl,%[a]" FLAGS_OUT                                        \
-                : [a] "+r"(a), "+&a"(ax)                                                            \
+                : [a] "+r"(a), "+&a"(ax)                                                           \
                 : "c"(count)                                                                       \
                 : "cc");                                                                           \
         *fl = alu_merge_flags(*fl, FLAGS_ARITH, ax);                                               \
@@ -104,7 +107,7 @@ ALU_SIZES(ALU_SHIFT, sar, "sar")
 #define ALU_NOT(bits, suffix, ...)                                                                 \
     static inline uint##bits##_t alu_not##bits(uint##bits##_t a, uint##bits##_t b, uint32_t *fl)   \
     {                                                                                              \
-        return (uint##bits##_t)~a;                                                                 \
+        return (uint##bits##_t) ~a;                                                                \
     }
 ALU_SIZES(ALU_NOT, )
 

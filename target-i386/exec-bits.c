@@ -1,6 +1,6 @@
 /*
- * Integer instructions that are not so frequent: double shifts, bit tests and scans, multiplication and division,
- * BCD, CRC32, BMI and ADX.
+ * Integer instructions that are not so frequent: double shifts, bit tests and scans, multiplication
+ * and division, BCD, CRC32, BMI and ADX.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -32,11 +32,11 @@ static bool exchange_if_same(void *p, uint64_t *old, uint64_t new, unsigned size
 
     switch (size) {
     case 2:
-        done = host_cas16(p, &old16, (uint16_t)new);
+        done = host_cas16(p, &old16, (uint16_t) new);
         *old = old16;
         return done;
     case 4:
-        done = host_cas32(p, &old32, (uint32_t)new);
+        done = host_cas32(p, &old32, (uint32_t) new);
         *old = old32;
         return done;
     default:
@@ -81,7 +81,7 @@ static void update_memory(CPUX86State *env, const Insn *insn, uint64_t ea, BitsU
     {                                                                                              \
         uint16_t ax = alu_flags_to_ax(*fl);                                                        \
         __asm__(FLAGS_IN #name suffix " %%cl,%[b],%[a]" FLAGS_OUT                                  \
-                : [a] "+r"(a), "+&a"(ax)                                                            \
+                : [a] "+r"(a), "+&a"(ax)                                                           \
                 : [b] "r"(b), "c"(n)                                                               \
                 : "cc");                                                                           \
         *fl = alu_merge_flags(*fl, FLAGS_ARITH, ax);                                               \
@@ -140,7 +140,7 @@ static void double_shift(CPUX86State *env, const Insn *insn)
     {                                                                                              \
         uint16_t ax = alu_flags_to_ax(*fl);                                                        \
         __asm__(FLAGS_IN #name suffix " %[i],%[a]" FLAGS_OUT                                       \
-                : [a] "+r"(a), "+&a"(ax)                                                            \
+                : [a] "+r"(a), "+&a"(ax)                                                           \
                 : [i] "r"(i)                                                                       \
                 : "cc");                                                                           \
         *fl = alu_merge_flags(*fl, FLAGS_ARITH, ax);                                               \
@@ -150,7 +150,8 @@ static void double_shift(CPUX86State *env, const Insn *insn)
     BIT_OP(16, "w", name)                                                                          \
     BIT_OP(32, "l", name)                                                                          \
     BIT_OP(64, "q", name)                                                                          \
-    static uint64_t name##_update(uint64_t old, const uint64_t ctx[2], unsigned size, uint32_t *fl) \
+    static uint64_t name##_update(uint64_t old, const uint64_t ctx[2], unsigned size,              \
+                                  uint32_t *fl)                                                    \
     {                                                                                              \
         return size == 2   ? name##16((uint16_t)old, (uint16_t)ctx[0], fl)                         \
                : size == 4 ? name##32((uint32_t)old, (uint32_t)ctx[0], fl)                         \
@@ -168,8 +169,8 @@ static void bit_test(CPUX86State *env, const Insn *insn)
                      : insn->op == OP_BTR ? btr_update
                                           : btc_update;
     unsigned size = insn->opsize, bits = 8 * size;
-    uint64_t index = insn->ops[1].kind == OPND_IMM ? (uint64_t)insn->imm
-                                                   : env->regs[insn->ops[1].reg];
+    uint64_t index =
+        insn->ops[1].kind == OPND_IMM ? (uint64_t)insn->imm : env->regs[insn->ops[1].reg];
     const uint64_t ctx[2] = {index & (bits - 1)};
 
     if (insn->ops[0].kind != OPND_MEM) {
@@ -204,15 +205,21 @@ static void bit_test(CPUX86State *env, const Insn *insn)
         switch (insn->opsize) {                                                                    \
         case 2:                                                                                    \
             __asm__(FLAGS_IN #name "w %w[s],%w[d]" FLAGS_OUT                                       \
-                    : [d] "+r"(d), "+&a"(ax) : [s] "r"(s) : "cc");                                  \
+                    : [d] "+r"(d), "+&a"(ax)                                                       \
+                    : [s] "r"(s)                                                                   \
+                    : "cc");                                                                       \
             break;                                                                                 \
         case 4:                                                                                    \
             __asm__(FLAGS_IN #name "l %k[s],%k[d]" FLAGS_OUT                                       \
-                    : [d] "+r"(d), "+&a"(ax) : [s] "r"(s) : "cc");                                  \
+                    : [d] "+r"(d), "+&a"(ax)                                                       \
+                    : [s] "r"(s)                                                                   \
+                    : "cc");                                                                       \
             break;                                                                                 \
         default:                                                                                   \
             __asm__(FLAGS_IN #name "q %[s],%[d]" FLAGS_OUT                                         \
-                    : [d] "+r"(d), "+&a"(ax) : [s] "r"(s) : "cc");                                  \
+                    : [d] "+r"(d), "+&a"(ax)                                                       \
+                    : [s] "r"(s)                                                                   \
+                    : "cc");                                                                       \
         }                                                                                          \
         env->regs[insn->ops[0].reg] = d;                                                           \
         env->eflags = alu_merge_flags(env->eflags, FLAGS_ARITH, ax);                               \
@@ -226,11 +233,8 @@ SCAN_OP(tzcnt)
 /* ---- BMI, ADX: 32 or 64 bits ---- */
 
 /* d = op(a, b), flags in and out; the asm text has %[d], %[a], %[b] in AT&T order. */
-#define BMI_ASM(text, k)                                                                           \
-    __asm__(FLAGS_IN text FLAGS_OUT                                                                \
-            : [d] "+r"(d), "+&a"(ax)                                                                \
-            : [a] "r"(a), [b] "r"(b)                                                               \
-            : "cc")
+#define BMI_ASM(text)                                                                              \
+    \ __asm__(FLAGS_IN text FLAGS_OUT : [d] "+r"(d), "+&a"(ax) : [a] "r"(a), [b] "r"(b) : "cc")
 #define BMI_OP(name, text32, text64, first, second)                                                \
     static void name(CPUX86State *env, const Insn *insn)                                           \
     {                                                                                              \
@@ -239,28 +243,26 @@ SCAN_OP(tzcnt)
         uint64_t d = env->regs[insn->ops[0].reg];                                                  \
         uint16_t ax = alu_flags_to_ax(env->eflags);                                                \
         if (insn->opsize == 8) {                                                                   \
-            BMI_ASM(text64, );                                                                     \
+            BMI_ASM(text64);                                                                       \
         } else {                                                                                   \
-            BMI_ASM(text32, k);                                                                    \
+            BMI_ASM(text32);                                                                       \
         }                                                                                          \
         env->regs[insn->ops[0].reg] = d;                                                           \
         env->eflags = alu_merge_flags(env->eflags, FLAGS_ARITH, ax);                               \
     }
-#define BMI3(name)                                                                                 \
-    BMI_OP(name, #name " %k[b],%k[a],%k[d]", #name " %[b],%[a],%[d]", 1, 2)
+#define BMI3(name) BMI_OP(name, #name " %k[b],%k[a],%k[d]", #name " %[b],%[a],%[d]", 1, 2)
 /* These have the memory operand in the middle: count or mask last in Intel's order. */
-#define BMI3X(name)                                                                                \
-    BMI_OP(name, #name " %k[b],%k[a],%k[d]", #name " %[b],%[a],%[d]", 1, 2)
+#define BMI3(name) BMI_OP(name, #name " %k[b],%k[a],%k[d]", #name " %[b],%[a],%[d]", 1, 2)
 #define BMI2(name) BMI_OP(name, #name " %k[a],%k[d]", #name " %[a],%[d]", 1, 1)
 
 BMI3(andn)
 BMI3(pext)
 BMI3(pdep)
-BMI3X(bextr)
-BMI3X(bzhi)
-BMI3X(shlx)
-BMI3X(shrx)
-BMI3X(sarx)
+BMI3(bextr)
+BMI3(bzhi)
+BMI3(shlx)
+BMI3(shrx)
+BMI3(sarx)
 BMI2(blsr)
 BMI2(blsmsk)
 BMI2(blsi)
@@ -320,26 +322,26 @@ static void crc32(CPUX86State *env, const Insn *insn)
 /* ---- multiplication ---- */
 
 /* The one-operand forms: lo is multiplied, hi gets the upper half (8 bits: all in lo). */
-#define WIDE_MUL(bits, suffix, name, out)                                                          \
+#define WIDE_MUL(bits, suffix, name)                                                               \
     static void name##bits(uint64_t *lo_, uint64_t *hi_, uint##bits##_t s, uint32_t *fl)           \
     {                                                                                              \
         uint64_t lo = *lo_, hi = *hi_, ax = alu_flags_to_ax(*fl);                                  \
         __asm__(FLAGS_IN "movq %[lo],%%rax\n\t" #name suffix " %[s]\n\tmovq %%rax,%[lo]" FLAGS_OUT \
-                : "+&a"(ax), "+d"(hi), [lo] "+&r"(lo)                                               \
+                : "+&a"(ax), "+d"(hi), [lo] "+&r"(lo)                                              \
                 : [s] "r"(s)                                                                       \
                 : "cc");                                                                           \
         *lo_ = lo;                                                                                 \
         *hi_ = hi;                                                                                 \
         *fl = alu_merge_flags(*fl, FLAGS_ARITH, (uint16_t)ax);                                     \
     }
-WIDE_MUL(8, "b", mul, )
-WIDE_MUL(16, "w", mul, )
-WIDE_MUL(32, "l", mul, )
-WIDE_MUL(64, "q", mul, )
-WIDE_MUL(8, "b", imul, )
-WIDE_MUL(16, "w", imul, )
-WIDE_MUL(32, "l", imul, )
-WIDE_MUL(64, "q", imul, )
+WIDE_MUL(8, "b", mul)
+WIDE_MUL(16, "w", mul)
+WIDE_MUL(32, "l", mul)
+WIDE_MUL(64, "q", mul)
+WIDE_MUL(8, "b", imul)
+WIDE_MUL(16, "w", imul)
+WIDE_MUL(32, "l", imul)
+WIDE_MUL(64, "q", imul)
 
 #define SIZED(name, size, ...)                                                                     \
     ((size) == 1   ? name##8(__VA_ARGS__)                                                          \
@@ -358,10 +360,10 @@ static void mul(CPUX86State *env, const Insn *insn)
 #define NARROW_IMUL(bits, suffix)                                                                  \
     static void imul2_##bits(uint64_t *d_, uint64_t s, uint32_t *fl)                               \
     {                                                                                              \
-        uint##bits##_t d = (uint##bits##_t)*d_, src = (uint##bits##_t)s;                           \
+        uint##bits##_t d = (uint##bits##_t) * d_, src = (uint##bits##_t)s;                         \
         uint16_t ax = alu_flags_to_ax(*fl);                                                        \
         __asm__(FLAGS_IN "imul" suffix " %[s],%[d]" FLAGS_OUT                                      \
-                : [d] "+r"(d), "+&a"(ax)                                                            \
+                : [d] "+r"(d), "+&a"(ax)                                                           \
                 : [s] "r"(src)                                                                     \
                 : "cc");                                                                           \
         *d_ = d;                                                                                   \
@@ -392,16 +394,17 @@ static void imul(CPUX86State *env, const Insn *insn)
     exec_reg_write(env, &insn->ops[0], d, size);
 }
 
-/* ---- division: the check for #DE first, then the host's instruction, which cannot fault any more ---- */
+/* ---- division: the check for #DE first, then the host's instruction, which cannot fault any more
+ * ---- */
 
-WIDE_MUL(8, "b", div, )
-WIDE_MUL(16, "w", div, )
-WIDE_MUL(32, "l", div, )
-WIDE_MUL(64, "q", div, )
-WIDE_MUL(8, "b", idiv, )
-WIDE_MUL(16, "w", idiv, )
-WIDE_MUL(32, "l", idiv, )
-WIDE_MUL(64, "q", idiv, )
+WIDE_MUL(8, "b", div)
+WIDE_MUL(16, "w", div)
+WIDE_MUL(32, "l", div)
+WIDE_MUL(64, "q", div)
+WIDE_MUL(8, "b", idiv)
+WIDE_MUL(16, "w", idiv)
+WIDE_MUL(32, "l", idiv)
+WIDE_MUL(64, "q", idiv)
 
 static unsigned __int128 dividend(const CPUX86State *env, unsigned size)
 {
@@ -538,44 +541,14 @@ static void rdrand(CPUX86State *env, const Insn *insn)
 }
 
 const ExecEntry exec_bits_entries[] = {
-    {OP_SHLD, double_shift},
-    {OP_SHRD, double_shift},
-    {OP_BT, bit_test},
-    {OP_BTS, bit_test},
-    {OP_BTR, bit_test},
-    {OP_BTC, bit_test},
-    {OP_BSF, bsf},
-    {OP_BSR, bsr},
-    {OP_POPCNT, popcnt},
-    {OP_LZCNT, lzcnt},
-    {OP_TZCNT, tzcnt},
-    {OP_CRC32, crc32},
-    {OP_ADCX, adcx},
-    {OP_ADOX, adox},
-    {OP_ANDN, andn},
-    {OP_BEXTR, bextr},
-    {OP_BLSI, blsi},
-    {OP_BLSMSK, blsmsk},
-    {OP_BLSR, blsr},
-    {OP_BZHI, bzhi},
-    {OP_MULX, mulx},
-    {OP_PDEP, pdep},
-    {OP_PEXT, pext},
-    {OP_RORX, rorx},
-    {OP_SARX, sarx},
-    {OP_SHLX, shlx},
-    {OP_SHRX, shrx},
-    {OP_MUL, mul},
-    {OP_IMUL, imul},
-    {OP_DIV, divide},
-    {OP_IDIV, idivide},
-    {OP_DAA, daa_das},
-    {OP_DAS, daa_das},
-    {OP_AAA, aaa_aas},
-    {OP_AAS, aaa_aas},
-    {OP_AAM, aam},
-    {OP_AAD, aad},
-    {OP_RDRAND, rdrand},
-    {OP_RDSEED, rdrand},
-    {0, NULL},
+    {OP_SHLD, double_shift}, {OP_SHRD, double_shift}, {OP_BT, bit_test},   {OP_BTS, bit_test},
+    {OP_BTR, bit_test},      {OP_BTC, bit_test},      {OP_BSF, bsf},       {OP_BSR, bsr},
+    {OP_POPCNT, popcnt},     {OP_LZCNT, lzcnt},       {OP_TZCNT, tzcnt},   {OP_CRC32, crc32},
+    {OP_ADCX, adcx},         {OP_ADOX, adox},         {OP_ANDN, andn},     {OP_BEXTR, bextr},
+    {OP_BLSI, blsi},         {OP_BLSMSK, blsmsk},     {OP_BLSR, blsr},     {OP_BZHI, bzhi},
+    {OP_MULX, mulx},         {OP_PDEP, pdep},         {OP_PEXT, pext},     {OP_RORX, rorx},
+    {OP_SARX, sarx},         {OP_SHLX, shlx},         {OP_SHRX, shrx},     {OP_MUL, mul},
+    {OP_IMUL, imul},         {OP_DIV, divide},        {OP_IDIV, idivide},  {OP_DAA, daa_das},
+    {OP_DAS, daa_das},       {OP_AAA, aaa_aas},       {OP_AAS, aaa_aas},   {OP_AAM, aam},
+    {OP_AAD, aad},           {OP_RDRAND, rdrand},     {OP_RDSEED, rdrand}, {0, NULL},
 };

@@ -34,12 +34,13 @@ static void jmp(CPUX86State *env, const Insn *insn)
             jump_relative(env, insn);                                                              \
         }                                                                                          \
     }
-JCC(0) JCC(1) JCC(2) JCC(3) JCC(4) JCC(5) JCC(6) JCC(7)
-JCC(8) JCC(9) JCC(10) JCC(11) JCC(12) JCC(13) JCC(14) JCC(15)
+JCC(0)
+JCC(1) JCC(2) JCC(3) JCC(4) JCC(5) JCC(6) JCC(7) JCC(8) JCC(9) JCC(10) JCC(11) JCC(12) JCC(13)
+    JCC(14) JCC(15)
 
-static InsnExec *const jcc[16] = {
-    jcc_0, jcc_1, jcc_2,  jcc_3,  jcc_4,  jcc_5,  jcc_6,  jcc_7,
-    jcc_8, jcc_9, jcc_10, jcc_11, jcc_12, jcc_13, jcc_14, jcc_15,
+        static InsnExec *const jcc[16] = {
+            jcc_0, jcc_1, jcc_2,  jcc_3,  jcc_4,  jcc_5,  jcc_6,  jcc_7,
+            jcc_8, jcc_9, jcc_10, jcc_11, jcc_12, jcc_13, jcc_14, jcc_15,
 };
 
 InsnExec *exec_control_select(const Insn *insn)
@@ -172,20 +173,8 @@ static void std(CPUX86State *env, const Insn *insn)
 }
 
 const ExecEntry exec_control_entries[] = {
-    {OP_JMP, jmp},
-    {OP_JMP_IND, jmp_ind},
-    {OP_CALL, call},
-    {OP_CALL_IND, call_ind},
-    {OP_RET, ret},
-    {OP_LOOP, loop},
-    {OP_LOOPE, loop},
-    {OP_LOOPNE, loop},
-    {OP_JCXZ, jcxz},
-    {OP_BOUND, bound},
-    {OP_CMC, cmc},
-    {OP_CLC, clc},
-    {OP_STC, stc},
-    {OP_CLD, cld},
-    {OP_STD, std},
-    {0, NULL},
+    {OP_JMP, jmp},   {OP_JMP_IND, jmp_ind}, {OP_CALL, call},  {OP_CALL_IND, call_ind},
+    {OP_RET, ret},   {OP_LOOP, loop},       {OP_LOOPE, loop}, {OP_LOOPNE, loop},
+    {OP_JCXZ, jcxz}, {OP_BOUND, bound},     {OP_CMC, cmc},    {OP_CLC, clc},
+    {OP_STC, stc},   {OP_CLD, cld},         {OP_STD, std},    {0, NULL},
 };

@@ -1,12 +1,13 @@
 /*
  * Integer instructions: arithmetic, logic, moves, the stack.
  *
- * The frequent operations have a handler for each form (register or memory, register or immediate) and
- * size, made by macros and chosen once when an instruction is decoded. The rest has one handler an operation.
+ * The frequent operations have a handler for each form (register or memory, register or immediate)
+ * and size, made by macros and chosen once when an instruction is decoded. The rest has one handler
+ * an operation.
  *
- * A read-modify-write of memory faults as a write before anything is read. It works through a host pointer where
- * the operand lies in one page of RAM; LOCK makes the update an atomic exchange there. Elsewhere it reads
- * and writes, LOCKed with all other CPUs held.
+ * A read-modify-write of memory faults as a write before anything is read. It works through a host
+ * pointer where the operand lies in one page of RAM; LOCK makes the update an atomic exchange
+ * there. Elsewhere it reads and writes, LOCKed with all other CPUs held.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -20,11 +21,11 @@
 #include "target-i386/vcpu.h"
 
 /* Register access by size, for the macros. */
-#define REG8(op) (*exec_reg8(env, (op)))
-#define REG16(op) (*(uint16_t *)&env->regs[(op)->reg])
-#define REG32(op) ((uint32_t)env->regs[(op)->reg])
-#define REG64(op) (env->regs[(op)->reg])
-#define SET_REG8(op, v) (*exec_reg8(env, (op)) = (v))
+#define REG8(op)         (*exec_reg8(env, (op)))
+#define REG16(op)        (*(uint16_t *)&env->regs[(op)->reg])
+#define REG32(op)        ((uint32_t)env->regs[(op)->reg])
+#define REG64(op)        (env->regs[(op)->reg])
+#define SET_REG8(op, v)  (*exec_reg8(env, (op)) = (v))
 #define SET_REG16(op, v) (*(uint16_t *)&env->regs[(op)->reg] = (v))
 #define SET_REG32(op, v) (env->regs[(op)->reg] = (uint32_t)(v))
 #define SET_REG64(op, v) (env->regs[(op)->reg] = (v))
@@ -70,21 +71,18 @@
 #define BINARY_FORMS(bits, suffix, name)                                                           \
     static void name##_rr##bits(CPUX86State *env, const Insn *insn)                                \
     {                                                                                              \
-        SET_REG##bits(&insn->ops[0],                                                               \
-                      alu_##name##bits(REG##bits(&insn->ops[0]), REG##bits(&insn->ops[1]),         \
-                                       &env->eflags));                                             \
+        SET_REG##bits(&insn->ops[0], alu_##name##bits(REG##bits(&insn->ops[0]),                    \
+                                                      REG##bits(&insn->ops[1]), &env->eflags));    \
     }                                                                                              \
     static void name##_ri##bits(CPUX86State *env, const Insn *insn)                                \
     {                                                                                              \
-        SET_REG##bits(&insn->ops[0],                                                               \
-                      alu_##name##bits(REG##bits(&insn->ops[0]), (uint##bits##_t)insn->imm,        \
-                                       &env->eflags));                                             \
+        SET_REG##bits(&insn->ops[0], alu_##name##bits(REG##bits(&insn->ops[0]),                    \
+                                                      (uint##bits##_t)insn->imm, &env->eflags));   \
     }                                                                                              \
     static void name##_rm##bits(CPUX86State *env, const Insn *insn)                                \
     {                                                                                              \
         uint##bits##_t b = READ_MEM(bits);                                                         \
-        SET_REG##bits(&insn->ops[0],                                                               \
-                      alu_##name##bits(REG##bits(&insn->ops[0]), b, &env->eflags));                \
+        SET_REG##bits(&insn->ops[0], alu_##name##bits(REG##bits(&insn->ops[0]), b, &env->eflags)); \
     }                                                                                              \
     static void name##_mr##bits(CPUX86State *env, const Insn *insn)                                \
     {                                                                                              \
@@ -136,8 +134,7 @@ ALU_SIZES(COMPARE_FORMS, test)
 #define UNARY_FORMS(bits, suffix, name)                                                            \
     static void name##_r##bits(CPUX86State *env, const Insn *insn)                                 \
     {                                                                                              \
-        SET_REG##bits(&insn->ops[0],                                                               \
-                      alu_##name##bits(REG##bits(&insn->ops[0]), 0, &env->eflags));                \
+        SET_REG##bits(&insn->ops[0], alu_##name##bits(REG##bits(&insn->ops[0]), 0, &env->eflags)); \
     }                                                                                              \
     static void name##_m##bits(CPUX86State *env, const Insn *insn)                                 \
     {                                                                                              \
@@ -145,12 +142,13 @@ ALU_SIZES(COMPARE_FORMS, test)
     }
 ALU_SIZES(UNARY_FORMS, inc)
 ALU_SIZES(UNARY_FORMS, dec)
-ALU_SIZES(UNARY_FORMS, not)
+ALU_SIZES(UNARY_FORMS, not )
 ALU_SIZES(UNARY_FORMS, neg)
 
 /* ---- shifts and rotates: a count of zero changes nothing, but memory is still written ---- */
 
-static inline unsigned shift_count(CPUX86State *env, const Insn *insn, unsigned operand, unsigned mask)
+static inline unsigned shift_count(CPUX86State *env, const Insn *insn, unsigned operand,
+                                   unsigned mask)
 {
     const InsnOperand *op = &insn->ops[operand];
 
@@ -248,7 +246,8 @@ static void movsx(CPUX86State *env, const Insn *insn)
 {
     unsigned size = insn->ops[1].size;
 
-    exec_reg_write(env, &insn->ops[0], (uint64_t)sign_extend(read_operand(env, insn, 1, size), size),
+    exec_reg_write(env, &insn->ops[0],
+                   (uint64_t)sign_extend(read_operand(env, insn, 1, size), size),
                    insn->ops[0].size);
 }
 
@@ -319,7 +318,8 @@ static void cmovcc(CPUX86State *env, const Insn *insn)
     if (!alu_condition(env->eflags, insn->cond)) {
         v = env->regs[insn->ops[0].reg];
     }
-    exec_reg_write(env, &insn->ops[0], v, insn->opsize); /* 32 bits: clears the upper half in any case */
+    exec_reg_write(env, &insn->ops[0], v,
+                   insn->opsize); /* 32 bits: clears the upper half in any case */
 }
 
 static void setcc(CPUX86State *env, const Insn *insn)
@@ -339,7 +339,8 @@ static void cbw(CPUX86State *env, const Insn *insn)
 {
     static const InsnOperand ax = {.kind = OPND_GPR, .reg = R_AX};
 
-    exec_reg_write(env, &ax, (uint64_t)sign_extend(env->regs[R_AX], insn->opsize / 2), insn->opsize);
+    exec_reg_write(env, &ax, (uint64_t)sign_extend(env->regs[R_AX], insn->opsize / 2),
+                   insn->opsize);
 }
 
 /* CWD, CDQ, CQO */
@@ -347,7 +348,8 @@ static void cwd(CPUX86State *env, const Insn *insn)
 {
     static const InsnOperand dx = {.kind = OPND_GPR, .reg = R_DX};
 
-    exec_reg_write(env, &dx, sign_extend(env->regs[R_AX], insn->opsize) < 0 ? ~0ull : 0, insn->opsize);
+    exec_reg_write(env, &dx, sign_extend(env->regs[R_AX], insn->opsize) < 0 ? ~0ull : 0,
+                   insn->opsize);
 }
 
 static void salc(CPUX86State *env, const Insn *insn)
@@ -446,7 +448,8 @@ static void cmpxchg8b(CPUX86State *env, const Insn *insn)
 }
 
 /* The host's own instruction: true when *p was `want`; *found is what stood there. */
-static bool host_cmpxchg16b(uint64_t *p, const uint64_t want[2], const uint64_t b[2], uint64_t found[2])
+static bool host_cmpxchg16b(uint64_t *p, const uint64_t want[2], const uint64_t b[2],
+                            uint64_t found[2])
 {
     bool done;
 
@@ -504,7 +507,8 @@ static void pop(CPUX86State *env, const Insn *insn)
         exec_reg_write(env, &insn->ops[0], v, insn->opsize);
         return;
     }
-    /* The address is worked out with the new stack pointer, which must not stay if the write faults. */
+    /* The address is worked out with the new stack pointer, which must not stay if the write
+     * faults. */
     uint64_t old_sp = env->regs[R_SP];
     uint64_t v = mem_pop(env, insn->opsize);
     uint64_t new_sp = env->regs[R_SP];
@@ -630,9 +634,13 @@ typedef struct BinaryForms {
     InsnExec *rr[4], *ri[4], *rm[4], *mr[4], *mi[4];
 } BinaryForms;
 
-#define FOUR(prefix) {prefix##8, prefix##16, prefix##32, prefix##64}
+#define FOUR(prefix)                                                                               \
+    {                                                                                              \
+        prefix##8, prefix##16, prefix##32, prefix##64                                              \
+    }
 #define BINARY(op, name)                                                                           \
-    [OP_##op] = {FOUR(name##_rr), FOUR(name##_ri), FOUR(name##_rm), FOUR(name##_mr), FOUR(name##_mi)}
+    [OP_##op] = {FOUR(name##_rr), FOUR(name##_ri), FOUR(name##_rm), FOUR(name##_mr),               \
+                 FOUR(name##_mi)}
 
 static const BinaryForms binary_forms[] = {
     BINARY(ADD, add), BINARY(OR, or),   BINARY(ADC, adc), BINARY(SBB, sbb),   BINARY(AND, and),
@@ -646,9 +654,9 @@ typedef struct UnaryForms {
 #define UNARY(op, name) [OP_##op] = {FOUR(name##_r), FOUR(name##_m)}
 
 static const UnaryForms unary_forms[] = {
-    UNARY(INC, inc), UNARY(DEC, dec), UNARY(NOT, not), UNARY(NEG, neg), UNARY(ROL, rol),
-    UNARY(ROR, ror), UNARY(RCL, rcl), UNARY(RCR, rcr), UNARY(SHL, shl), UNARY(SHR, shr),
-    UNARY(SAR, sar),
+    UNARY(INC, inc), UNARY(DEC, dec), UNARY(NOT, not ), UNARY(NEG, neg),
+    UNARY(ROL, rol), UNARY(ROR, ror), UNARY(RCL, rcl),  UNARY(RCR, rcr),
+    UNARY(SHL, shl), UNARY(SHR, shr), UNARY(SAR, sar),
 };
 
 static const struct {
@@ -674,8 +682,7 @@ InsnExec *exec_integer_select(const Insn *insn)
 {
     unsigned size = insn->opsize ? (unsigned)__builtin_ctz(insn->opsize) & 3 : 0;
 
-    if (insn->op < sizeof(binary_forms) / sizeof(binary_forms[0]) &&
-        binary_forms[insn->op].rr[0]) {
+    if (insn->op < sizeof(binary_forms) / sizeof(binary_forms[0]) && binary_forms[insn->op].rr[0]) {
         return select_binary(&binary_forms[insn->op], insn, size);
     }
     if (insn->op < sizeof(unary_forms) / sizeof(unary_forms[0]) && unary_forms[insn->op].r[0]) {

@@ -1,9 +1,10 @@
 /*
  * String instructions and port I/O.
  *
- * A repeated instruction works through host memory a page at a time where it can, element by element elsewhere.
- * Registers are brought up to date after each such chunk, so a fault finds them exact. When somebody wants the
- * CPU, or after one element under single step, it leaves with rip_next still at the instruction.
+ * A repeated instruction works through host memory a page at a time where it can, element by
+ * element elsewhere. Registers are brought up to date after each such chunk, so a fault finds them
+ * exact. When somebody wants the CPU, or after one element under single step, it leaves with
+ * rip_next still at the instruction.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -55,8 +56,8 @@ static inline void count_off(CPUX86State *env, const Insn *insn, uint64_t n)
 /* ---- chunks ---- */
 
 /*
- * The host address of up to *n elements from off upwards that can be worked on directly, NULL for none; *n
- * is cut to them.
+ * The host address of up to *n elements from off upwards that can be worked on directly, NULL for
+ * none; *n is cut to them.
  */
 static uint8_t *bulk(CPUX86State *env, const Insn *insn, unsigned seg, uint64_t off, uint64_t *n,
                      bool write)
@@ -79,7 +80,8 @@ static uint8_t *bulk(CPUX86State *env, const Insn *insn, unsigned seg, uint64_t 
     return p;
 }
 
-/* Each does up to `most` elements, at least one, with all registers but the count; returns how many. */
+/* Each does up to `most` elements, at least one, with all registers but the count; returns how
+ * many. */
 typedef uint64_t StringChunk(CPUX86State *env, const Insn *insn, uint64_t most);
 
 static uint64_t movs_chunk(CPUX86State *env, const Insn *insn, uint64_t most)
@@ -341,14 +343,6 @@ static void outs(CPUX86State *env, const Insn *insn)
 }
 
 const ExecEntry exec_string_entries[] = {
-    {OP_MOVS, movs},
-    {OP_STOS, stos},
-    {OP_LODS, lods},
-    {OP_CMPS, cmps},
-    {OP_SCAS, scas},
-    {OP_INS, ins},
-    {OP_OUTS, outs},
-    {OP_IN, in},
-    {OP_OUT, out},
-    {0, NULL},
+    {OP_MOVS, movs}, {OP_STOS, stos}, {OP_LODS, lods}, {OP_CMPS, cmps}, {OP_SCAS, scas},
+    {OP_INS, ins},   {OP_OUTS, outs}, {OP_IN, in},     {OP_OUT, out},   {0, NULL},
 };

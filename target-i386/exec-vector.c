@@ -1,6 +1,6 @@
 /*
- * MMX, SSE and AVX instructions. Nearly all run on the host (host-thunk.h); here is what stands around that, and
- * the few that touch memory element by element or only concern state.
+ * MMX, SSE and AVX instructions. Nearly all run on the host (host-thunk.h); here is what stands
+ * around that, and the few that touch memory element by element or only concern state.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -58,7 +58,8 @@ static void check_ac(CPUX86State *env, uint64_t linear, unsigned align)
     }
 }
 
-/* #GP where the instruction wants alignment; #AC where the mode does (operands of up to 8 bytes: mem.c). */
+/* #GP where the instruction wants alignment; #AC where the mode does (operands of up to 8 bytes:
+ * mem.c). */
 static void check_alignment(CPUX86State *env, const Insn *insn, uint64_t ea)
 {
     uint64_t linear = exec_linear(env, insn->seg, ea);
@@ -100,7 +101,8 @@ static bool x87_store_happened(const CPUX86State *env, uint16_t old_fsw)
     return !(env->fpu.fsw & FSW_ES) || old_fsw & FSW_ES || !(unmasked & ~0x20);
 }
 
-/* What the host's FXSAVE has filled with its own addresses: put back, or the guest's for an x87 instruction. */
+/* What the host's FXSAVE has filled with its own addresses: put back, or the guest's for an x87
+ * instruction. */
 static void set_x87_pointers(CPUX86State *env, const Insn *insn, const FpuState *old, uint64_t ea)
 {
     env->fpu.mxcsr_mask = old->mxcsr_mask;
@@ -229,8 +231,8 @@ static bool element_selected(CPUX86State *env, unsigned mask, unsigned i, unsign
 }
 
 /*
- * MASKMOVQ, MASKMOVDQU: bytes of ops[0] that ops[1] selects go to rDI. As on AMD's processors the whole operand has to
- * be writable, and MASKMOVQ has entered MMX state before it can fault.
+ * MASKMOVQ, MASKMOVDQU: bytes of ops[0] that ops[1] selects go to rDI. As on AMD's processors the
+ * whole operand has to be writable, and MASKMOVQ has entered MMX state before it can fault.
  */
 static void maskmov_bytes(CPUX86State *env, const Insn *insn)
 {
@@ -382,26 +384,15 @@ static void stmxcsr(CPUX86State *env, const Insn *insn)
 }
 
 const ExecEntry exec_vector_entries[] = {
-    {OP_MASKMOVQ, maskmov_bytes},
-    {OP_MASKMOVDQU, maskmov_bytes},
-    {OP_VMASKMOVDQU, maskmov_bytes},
-    {OP_VMASKMOVPS, vmaskmov},
-    {OP_VMASKMOVPD, vmaskmov},
-    {OP_VPMASKMOVD, vmaskmov},
-    {OP_VPMASKMOVQ, vmaskmov},
-    {OP_VGATHERDPS, gather},
-    {OP_VGATHERDPD, gather},
-    {OP_VGATHERQPS, gather},
-    {OP_VGATHERQPD, gather},
-    {OP_VPGATHERDD, gather},
-    {OP_VPGATHERDQ, gather},
-    {OP_VPGATHERQD, gather},
-    {OP_VPGATHERQQ, gather},
-    {OP_VZEROUPPER, vzeroupper},
-    {OP_VZEROALL, vzeroupper},
-    {OP_LDMXCSR, ldmxcsr},
-    {OP_VLDMXCSR, ldmxcsr},
-    {OP_STMXCSR, stmxcsr},
-    {OP_VSTMXCSR, stmxcsr},
-    {0, NULL},
+    {OP_MASKMOVQ, maskmov_bytes},    {OP_MASKMOVDQU, maskmov_bytes},
+    {OP_VMASKMOVDQU, maskmov_bytes}, {OP_VMASKMOVPS, vmaskmov},
+    {OP_VMASKMOVPD, vmaskmov},       {OP_VPMASKMOVD, vmaskmov},
+    {OP_VPMASKMOVQ, vmaskmov},       {OP_VGATHERDPS, gather},
+    {OP_VGATHERDPD, gather},         {OP_VGATHERQPS, gather},
+    {OP_VGATHERQPD, gather},         {OP_VPGATHERDD, gather},
+    {OP_VPGATHERDQ, gather},         {OP_VPGATHERQD, gather},
+    {OP_VPGATHERQQ, gather},         {OP_VZEROUPPER, vzeroupper},
+    {OP_VZEROALL, vzeroupper},       {OP_LDMXCSR, ldmxcsr},
+    {OP_VLDMXCSR, ldmxcsr},          {OP_STMXCSR, stmxcsr},
+    {OP_VSTMXCSR, stmxcsr},          {0, NULL},
 };

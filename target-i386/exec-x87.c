@@ -2,8 +2,9 @@
  * The x87 instructions that control the unit or move its state; those that compute run on the host
  * (exec_on_host()).
  *
- * FpuState has the registers in stack order, so a change of TOP alone moves them. Tags are kept as one bit a physical
- * register; the two-bit tags of the environment are worked out from the contents.
+ * FpuState has the registers in stack order, so a change of TOP alone moves them. Tags are kept as
+ * one bit a physical register; the two-bit tags of the environment are worked out from the
+ * contents.
  *
  * Sources: SDM vol. 1, 8.1 (environment formats, figures 8-9 to 8-12), vol. 2 (FSTENV, FSAVE).
  *
@@ -16,10 +17,10 @@
 #include "target-i386/exec.h"
 #include "target-i386/mem.h"
 
-#define FCW_VALID 0x1f3fu
-#define FCW_ONE   0x0040u /* reads as one */
-#define FCW_INIT  0x037fu
-#define FCW_MASKS 0x003fu
+#define FCW_VALID      0x1f3fu
+#define FCW_ONE        0x0040u /* reads as one */
+#define FCW_INIT       0x037fu
+#define FCW_MASKS      0x003fu
 #define FSW_EXCEPTIONS 0x003fu
 
 void (*cpu_ferr)(CPUX86State *env);
@@ -70,7 +71,7 @@ static void update_summary(CPUX86State *env)
     if (env->fpu.fsw & ~env->fpu.fcw & FSW_EXCEPTIONS) {
         env->fpu.fsw |= FSW_ES | FSW_B;
     } else {
-        env->fpu.fsw &= (uint16_t)~(FSW_ES | FSW_B);
+        env->fpu.fsw &= (uint16_t) ~(FSW_ES | FSW_B);
         env->ignne = false;
     }
 }
@@ -233,7 +234,8 @@ static void load_environment(CPUX86State *env, unsigned opsize, const uint8_t *b
     env->xstate_bv |= XSTATE_X87;
 }
 
-/* The first field and the last byte are touched first: a fault on a second page reports the last. */
+/* The first field and the last byte are touched first: a fault on a second page reports the last.
+ */
 static void read_state(CPUX86State *env, const Insn *insn, uint8_t *buf, unsigned size)
 {
     uint64_t ea = exec_effective_address(env, insn);
@@ -345,18 +347,9 @@ static void fninit(CPUX86State *env, const Insn *insn)
 }
 
 const ExecEntry exec_x87_entries[] = {
-    {OP_WAIT, wait},
-    {OP_FLDCW, fldcw},
-    {OP_FNSTCW, fnstcw},
-    {OP_FNSTSW, fnstsw},
-    {OP_FLDENV, fldenv},
-    {OP_FNSTENV, fnstenv},
-    {OP_FRSTOR, frstor},
-    {OP_FNSAVE, fnsave},
-    {OP_FNINIT, fninit},
-    {OP_FNCLEX, fnclex},
-    {OP_FNENI, wait},
-    {OP_FNDISI, wait},
-    {OP_FNSETPM, wait},
-    {0, NULL},
+    {OP_WAIT, wait},     {OP_FLDCW, fldcw},   {OP_FNSTCW, fnstcw},
+    {OP_FNSTSW, fnstsw}, {OP_FLDENV, fldenv}, {OP_FNSTENV, fnstenv},
+    {OP_FRSTOR, frstor}, {OP_FNSAVE, fnsave}, {OP_FNINIT, fninit},
+    {OP_FNCLEX, fnclex}, {OP_FNENI, wait},    {OP_FNDISI, wait},
+    {OP_FNSETPM, wait},  {0, NULL},
 };

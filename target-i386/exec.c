@@ -1,10 +1,11 @@
 /*
  * The loop that runs guest code with the reference executor.
  *
- * Normally code runs block by block (code-cache.h): within a block one handler is called after the other,
- * between blocks requests of other threads are looked at. Whatever asks for more exactness (single step,
- * breakpoints, interrupt shadows, RF) runs instruction by instruction in step_one(). Instructions that may
- * change what has to be looked at (flags, modes, I/O) end a block and lead back to the outer loop.
+ * Normally code runs block by block (code-cache.h): within a block one handler is called after the
+ * other, between blocks requests of other threads are looked at. Whatever asks for more exactness
+ * (single step, breakpoints, interrupt shadows, RF) runs instruction by instruction in step_one().
+ * Instructions that may change what has to be looked at (flags, modes, I/O) end a block and lead
+ * back to the outer loop.
  *
  * Faults leave a handler by longjmp to the outer loop, with env->rip still at the instruction.
  *
@@ -26,7 +27,7 @@
 
 /* What decides how bytes decode, and with it, what decides whether code may be fetched at all. */
 #define HF_DECODE (HF_CS32 | HF_CS64 | HF_PE | HF_VM)
-#define HF_FETCH (HF_DECODE | HF_CPL_MASK | HF_LMA | HF_PG | HF_SMM)
+#define HF_FETCH  (HF_DECODE | HF_CPL_MASK | HF_LMA | HF_PG | HF_SMM)
 
 static InsnExec *handlers[OP_COUNT];
 
@@ -197,8 +198,8 @@ static void watch_page(ram_addr page)
 }
 
 /* A block of the instructions at rip; NULL where the first one cannot be kept. */
-static CodeBlock *build_block(CPUX86State *env, CpuCodeCache *cc, const uint8_t *host, unsigned avail,
-                              ram_addr ram)
+static CodeBlock *build_block(CPUX86State *env, CpuCodeCache *cc, const uint8_t *host,
+                              unsigned avail, ram_addr ram)
 {
     watch_page(ram & GUEST_PAGE_MASK); /* before the bytes are read */
 
@@ -310,7 +311,8 @@ static CodeBlock *find_block_slow(CPUX86State *env, CpuCodeCache *cc, uint64_t l
     return b;
 }
 
-static inline bool link_fits(const CodeLink *l, const CpuCodeCache *cc, uint64_t linear, uint32_t hkey)
+static inline bool link_fits(const CodeLink *l, const CpuCodeCache *cc, uint64_t linear,
+                             uint32_t hkey)
 {
     return l->linear == linear && l->generation == cc->generation && l->hkey == hkey;
 }

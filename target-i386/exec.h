@@ -14,19 +14,20 @@ typedef struct ExecEntry {
     uint16_t op;
     InsnExec *handler;
 } ExecEntry;
-extern const ExecEntry exec_integer_entries[];  /* exec-integer.c ...; end with a NULL handler */
-extern const ExecEntry exec_bits_entries[];     /* bits, multiplication, division, BCD */
+extern const ExecEntry exec_integer_entries[]; /* exec-integer.c ...; end with a NULL handler */
+extern const ExecEntry exec_bits_entries[];    /* bits, multiplication, division, BCD */
 extern const ExecEntry exec_string_entries[];
-extern const ExecEntry exec_control_entries[];  /* near jumps, calls, loops, flags */
+extern const ExecEntry exec_control_entries[]; /* near jumps, calls, loops, flags */
 extern const ExecEntry exec_x87_entries[];
 extern const ExecEntry exec_vector_entries[];
-extern const ExecEntry exec_system_entries[];   /* segments, far transfers, control registers, MSRs ... */
+extern const ExecEntry
+    exec_system_entries[]; /* segments, far transfers, control registers, MSRs ... */
 
 void exec_init(void); /* once, before any vCPU runs */
 
 /*
- * Chooses insn->exec (and aux) for a decoded instruction. Own thread: what is kept with the instruction lives in
- * the vCPU's code cache, until exec_flush_code().
+ * Chooses insn->exec (and aux) for a decoded instruction. Own thread: what is kept with the
+ * instruction lives in the vCPU's code cache, until exec_flush_code().
  */
 void exec_prepare(CPUX86State *env, Insn *insn);
 
@@ -37,7 +38,8 @@ typedef enum CpuExit {
     CPU_EXIT_DEBUG, /* debugger breakpoint or step */
 } CpuExit;
 
-/* Runs guest code on the calling vCPU thread, machine lock not held, until there is a reason to leave. */
+/* Runs guest code on the calling vCPU thread, machine lock not held, until there is a reason to
+ * leave. */
 CpuExit cpu_exec(CPUX86State *env);
 /* Executes exactly one instruction (or delivers one event): for lockstep, tests and debuggers. */
 CpuExit cpu_exec_one(CPUX86State *env);
@@ -45,7 +47,8 @@ CpuExit cpu_exec_one(CPUX86State *env);
 /* Decoded code upkeep. Own thread: */
 void exec_flush_code(CPUX86State *env);
 void exec_invalidate_code(CPUX86State *env, ram_addr addr, uint64_t size);
-/* The meaning of linear addresses changed: every TLB flush, INVLPG and A20 change calls it. Cheap. */
+/* The meaning of linear addresses changed: every TLB flush, INVLPG and A20 change calls it. Cheap.
+ */
 void exec_mapping_changed(CPUX86State *env);
 /* The instruction that runs now is the last one of its block: something is due behind it. */
 void exec_end_block(CPUX86State *env);
@@ -102,7 +105,8 @@ static inline uint64_t exec_reg_read(CPUX86State *env, const InsnOperand *op, un
 }
 
 /* 32-bit results clear the upper half, narrower ones leave the rest alone. */
-static inline void exec_reg_write(CPUX86State *env, const InsnOperand *op, uint64_t v, unsigned size)
+static inline void exec_reg_write(CPUX86State *env, const InsnOperand *op, uint64_t v,
+                                  unsigned size)
 {
     switch (size) {
     case 1:
@@ -120,8 +124,8 @@ static inline void exec_reg_write(CPUX86State *env, const InsnOperand *op, uint6
 }
 
 /*
- * Goes on at offset `target` of CS: #GP(0) beyond the limit or where it is not canonical. The instruction
- * must not have changed anything yet.
+ * Goes on at offset `target` of CS: #GP(0) beyond the limit or where it is not canonical. The
+ * instruction must not have changed anything yet.
  */
 static inline void exec_check_target(CPUX86State *env, uint64_t target)
 {

@@ -1,6 +1,6 @@
 /*
- * Guest memory through host pointers: any alignment, one access of the given width (on x86 a constant-size
- * memcpy() is one), and the host's locked instructions.
+ * Guest memory through host pointers: any alignment, one access of the given width (on x86 a
+ * constant-size memcpy() is one), and the host's locked instructions.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

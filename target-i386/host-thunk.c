@@ -1,8 +1,9 @@
 /*
- * Guest vector and x87 instructions, run as they are on the host: the code generator and the signal handler.
+ * Guest vector and x87 instructions, run as they are on the host: the code generator and the signal
+ * handler.
  *
- * In a thunk RDI is the HostCall, RSI the memory operand, R8 the FpuState. No guest instruction names these: general
- * registers among its operands have become RAX.
+ * In a thunk RDI is the HostCall, RSI the memory operand, R8 the FpuState. No guest instruction
+ * names these: general registers among its operands have become RAX.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -16,9 +17,9 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define AREA_SIZE ((size_t)4 << 20)
+#define AREA_SIZE      ((size_t)4 << 20)
 #define THUNK_MAX_SIZE 320 /* four YMM registers loaded and stored, and all the rest */
-#define HASH_SIZE 1024
+#define HASH_SIZE      1024
 
 typedef void ThunkCode(HostCall *call, void *mem, FpuState *fpu);
 
@@ -109,7 +110,8 @@ static const InsnOperand *gpr_operand(const Insn *insn)
     return NULL;
 }
 
-/* W without an 8-byte general operand: outside 64-bit mode these forms ignore it, the host would not. */
+/* W without an 8-byte general operand: outside 64-bit mode these forms ignore it, the host would
+ * not. */
 static bool w_is_ignored(const Insn *insn, bool mode64)
 {
     const InsnOperand *gpr = gpr_operand(insn);
@@ -134,7 +136,8 @@ static bool w_is_ignored(const Insn *insn, bool mode64)
     }
 }
 
-/* The instruction for the host: memory is (%rsi), general registers are RAX, prefixes only what selects it. */
+/* The instruction for the host: memory is (%rsi), general registers are RAX, prefixes only what
+ * selects it. */
 static size_t emit_insn(const Insn *insn, bool mode64, uint8_t *out)
 {
     static const uint8_t pp_bytes[4] = {0, 0x66, 0xf3, 0xf2};
@@ -191,7 +194,8 @@ static size_t emit_insn(const Insn *insn, bool mode64, uint8_t *out)
     }
     for (unsigned i = 0; i < insn->imm_size; i++) {
         uint8_t imm = insn->raw[insn->off_imm + i];
-        *p++ = !mode64 && vex && insn->nops == 4 && insn->ops[3].kind != OPND_IMM ? imm & 0x7f : imm;
+        *p++ =
+            !mode64 && vex && insn->nops == 4 && insn->ops[3].kind != OPND_IMM ? imm & 0x7f : imm;
     }
     return (size_t)(p - out);
 }
@@ -200,12 +204,12 @@ static size_t emit_insn(const Insn *insn, bool mode64, uint8_t *out)
 
 /* How an instruction is wrapped. */
 enum {
-    WRAP_FXSAVE = 1,   /* x87 and MMX: the whole state */
-    WRAP_VEX = 2,      /* whole YMM registers */
-    WRAP_MXCSR = 4,    /* guest MXCSR in force */
+    WRAP_FXSAVE = 1, /* x87 and MMX: the whole state */
+    WRAP_VEX = 2,    /* whole YMM registers */
+    WRAP_MXCSR = 4,  /* guest MXCSR in force */
     WRAP_FLAGS_IN = 8,
     WRAP_FLAGS_OUT = 16,
-    WRAP_GPR = 32,     /* RAX, RDX in, RAX, RCX out */
+    WRAP_GPR = 32, /* RAX, RDX in, RAX, RCX out */
 };
 
 typedef struct Wrapping {
@@ -389,7 +393,7 @@ static size_t emit_thunk(uint8_t *write, const uint8_t *insn, size_t n, const Wr
         }
     }
     if (w->flags & WRAP_GPR) {
-        EMIT(&e, 0x48, 0x8b, 0x07);                         /* mov (%rdi),%rax */
+        EMIT(&e, 0x48, 0x8b, 0x07);                          /* mov (%rdi),%rax */
         EMIT(&e, 0x48, 0x8b, 0x57, offsetof(HostCall, rdx)); /* mov rdx(%rdi),%rdx */
         EMIT(&e, 0x48, 0x8b, 0x4f, offsetof(HostCall, rcx)); /* mov rcx(%rdi),%rcx */
     }
@@ -441,7 +445,8 @@ const HostThunk *host_thunk_get(HostThunks *t, const Insn *insn, bool mode64)
     uint8_t key[23];
     size_t n = emit_insn(insn, mode64, key), size, fixup;
 
-    /* The bytes decide the registers; the wrapping follows from them but for the implicit operands. */
+    /* The bytes decide the registers; the wrapping follows from them but for the implicit operands.
+     */
     size_t key_size = n;
     key[key_size++] = w.flags;
     unsigned h = hash_key(key, key_size);

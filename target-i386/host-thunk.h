@@ -1,11 +1,12 @@
 /*
  * Guest vector and x87 instructions, run as they are on the host.
  *
- * A thunk is a piece of host code made for one instruction: it loads the vector registers the instruction
- * names (or, for x87 and MMX, the whole x87 state by FXRSTOR) from the guest's FpuState, runs the
- * instruction with its memory operand replaced by (%rsi) and a general register replaced by RAX, and
- * stores what was written. Guest MXCSR, FCW and flags are in force just around the instruction. An unmasked
- * exception (SIGFPE) stores no result, only MXCSR (or the x87 state as it stands then), and is reported with the host's trap number.
+ * A thunk is a piece of host code made for one instruction: it loads the vector registers the
+ * instruction names (or, for x87 and MMX, the whole x87 state by FXRSTOR) from the guest's
+ * FpuState, runs the instruction with its memory operand replaced by (%rsi) and a general register
+ * replaced by RAX, and stores what was written. Guest MXCSR, FCW and flags are in force just around
+ * the instruction. An unmasked exception (SIGFPE) stores no result, only MXCSR (or the x87 state as
+ * it stands then), and is reported with the host's trap number.
  *
  * Thunks of one vCPU lie in memory with two mappings, one writable, one executable.
  *
@@ -25,7 +26,7 @@ typedef struct HostCall {
     uint64_t flags;         /* EFLAGS in and out, where the instruction reads or writes them */
     uint64_t fixup;         /* where the signal handler goes on */
     uint32_t host_mxcsr;
-    uint32_t trap;          /* 0, or 16 (#MF), 19 (#XM) */
+    uint32_t trap; /* 0, or 16 (#MF), 19 (#XM) */
 } HostCall;
 
 HostThunks *host_thunks_new(void);

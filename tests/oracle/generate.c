@@ -1,6 +1,6 @@
 /*
- * Makes the oracle's cases: an encoding of a form, operands from corner values and random ones, and registers such
- * that the memory operand lies (nearly always) where there is memory.
+ * Makes the oracle's cases: an encoding of a form, operands from corner values and random ones, and
+ * registers such that the memory operand lies (nearly always) where there is memory.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -41,9 +41,27 @@ static bool chance(unsigned percent)
 static uint64_t integer_value(void)
 {
     static const uint64_t corners[] = {
-        0, 1, 2, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x10000, 0x7fffffff, 0x80000000,
-        0xffffffff, 0x100000000, 0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff,
-        0xfffffffffffffffe, 0x5555555555555555, 0xaaaaaaaaaaaaaaaa,
+        0,
+        1,
+        2,
+        0x7f,
+        0x80,
+        0xff,
+        0x100,
+        0x7fff,
+        0x8000,
+        0xffff,
+        0x10000,
+        0x7fffffff,
+        0x80000000,
+        0xffffffff,
+        0x100000000,
+        0x7fffffffffffffff,
+        0x8000000000000000,
+        0xffffffffffffffff,
+        0xfffffffffffffffe,
+        0x5555555555555555,
+        0xaaaaaaaaaaaaaaaa,
     };
 
     switch (below(5)) {
@@ -62,9 +80,10 @@ static uint64_t integer_value(void)
 static uint32_t single_value(void)
 {
     static const uint32_t corners[] = {
-        0, 0x80000000, 0x3f800000, 0xbf800000, 0x40000000, 0x7f800000, 0xff800000, 0x7fc00000,
-        0xffc00000, 0x7fa00000, 0x7f800001, 0xffbfffff, 1, 0x80000001, 0x007fffff, 0x00800000,
-        0x7f7fffff, 0xff7fffff, 0x4f000000, 0xcf000000, 0x5f000000, 0x3f000000, 0x4effffff,
+        0,          0x80000000, 0x3f800000, 0xbf800000, 0x40000000, 0x7f800000,
+        0xff800000, 0x7fc00000, 0xffc00000, 0x7fa00000, 0x7f800001, 0xffbfffff,
+        1,          0x80000001, 0x007fffff, 0x00800000, 0x7f7fffff, 0xff7fffff,
+        0x4f000000, 0xcf000000, 0x5f000000, 0x3f000000, 0x4effffff,
     };
 
     return chance(60) ? corners[below(sizeof(corners) / sizeof(corners[0]))]
@@ -74,12 +93,30 @@ static uint32_t single_value(void)
 static uint64_t double_value(void)
 {
     static const uint64_t corners[] = {
-        0, 0x8000000000000000, 0x3ff0000000000000, 0xbff0000000000000, 0x4000000000000000,
-        0x7ff0000000000000, 0xfff0000000000000, 0x7ff8000000000000, 0xfff8000000000000,
-        0x7ff4000000000000, 0x7ff0000000000001, 1, 0x8000000000000001, 0x000fffffffffffff,
-        0x0010000000000000, 0x7fefffffffffffff, 0x41e0000000000000, 0xc1e0000000000000,
-        0x43e0000000000000, 0xc3e0000000000000, 0x36a0000000000000, 0x3fe0000000000000,
-        0x47efffffe0000000, 0x380fffffffffffff,
+        0,
+        0x8000000000000000,
+        0x3ff0000000000000,
+        0xbff0000000000000,
+        0x4000000000000000,
+        0x7ff0000000000000,
+        0xfff0000000000000,
+        0x7ff8000000000000,
+        0xfff8000000000000,
+        0x7ff4000000000000,
+        0x7ff0000000000001,
+        1,
+        0x8000000000000001,
+        0x000fffffffffffff,
+        0x0010000000000000,
+        0x7fefffffffffffff,
+        0x41e0000000000000,
+        0xc1e0000000000000,
+        0x43e0000000000000,
+        0xc3e0000000000000,
+        0x36a0000000000000,
+        0x3fe0000000000000,
+        0x47efffffe0000000,
+        0x380fffffffffffff,
     };
 
     return chance(60) ? corners[below(sizeof(corners) / sizeof(corners[0]))] : oracle_random();
@@ -122,12 +159,30 @@ static void extended_value(uint8_t to[16])
         uint64_t mantissa;
         uint16_t exponent;
     } corners[] = {
-        {0, 0}, {0, 0x8000}, {1ull << 63, 0x3fff}, {1ull << 63, 0xbfff}, {0xc90fdaa22168c235, 0x4000},
-        {1ull << 63, 0x7fff}, {1ull << 63, 0xffff}, {3ull << 62, 0x7fff}, {3ull << 62, 0xffff},
-        {0xa000000000000000, 0x7fff}, {1, 0}, {1ull << 63, 0}, {1ull << 63, 1}, {~0ull, 0x7ffe},
-        {1ull << 62, 0x3fff}, {0, 0x7fff}, {1ull << 63, 0x403e}, {1ull << 63, 0xc03e},
-        {~0ull, 0x403d}, {1ull << 63, 0x3c00}, {~0ull, 0x43fe}, {1ull << 63, 0x3ffe},
-        {1ull << 63, 0x401e}, {0xd000000000000000, 0x4005},
+        {0, 0},
+        {0, 0x8000},
+        {1ull << 63, 0x3fff},
+        {1ull << 63, 0xbfff},
+        {0xc90fdaa22168c235, 0x4000},
+        {1ull << 63, 0x7fff},
+        {1ull << 63, 0xffff},
+        {3ull << 62, 0x7fff},
+        {3ull << 62, 0xffff},
+        {0xa000000000000000, 0x7fff},
+        {1, 0},
+        {1ull << 63, 0},
+        {1ull << 63, 1},
+        {~0ull, 0x7ffe},
+        {1ull << 62, 0x3fff},
+        {0, 0x7fff},
+        {1ull << 63, 0x403e},
+        {1ull << 63, 0xc03e},
+        {~0ull, 0x403d},
+        {1ull << 63, 0x3c00},
+        {~0ull, 0x43fe},
+        {1ull << 63, 0x3ffe},
+        {1ull << 63, 0x401e},
+        {0xd000000000000000, 0x4005},
     };
 
     memset(to, 0, 16);
@@ -237,8 +292,8 @@ static size_t encode(const InsnForm *form, bool mode64, uint8_t code[15])
     for (size_t n = sizeof(tail); n >= 8; n--) {
         uint8_t bytes[15];
         uint8_t lock = !f.vex && f.flags & INSN_LOCKABLE && tail[0] < 0xc0 && chance(30);
-        size_t len = insn_form_encode(&f, mode64 ? 8 : 4, (uint8_t)below(8), (uint8_t)below(16), tail,
-                                      n, bytes);
+        size_t len = insn_form_encode(&f, mode64 ? 8 : 4, (uint8_t)below(8), (uint8_t)below(16),
+                                      tail, n, bytes);
         if (len == 0) {
             continue;
         }
@@ -305,7 +360,8 @@ static uint64_t operand_address(const OracleCase *c, const Insn *insn)
     return insn->addrsize == 8 ? ea : (uint32_t)ea;
 }
 
-/* Chooses registers or displacement so that the operand comes to lie at t; false where that cannot be. */
+/* Chooses registers or displacement so that the operand comes to lie at t; false where that cannot
+ * be. */
 static bool aim(OracleCase *c, Insn *insn, uint64_t t)
 {
     uint64_t mask = c->mode64 && insn->addrsize == 8 ? ~0ull : 0xffffffff;

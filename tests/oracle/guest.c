@@ -51,12 +51,13 @@ static void map_page(uint32_t linear, bool writable)
 static void set_segments(bool mode64)
 {
     for (unsigned s = SEG_ES; s <= SEG_GS; s++) {
-        env->segs[s] = (Segment){.selector = 0x2b, .limit = 0xffffffff,
-                                 .attr = 0xf3 | SEG_ATTR_G | SEG_ATTR_DB};
+        env->segs[s] = (Segment){
+            .selector = 0x2b, .limit = 0xffffffff, .attr = 0xf3 | SEG_ATTR_G | SEG_ATTR_DB};
     }
     env->segs[SEG_TR] = (Segment){.selector = 0x40, .limit = 0x67, .base = TSS, .attr = 0x8b};
     env->segs[SEG_FS].selector = env->segs[SEG_GS].selector = 0;
-    env->segs[SEG_CS] = (Segment){.selector = mode64 ? 0x33 : 0x23, .limit = 0xffffffff,
+    env->segs[SEG_CS] = (Segment){.selector = mode64 ? 0x33 : 0x23,
+                                  .limit = 0xffffffff,
                                   .attr = 0xfb | SEG_ATTR_G | (mode64 ? SEG_ATTR_L : SEG_ATTR_DB)};
     cpu_update_hflags(env);
 }

@@ -1,11 +1,12 @@
 /*
- * The instruction oracle: every form of the decoder's tables, with random and corner operands, on the host's
- * processor and on the executor; registers, flags, vector and x87 state, memory and faults have to agree.
+ * The instruction oracle: every form of the decoder's tables, with random and corner operands, on
+ * the host's processor and on the executor; registers, flags, vector and x87 state, memory and
+ * faults have to agree.
  *
  *     oracle [-n CASES] [-seed N] [-form N] [-op NAME] [-v] [-progress] [-list] [-executor]
  *
- * -v shows the inputs of more differences, -list what is not compared and why, -executor runs the executor alone
- * (under sanitizers, which do not let the native process be).
+ * -v shows the inputs of more differences, -list what is not compared and why, -executor runs the
+ * executor alone (under sanitizers, which do not let the native process be).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -125,12 +126,13 @@ static void differ(Report *r, const char *what, uint64_t got, uint64_t want)
 {
     if (r->used < sizeof(r->text) - 100) {
         r->used += (size_t)snprintf(r->text + r->used, sizeof(r->text) - r->used,
-                                    "    %s: executor %016" PRIx64 ", host %016" PRIx64 "\n", what, got,
-                                    want);
+                                    "    %s: executor %016" PRIx64 ", host %016" PRIx64 "\n", what,
+                                    got, want);
     }
 }
 
-static void compare_bytes(Report *r, const char *what, const uint8_t *got, const uint8_t *want, size_t n)
+static void compare_bytes(Report *r, const char *what, const uint8_t *got, const uint8_t *want,
+                          size_t n)
 {
     char name[40];
     uint64_t a = 0, b = 0;
@@ -151,12 +153,13 @@ static void compare_fpu(Report *r, const OracleState *got, const OracleState *wa
     static const struct {
         const char *name;
         unsigned at, size;
-    } fields[] = {{"FCW", 0, 2}, {"FSW", 2, 2}, {"FTW", 4, 1}, {"FOP", 6, 2}, {"FIP", 8, 8},
-                  {"FDP", 16, 8}, {"MXCSR", 24, 4}};
+    } fields[] = {{"FCW", 0, 2}, {"FSW", 2, 2},  {"FTW", 4, 1},   {"FOP", 6, 2},
+                  {"FIP", 8, 8}, {"FDP", 16, 8}, {"MXCSR", 24, 4}};
     char name[16];
 
     for (unsigned i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-        /* AMD's processors save the pointers only with an unmasked exception (APM vol. 5, FXSAVE). */
+        /* AMD's processors save the pointers only with an unmasked exception (APM vol. 5, FXSAVE).
+         */
         bool pointer = fields[i].at >= 6 && fields[i].at < 24;
         if (pointer && !(want->fx[2] & 0x80)) {
             continue;
@@ -176,7 +179,8 @@ static void compare_fpu(Report *r, const OracleState *got, const OracleState *wa
     }
 }
 
-static void compare(Report *r, const OracleCase *c, const OracleResult *got, const OracleResult *want)
+static void compare(Report *r, const OracleCase *c, const OracleResult *got,
+                    const OracleResult *want)
 {
     static const char *const names[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                                           "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
@@ -192,13 +196,15 @@ static void compare(Report *r, const OracleCase *c, const OracleResult *got, con
     } else if (got->vector >= 10 && got->vector <= 14 && got->error != want->error) {
         differ(r, "error code", got->error, want->error);
     }
-    /* CMPS with two operands that fault: which of them is reported depends on how the host repeats it. */
+    /* CMPS with two operands that fault: which of them is reported depends on how the host repeats
+     * it. */
     bool cmps = (c->code[c->len - 1] & 0xfe) == 0xa6 && c->len <= 5;
     if (got->vector == 14 && want->vector == 14 && got->cr2 != want->cr2 &&
         !(cmps && got->cr2 >> 12 == want->cr2 >> 12)) {
         differ(r, "cr2", got->cr2, want->cr2);
     }
-    /* AMD's POPA has loaded registers when it faults half-way; the executor's has not. It starts over. */
+    /* AMD's POPA has loaded registers when it faults half-way; the executor's has not. It starts
+     * over. */
     bool popa_faulted = c->len && c->code[c->len - 1] == 0x61 && !c->mode64 && want->vector >= 0;
     for (unsigned i = 0; i < (c->mode64 ? 16 : 8) && !popa_faulted; i++) {
         if ((got->out.regs[i] ^ want->out.regs[i]) & mask) {
@@ -296,7 +302,8 @@ static void run_form(const InsnForm *form, bool mode64, unsigned cases)
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: oracle [-n CASES] [-seed N] [-form N] [-op NAME] [-v] [-progress] [-list] [-executor]\n");
+    fprintf(stderr, "usage: oracle [-n CASES] [-seed N] [-form N] [-op NAME] [-v] [-progress] "
+                    "[-list] [-executor]\n");
     exit(2);
 }
 
@@ -351,7 +358,8 @@ int main(int argc, char **argv)
         insn_form(i, &form);
         if (reason_not_compared(form.op) || !guest_has_feature(form.feature) ||
             (only_form >= 0 && (size_t)only_form != i) ||
-            (only_op && strcmp(only_op, insn_op_name(form.op)) && strcasecmp(only_op, insn_op_name(form.op)))) {
+            (only_op && strcmp(only_op, insn_op_name(form.op)) &&
+             strcasecmp(only_op, insn_op_name(form.op)))) {
             continue;
         }
         forms++;

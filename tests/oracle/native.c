@@ -1,9 +1,10 @@
 /*
- * The oracle's native side: a child process in which each signal handler's return starts the next case.
+ * The oracle's native side: a child process in which each signal handler's return starts the next
+ * case.
  *
- * The handler fills the signal frame with a case's whole state, and the kernel's sigreturn loads it:
- * general and vector registers, flags, code segment. The instruction ends in a trap or fault, whose frame has the
- * whole state again. The child can do no system call but sigreturn and exit.
+ * The handler fills the signal frame with a case's whole state, and the kernel's sigreturn loads
+ * it: general and vector registers, flags, code segment. The instruction ends in a trap or fault,
+ * whose frame has the whole state again. The child can do no system call but sigreturn and exit.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -31,8 +32,9 @@ static OracleBatch *batch;
 static unsigned next_case;
 
 /* gregs[] in encoding order. */
-static const int greg_index[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-                                   REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+static const int greg_index[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
+                                   REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
+                                   REG_R12, REG_R13, REG_R14, REG_R15};
 
 static void capture(const ucontext_t *uc, const OracleCase *c, OracleResult *r)
 {
@@ -122,15 +124,16 @@ static void confine(void)
     };
     struct sock_fprog program = {sizeof(allow) / sizeof(allow[0]), allow};
 
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) {
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) {
         _exit(2);
     }
 }
 
 static void map_fixed(uint32_t addr, size_t size, int prot)
 {
-    if (mmap((void *)(uintptr_t)addr, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
-             0) == MAP_FAILED) {
+    if (mmap((void *)(uintptr_t)addr, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+             -1, 0) == MAP_FAILED) {
         _exit(3);
     }
 }
@@ -140,12 +143,14 @@ static void child(void)
     static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
     static uint8_t stack[1 << 16];
     stack_t ss = {.ss_sp = stack, .ss_size = sizeof(stack)};
-    struct sigaction sa = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+    struct sigaction sa = {.sa_sigaction = on_signal,
+                           .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 
     map_fixed(ORACLE_DATA, ORACLE_DATA_SIZE, PROT_READ | PROT_WRITE);
     map_fixed(ORACLE_RO, 4096, PROT_READ);
     map_fixed(ORACLE_CODE, ORACLE_CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC);
-    (void)*(volatile uint8_t *)(uintptr_t)ORACLE_RO; /* a page that is not there yet faults otherwise */
+    (void)*(
+        volatile uint8_t *)(uintptr_t)ORACLE_RO; /* a page that is not there yet faults otherwise */
     sigaltstack(&ss, NULL);
     for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
         sigaction(signals[i], &sa, NULL);

@@ -1,8 +1,9 @@
 /*
- * The instruction oracle: one instruction with one state, run by the host's processor and by the executor.
+ * The instruction oracle: one instruction with one state, run by the host's processor and by the
+ * executor.
  *
- * Both sides see the same memory at the same linear addresses: two pages of data, a hole, a read-only page;
- * and two pages of code.
+ * Both sides see the same memory at the same linear addresses: two pages of data, a hole, a
+ * read-only page; and two pages of code.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -39,7 +40,7 @@ typedef struct OracleCase {
     bool step;      /* ends by single step, not by the INT3 behind the instruction */
     uint32_t patch; /* offset of these bytes in the data pages, put over the template */
     uint8_t patch_bytes[64];
-    uint64_t seed;  /* for the report */
+    uint64_t seed; /* for the report */
 } OracleCase;
 
 typedef struct OracleResult {

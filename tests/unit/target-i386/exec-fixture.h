@@ -1,6 +1,6 @@
 /*
- * A CPU for the executor's unit tests: flat 32-bit code at CPL 0 without paging, 2 MB of RAM at 0, the
- * first 64 KB of it shown again at 16 MB. No machine, no threads.
+ * A CPU for the executor's unit tests: flat 32-bit code at CPL 0 without paging, 2 MB of RAM at 0,
+ * the first 64 KB of it shown again at 16 MB. No machine, no threads.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -31,8 +31,8 @@ static uint8_t *at(uint32_t addr)
 static void fixture_segments(void)
 {
     for (unsigned s = SEG_ES; s <= SEG_GS; s++) {
-        env->segs[s] = (Segment){.selector = 0x10, .limit = 0xffffffff,
-                                 .attr = 0x93 | SEG_ATTR_G | SEG_ATTR_DB};
+        env->segs[s] = (Segment){
+            .selector = 0x10, .limit = 0xffffffff, .attr = 0x93 | SEG_ATTR_G | SEG_ATTR_DB};
     }
     env->segs[SEG_CS].selector = 8;
     env->segs[SEG_CS].attr = 0x9b | SEG_ATTR_G | SEG_ATTR_DB;

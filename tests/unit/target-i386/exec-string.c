@@ -154,7 +154,7 @@ static void overwrites_code_behind_it(void)
 {
     fixture();
     PUT_CODE(0xf3, 0xaa, 0xb3, 1); /* rep stosb; mov bl, 1 */
-    env->regs[R_AX] = 0x40; /* inc eax, twice in place of the mov */
+    env->regs[R_AX] = 0x40;        /* inc eax, twice in place of the mov */
     env->regs[R_DI] = CODE + 2;
     env->regs[R_CX] = 2;
     env->regs[R_BX] = 0;
@@ -165,5 +165,6 @@ static void overwrites_code_behind_it(void)
 
 TESTS(TEST(copies_over_pages), TEST(overlap_repeats), TEST(overlap_through_an_alias_repeats),
       TEST(goes_down_with_df), TEST(fault_leaves_exact_registers),
-      TEST(leaves_when_somebody_wants_the_cpu), TEST(one_element_a_step), TEST(scan_stops_at_the_byte),
-      TEST(compare_stops_at_the_difference), TEST(overwrites_code_behind_it))
+      TEST(leaves_when_somebody_wants_the_cpu), TEST(one_element_a_step),
+      TEST(scan_stops_at_the_byte), TEST(compare_stops_at_the_difference),
+      TEST(overwrites_code_behind_it))

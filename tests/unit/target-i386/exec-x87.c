@@ -1,14 +1,15 @@
 /*
- * x87, MMX, SSE state: what the oracle cannot see from user mode. Environment formats of real mode, when pending
- * exceptions are reported, control bits that forbid the unit, the executor's own handling of AVX state.
+ * x87, MMX, SSE state: what the oracle cannot see from user mode. Environment formats of real mode,
+ * when pending exceptions are reported, control bits that forbid the unit, the executor's own
+ * handling of AVX state.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "target-i386/host-thunk.h"
 #include "tests/unit/target-i386/exec-fixture.h"
 
-/* Runs code that is to end in a fault; the IDT is empty, so that is a shutdown. The vector of the first fault is not
- * kept by then, so that CODE + n tells which instruction it was. */
+/* Runs code that is to end in a fault; the IDT is empty, so that is a shutdown. The vector of the
+ * first fault is not kept by then, so that CODE + n tells which instruction it was. */
 static uint64_t faulting_offset(void)
 {
     env->idt.limit = 0;
@@ -20,13 +21,13 @@ static void pending_exception_waits_for_the_next_instruction(void)
     fixture();
     at(DATA)[0] = 0x7b; /* FCW: division by zero is unmasked */
     at(DATA)[1] = 0x03;
-    PUT_CODE(0xdb, 0xe3,                         /* fninit */
-             0xd9, 0x2d, 0, DATA >> 8, 0, 0,     /* fldcw [DATA] */
-             0xd9, 0xe8, 0xd9, 0xee,             /* fld1; fldz */
-             0xde, 0xf9,                         /* fdivp: raises */
-             0xdf, 0xe0,                         /* fnstsw ax: does not wait */
-             0xd9, 0x3d, 4, DATA >> 8, 0, 0,     /* fnstcw [DATA + 4]: neither */
-             0xd9, 0xe8);                        /* fld1: #MF */
+    PUT_CODE(0xdb, 0xe3,                     /* fninit */
+             0xd9, 0x2d, 0, DATA >> 8, 0, 0, /* fldcw [DATA] */
+             0xd9, 0xe8, 0xd9, 0xee,         /* fld1; fldz */
+             0xde, 0xf9,                     /* fdivp: raises */
+             0xdf, 0xe0,                     /* fnstsw ax: does not wait */
+             0xd9, 0x3d, 4, DATA >> 8, 0, 0, /* fnstcw [DATA + 4]: neither */
+             0xd9, 0xe8);                    /* fld1: #MF */
     CHECK_EQ(faulting_offset(), 22);
     CHECK_EQ(env->regs[R_AX] & 0x80ff, 0x8084);
     CHECK_EQ(env->fpu.fip, CODE + 12);
@@ -96,15 +97,16 @@ static void environment_of_real_mode(void)
     env->segs[SEG_CS] = (Segment){.selector = 0x100, .base = 0x1000, .limit = 0xffff, .attr = 0x9b};
     for (unsigned s = SEG_ES; s <= SEG_GS; s++) {
         if (s != SEG_CS) {
-            env->segs[s] = (Segment){.selector = 0x1800, .base = 0x18000, .limit = 0xffff, .attr = 0x93};
+            env->segs[s] =
+                (Segment){.selector = 0x1800, .base = 0x18000, .limit = 0xffff, .attr = 0x93};
         }
     }
     cpu_update_hflags(env);
     env->rip = 0;
-    PUT_CODE(0xdb, 0xe3, 0xd9, 0xe8,             /* fninit; fld1 */
-             0xd9, 0x16, 0x00, 0x90,             /* fst dword [9000] */
-             0xd9, 0x36, 0x00, 0x20,             /* fnstenv [2000] */
-             0x66, 0xd9, 0x36, 0x00, 0x30);      /* o32 fnstenv [3000] */
+    PUT_CODE(0xdb, 0xe3, 0xd9, 0xe8,        /* fninit; fld1 */
+             0xd9, 0x16, 0x00, 0x90,        /* fst dword [9000] */
+             0xd9, 0x36, 0x00, 0x20,        /* fnstenv [2000] */
+             0x66, 0xd9, 0x36, 0x00, 0x30); /* o32 fnstenv [3000] */
     env->halted = false;
     CHECK_EQ(cpu_exec(env), CPU_EXIT_HALT);
     CHECK_EQ(word(0x1a000), 0x037f);

@@ -11,10 +11,10 @@
 static void runs_to_hlt(void)
 {
     fixture();
-    PUT_CODE(0xb8, 5, 0, 0, 0,  /* mov eax, 5 */
-             0x01, 0xc3,        /* add ebx, eax */
-             0x48,              /* dec eax */
-             0x75, 0xfb);       /* jnz back to the add */
+    PUT_CODE(0xb8, 5, 0, 0, 0, /* mov eax, 5 */
+             0x01, 0xc3,       /* add ebx, eax */
+             0x48,             /* dec eax */
+             0x75, 0xfb);      /* jnz back to the add */
     CHECK_EQ(run_code(), CPU_EXIT_HALT);
     CHECK_EQ(env->regs[R_BX], 15);
     CHECK_EQ(env->regs[R_AX], 0);
@@ -26,8 +26,9 @@ static void modified_code_is_seen_at_once(void)
 {
     fixture();
     for (unsigned i = 0; i < 3; i++) {
-        PUT_CODE(0xc6, 0x05, (CODE + 8) & 0xff, CODE >> 8, 0, 0, 7, /* mov byte [immediate of the next], 7 */
-                 0xb3, 1);                                         /* mov bl, 1 */
+        PUT_CODE(0xc6, 0x05, (CODE + 8) & 0xff, CODE >> 8, 0, 0,
+                 7,        /* mov byte [immediate of the next], 7 */
+                 0xb3, 1); /* mov bl, 1 */
         env->regs[R_BX] = 0;
         CHECK_EQ(run_code(), CPU_EXIT_HALT);
         CHECK_EQ(env->regs[R_BX], 7);
@@ -185,4 +186,5 @@ TESTS(TEST(runs_to_hlt), TEST(modified_code_is_seen_at_once), TEST(code_is_decod
       TEST(code_is_seen_through_an_alias), TEST(instruction_across_pages_belongs_to_both),
       TEST(endless_loop_leaves_when_kicked), TEST(single_step_is_due_after_each_instruction),
       TEST(code_breakpoint_comes_before_its_instruction), TEST(sti_shadows_one_instruction),
-      TEST(undefined_opcode_changes_nothing), TEST(fetch_stops_at_the_limit), TEST(full_cache_starts_over))
+      TEST(undefined_opcode_changes_nothing), TEST(fetch_stops_at_the_limit),
+      TEST(full_cache_starts_over))
