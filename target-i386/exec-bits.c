@@ -234,7 +234,7 @@ SCAN_OP(tzcnt)
 
 /* d = op(a, b), flags in and out; the asm text has %[d], %[a], %[b] in AT&T order. */
 #define BMI_ASM(text)                                                                              \
-    \ __asm__(FLAGS_IN text FLAGS_OUT : [d] "+r"(d), "+&a"(ax) : [a] "r"(a), [b] "r"(b) : "cc")
+    __asm__(FLAGS_IN text FLAGS_OUT : [d] "+r"(d), "+&a"(ax) : [a] "r"(a), [b] "r"(b) : "cc")
 #define BMI_OP(name, text32, text64, first, second)                                                \
     static void name(CPUX86State *env, const Insn *insn)                                           \
     {                                                                                              \

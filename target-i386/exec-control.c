@@ -64,22 +64,28 @@ static void jmp_ind(CPUX86State *env, const Insn *insn)
     env->rip_next = target;
 }
 
-static void call(CPUX86State *env, const Insn *insn)
+/* A stack that faults comes before a bad target, but nothing is pushed then. */
+static inline void call_to(CPUX86State *env, const Insn *insn, uint64_t target)
 {
-    uint64_t target = cut_ip(insn, env->rip_next + (uint64_t)insn->imm);
-
-    exec_check_target(env, target);
+    if (__builtin_expect(!exec_target_ok(env, target), 0)) {
+        uint64_t mask = env->hflags & HF_CS64   ? ~0ull
+                        : env->hflags & HF_SS32 ? 0xffffffffu
+                                                : 0xffffu;
+        mem_probe_write(env, SEG_SS, (env->regs[R_SP] - insn->opsize) & mask, insn->opsize);
+        cpu_raise_error(env, EXCP_GP, 0);
+    }
     mem_push(env, env->rip_next, insn->opsize);
     env->rip_next = target;
 }
 
+static void call(CPUX86State *env, const Insn *insn)
+{
+    call_to(env, insn, cut_ip(insn, env->rip_next + (uint64_t)insn->imm));
+}
+
 static void call_ind(CPUX86State *env, const Insn *insn)
 {
-    uint64_t target = indirect_target(env, insn);
-
-    exec_check_target(env, target);
-    mem_push(env, env->rip_next, insn->opsize);
-    env->rip_next = target;
+    call_to(env, insn, indirect_target(env, insn));
 }
 
 static void ret(CPUX86State *env, const Insn *insn)

@@ -123,17 +123,19 @@ static inline void exec_reg_write(CPUX86State *env, const InsnOperand *op, uint6
     }
 }
 
-/*
- * Goes on at offset `target` of CS: #GP(0) beyond the limit or where it is not canonical. The
- * instruction must not have changed anything yet.
- */
-static inline void exec_check_target(CPUX86State *env, uint64_t target)
+/* Whether execution may go on at offset `target` of CS. */
+static inline bool exec_target_ok(const CPUX86State *env, uint64_t target)
 {
     if (env->hflags & HF_CS64) {
-        if ((uint64_t)((int64_t)(target << 16) >> 16) != target) {
-            cpu_raise_error(env, EXCP_GP, 0);
-        }
-    } else if (target > env->segs[SEG_CS].limit) {
+        return (uint64_t)((int64_t)(target << 16) >> 16) == target;
+    }
+    return target <= env->segs[SEG_CS].limit;
+}
+
+/* #GP(0) where it may not; the instruction must not have changed anything yet. */
+static inline void exec_check_target(CPUX86State *env, uint64_t target)
+{
+    if (__builtin_expect(!exec_target_ok(env, target), 0)) {
         cpu_raise_error(env, EXCP_GP, 0);
     }
 }
