@@ -7,7 +7,7 @@ GUEST_CFLAGS = -std=gnu11 -O1 -Wall -Wextra $(WERROR) -Wno-unused-parameter -ffr
 	-fno-strict-aliasing -fno-toplevel-reorder -fno-tree-loop-distribute-patterns \
 	-Itests/guest/lib
 GUEST_LDFLAGS = -z noexecstack --no-warn-rwx-segments
-GUEST_32 = -m32
+GUEST_32 = -m32 -march=i486
 GUEST_64 = -m64 -mno-red-zone -mcmodel=small
 
 GUEST_TESTS_32 = $(wildcard tests/guest/real/*.c tests/guest/protected/*.c)
@@ -23,6 +23,14 @@ run-check run-check-long: guest-tests
 
 check-guest: guest-tests $(B)/vole
 	$(Q)tests/guest/run.py --build $(GUEST) --emulator $(B)/vole
+
+# The 32-bit tests on older CPU models, all of them on qemu64.
+check-guest-models: guest-tests $(B)/vole
+	$(Q)set -e; for cpu in pentium pentium3 qemu32; do \
+	    tests/guest/run.py --build $(GUEST) --emulator $(B)/vole --option=-cpu --option=$$cpu \
+	        real/ protected/; \
+	done; \
+	tests/guest/run.py --build $(GUEST) --emulator $(B)/vole --option=-cpu --option=qemu64
 
 check-guest-qemu: guest-tests
 	$(Q)tests/guest/run.py --build $(GUEST) --emulator qemu-system-x86_64
@@ -67,4 +75,4 @@ $(GUEST_ROMS): %.bin: %.elf
 	$(call say,ROM,$@)
 	$(Q)objcopy -O binary --gap-fill 0 -j .text16 -j .program -j .boot $< $@
 
-.PHONY: guest-tests check-guest check-guest-qemu
+.PHONY: guest-tests check-guest check-guest-models check-guest-qemu

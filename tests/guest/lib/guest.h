@@ -299,6 +299,9 @@ typedef struct CpuidRegs {
 CpuidRegs cpuid(uint32_t leaf, uint32_t subleaf);
 bool cpu_has(uint32_t leaf, char reg, unsigned bit); /* reg: 'b', 'c' or 'd'; subleaf 0 */
 
+/* As cpu_has(); if not, the test's one line says that it is skipped for want of the feature. */
+bool need(uint32_t leaf, char reg, unsigned bit, const char *feature);
+
 #define READ_REG(name)                                                                             \
     ({                                                                                             \
         Word value_;                                                                               \

@@ -585,6 +585,14 @@ bool cpu_has(uint32_t leaf, char reg, unsigned bit)
     return value >> bit & 1;
 }
 
+bool need(uint32_t leaf, char reg, unsigned bit, const char *feature)
+{
+    if (cpu_has(leaf, reg, bit))
+        return true;
+    skip("not for this CPU: it lacks", feature);
+    return false;
+}
+
 void *memset(void *to, int byte, size_t n)
 {
     void *p = to;

@@ -21,6 +21,8 @@ static void use(const char *name, unsigned want)
 
 void guest_test(void)
 {
+    if (!need(1, 'd', 25, "SSE"))
+        return;
     WRITE_REG("cr4", READ_REG("cr4") | CR4_OSFXSR);
     use("without OSXSAVE", UD);
     if (!cpu_has(1, 'c', 28)) {

@@ -22,6 +22,8 @@ static const float one = 1, zero = 0;
 
 void guest_test(void)
 {
+    if (!need(1, 'd', 9, "APIC"))
+        return;
     WRITE_REG("cr0", READ_REG("cr0") & ~(Word)CR0_NE);
     apic_write(APIC_SVR, 0x1ff);
     apic_write(APIC_LVT_LINT0, 0x700);

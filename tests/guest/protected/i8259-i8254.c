@@ -56,6 +56,8 @@ static unsigned requested(void)
 
 void guest_test(void)
 {
+    if (!need(1, 'd', 9, "APIC"))
+        return;
     apic_write(APIC_SVR, 0x1ff);
     apic_write(APIC_LVT_LINT0, 0x700); /* ExtINT */
     trap_handlers[BASE] = on_irq0;

@@ -27,6 +27,8 @@ static unsigned on_timer(Frame *f)
 
 void guest_test(void)
 {
+    if (!need(1, 'd', 9, "APIC"))
+        return;
     uint32_t *from = (uint32_t *)FROM;
     for (unsigned i = 0; i < SIZE / 4; i++)
         from[i] = i * 2654435761u;

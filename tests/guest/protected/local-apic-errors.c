@@ -20,6 +20,8 @@ static unsigned on_error(Frame *f)
 
 void guest_test(void)
 {
+    if (!need(1, 'd', 9, "APIC"))
+        return;
     apic_enable();
     trap_handlers[ERROR_VECTOR] = on_error;
     apic_write(APIC_LVT_ERROR, ERROR_VECTOR);

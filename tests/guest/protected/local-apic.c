@@ -130,6 +130,8 @@ static void timer(void)
 
 void guest_test(void)
 {
+    if (!need(1, 'd', 9, "APIC"))
+        return;
     static const uint8_t vectors[] = {LOW, HIGH, TIMER};
     for (unsigned i = 0; i < sizeof(vectors); i++)
         trap_handlers[vectors[i]] = on_interrupt;

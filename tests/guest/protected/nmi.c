@@ -35,6 +35,8 @@ CODE32(wait, "hlt");
 
 void guest_test(void)
 {
+    if (!need(1, 'd', 9, "APIC"))
+        return;
     apic_enable();
     trap_handlers[2] = on_nmi;
     send_nmi();

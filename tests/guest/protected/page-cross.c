@@ -97,6 +97,8 @@ static void stack(const char *name, const char *code, Word sp, Word cr2)
 
 void guest_test(void)
 {
+    if (!need(1, 'd', 8, "CX8"))
+        return;
     paging_on(PAGING_32BIT);
     WRITE_REG("cr0", READ_REG("cr0") | CR0_WP);
     map(TEST_VA, TEST_PA | PTE_P | PTE_W | PTE_U);

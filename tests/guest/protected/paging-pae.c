@@ -98,6 +98,8 @@ static void directory_pointers(void)
 
 void guest_test(void)
 {
+    if (!need(1, 'd', 6, "PAE"))
+        return;
     paging_on(PAGING_PAE);
     set_entry(TEST_VA, 1, 0);
     no_execute();

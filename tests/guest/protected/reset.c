@@ -29,6 +29,8 @@ static void wait(void)
 
 void guest_test(void)
 {
+    if (!need(1, 'd', 4, "TSC"))
+        return;
     uint8_t step = cmos_read();
     if (step < FIRST || step > FIRST + 3)
         step = FIRST;

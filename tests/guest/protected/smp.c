@@ -120,6 +120,8 @@ static void start(void)
 
 void guest_test(void)
 {
+    if (!need(1, 'd', 9, "APIC"))
+        return;
     apic_enable();
     trap_handlers[VECTOR] = on_interrupt;
     trap_handlers[2] = on_nmi;

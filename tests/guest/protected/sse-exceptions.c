@@ -26,6 +26,8 @@ static uint32_t mxcsr(void)
 
 void guest_test(void)
 {
+    if (!need(1, 'd', 25, "SSE"))
+        return;
     WRITE_REG("cr4", READ_REG("cr4") | CR4_OSFXSR);
     check_eq("MXCSR at reset", mxcsr(), 0x1f80);
     load_mxcsr(0x1f80 & ~0x200u); /* zero divide unmasked */

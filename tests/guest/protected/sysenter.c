@@ -17,6 +17,8 @@ static uint8_t stack[1024] __attribute__((aligned(16)));
 
 void guest_test(void)
 {
+    if (!need(1, 'd', 11, "SEP"))
+        return;
     set_gdt(BASE, gdt[SEL_CODE / 8]);
     set_gdt(BASE + 8, gdt[SEL_DATA / 8]);
     set_gdt(BASE + 16, gdt[SEL_UCODE32 / 8]);

@@ -19,6 +19,8 @@ static void redirect(unsigned to, unsigned bits)
 
 void guest_test(void)
 {
+    if (!need(1, 'd', 13, "PGE"))
+        return;
     *(volatile uint32_t *)TEST_PA = 0xaaaa;
     *(volatile uint32_t *)(TEST_PA + 0x1000) = 0xbbbb;
     paging_on(PAGING_32BIT);

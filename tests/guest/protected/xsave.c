@@ -117,6 +117,8 @@ static void save_restore(void)
 
 void guest_test(void)
 {
+    if (!need(1, 'd', 25, "SSE"))
+        return;
     WRITE_REG("cr4", READ_REG("cr4") | CR4_OSFXSR);
     asm volatile("fninit");
     fxsave();
