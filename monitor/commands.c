@@ -66,6 +66,7 @@ static void report(Monitor *mon, bool ok, Error **err)
 
 static void cmd_quit(Monitor *mon, const ArgValue *args)
 {
+    monitor_finish(mon);
     loop_quit(0);
 }
 

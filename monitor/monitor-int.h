@@ -73,6 +73,8 @@ struct CPUX86State *monitor_cpu(Monitor *mon);
 unsigned monitor_cpu_index(void);
 void monitor_print_help(Monitor *mon, const MonitorCommand *table, const char *prefix);
 void monitor_error(Monitor *mon, Error *err); /* prints and frees */
+/* The program is about to end: no prompt and no further command. */
+void monitor_finish(Monitor *mon);
 void monitor_write(Monitor *mon, const void *data, size_t size);
 /*
  * Between the two no vCPU runs, so that its state can be read. Nests not.

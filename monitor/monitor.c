@@ -22,6 +22,7 @@ struct Monitor {
     LineEditor editor;
     Buffer unread; /* input behind the line being executed */
     bool running;  /* a command is being executed */
+    bool finished; /* the program ends: no further prompt */
     bool focused, greeted;
     bool crlf; /* a terminal wants CR before LF */
 };
@@ -82,6 +83,11 @@ char *monitor_run(const char *line)
     return (char *)mon.out.data;
 }
 
+void monitor_finish(Monitor *mon)
+{
+    mon->finished = true;
+}
+
 /* ---- input ---- */
 
 static void execute_line(Monitor *mon)
@@ -94,7 +100,9 @@ static void execute_line(Monitor *mon)
     mon->running = true;
     monitor_execute(mon, line);
     mon->running = false;
-    line_editor_prompt(&mon->editor);
+    if (!mon->finished) {
+        line_editor_prompt(&mon->editor);
+    }
 }
 
 /* A command may run the main loop, which may bring more input: it waits for its turn. */
@@ -102,7 +110,7 @@ static void take_input(Monitor *mon)
 {
     size_t i = 0;
 
-    while (i < mon->unread.size && !mon->running && mon->out.size < OUTPUT_HIGH) {
+    while (i < mon->unread.size && !mon->running && !mon->finished && mon->out.size < OUTPUT_HIGH) {
         if (line_editor_feed(&mon->editor, mon->unread.data[i++])) {
             execute_line(mon);
         }
