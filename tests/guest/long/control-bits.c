@@ -2,6 +2,7 @@
  * What 64-bit code may not do to the bits that make long mode (SDM Vol. 3, 2.5, 9.8.5): #GP(0) for
  *   CR0.PG = 0 in 64-bit code, CR4.PAE = 0 in long mode, EFER.LME changed while paging is on
  *   CR0 and CR4 with a bit of 63-32 set
+ *   CR3 with an address bit that the CPU does not have (CPUID 80000008)
  * EFER.LMA is read-only: a write of it is void.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,6 +11,12 @@
 
 void guest_test(void)
 {
+    unsigned width = cpuid(0x80000008, 0).eax & 0xff;
+    if (width < 52)
+        EXPECT("CR3, a bit beyond the width", GP(0), "mov %0, %%cr3",
+               : : "r"(READ_REG("cr3") | 1ul << width));
+    else
+        skip("CR3, a bit beyond the width", "all 52 bits are there");
     Word cr0 = READ_REG("cr0"), cr4 = READ_REG("cr4");
     EXPECT("CR0.PG = 0 in 64-bit code", GP(0), "mov %0, %%cr0", : : "r"(cr0 & ~CR0_PG));
     EXPECT("CR4.PAE = 0 in long mode", GP(0), "mov %0, %%cr4", : : "r"(cr4 & ~(Word)CR4_PAE));

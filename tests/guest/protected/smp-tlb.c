@@ -1,6 +1,7 @@
 /*
  * A TLB belongs to one CPU (SDM Vol. 3, 4.10.5): another CPU's INVLPG and MOV to CR3 do nothing to
- * it, so systems send an IPI whose handler invalidates. After that the old translation must be gone.
+ * it, so systems send an IPI whose handler invalidates. After that the old translation must be
+ * gone.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 /* args: -smp 2 */
