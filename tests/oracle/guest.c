@@ -20,7 +20,6 @@
 #define PHYS_TABLES 0x1000u
 #define PHYS_PAGES  0x100000u
 #define RAM_SIZE    0x200000u
-#define TSS         0x30000000u
 
 static CPUX86State *env;
 static MemoryRegion ram;
@@ -54,7 +53,8 @@ static void set_segments(bool mode64)
         env->segs[s] = (Segment){
             .selector = 0x2b, .limit = 0xffffffff, .attr = 0xf3 | SEG_ATTR_G | SEG_ATTR_DB};
     }
-    env->segs[SEG_TR] = (Segment){.selector = 0x40, .limit = 0x67, .base = TSS, .attr = 0x8b};
+    /* A TSS too short for an I/O bitmap: all ports are refused. */
+    env->segs[SEG_TR] = (Segment){.selector = 0x40, .limit = 0x20, .attr = 0x8b};
     env->segs[SEG_FS].selector = env->segs[SEG_GS].selector = 0;
     env->segs[SEG_CS] = (Segment){.selector = mode64 ? 0x33 : 0x23,
                                   .limit = 0xffffffff,
@@ -85,8 +85,6 @@ void guest_init(void)
         map_page(ORACLE_DATA + a, true);
     }
     map_page(ORACLE_RO, false);
-    map_page(TSS, false);
-    memset(phys(next_page - 0x1000), 0xff, 0x1000); /* all ports refused */
     env->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG;
     env->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_PGE | CR4_FSGSBASE;
     env->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
