@@ -52,8 +52,7 @@ struct CodeBlock {
 };
 
 struct CpuCodeCache {
-    const Insn
-        *end; /* behind the last instruction of the running block; NULL: stop after this one */
+    const Insn *end; /* the running block's last instruction; NULL: stop after this one */
     uint64_t generation;
     uint8_t *arena;
     size_t arena_used;

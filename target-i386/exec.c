@@ -365,8 +365,9 @@ static inline bool requests_pending(CPUX86State *env)
            (requests & ~CPU_INTERRUPT_HARD || env->eflags & FLAG_IF);
 }
 
-/* Runs blocks until something has to be looked at. */
-static void run_blocks(CPUX86State *env)
+/* Runs blocks until something has to be looked at. On its own, so that setjmp() spoils no
+ * registers. */
+static __attribute__((noinline)) void run_blocks(CPUX86State *env)
 {
     CpuCodeCache *cc = env->code_cache;
     CodeBlock *prev = NULL;
@@ -381,15 +382,24 @@ static void run_blocks(CPUX86State *env)
             log_write("exec 0x%016llx\n", (unsigned long long)linear_ip(env, env->rip));
         }
         uint64_t generation = cc->generation, mask = b->ip_mask;
-        const Insn *insn = b->insns;
+        const Insn *insn = b->insns, *last = insn + b->count - 1;
         bool near_end = b->near_end;
-        cc->end = insn + b->count;
-        do {
-            env->rip_next = (env->rip + insn->len) & mask;
+        uint64_t rip = env->rip;
+        cc->end = last;
+        while (insn < cc->end) { /* none of these sets rip_next */
+            uint64_t next = (rip + insn->len) & mask;
+            env->rip_next = next;
             insn->exec(env, insn);
-            env->rip = env->rip_next;
+            env->rip = rip = next;
             insn++;
-        } while (insn < cc->end);
+        }
+        if (__builtin_expect(!cc->end, 0)) {
+            prev = NULL; /* this block's code was written, or is mapped elsewhere now */
+            continue;
+        }
+        env->rip_next = (rip + last->len) & mask;
+        last->exec(env, last);
+        env->rip = env->rip_next;
         if (!near_end) {
             return;
         }
