@@ -154,19 +154,22 @@ static uint64_t next_mask(const PageSpan *span, uint64_t *page)
     return mask;
 }
 
-void memory_dirty_set(ram_addr addr, uint64_t size)
+bool memory_dirty_set(ram_addr addr, uint64_t size)
 {
     PageSpan span = page_span(addr, size);
+    bool code = false;
 
     for (uint64_t page = span.first; page < span.end;) {
         size_t word = page / 64;
         uint64_t mask = next_mask(&span, &page);
         for (DirtyClient c = 0; c < DIRTY_CLIENTS; c++) {
             if (atomic_load_explicit(&clean[c][word], memory_order_relaxed) & mask) {
-                atomic_fetch_and(&clean[c][word], ~mask);
+                uint64_t was = atomic_fetch_and(&clean[c][word], ~mask);
+                code |= c == DIRTY_CODE && (was & mask);
             }
         }
     }
+    return code;
 }
 
 static bool page_clean(ram_addr addr, DirtyClient client)
@@ -207,26 +210,9 @@ void memory_dirty_reset(ram_addr addr, uint64_t size, DirtyClient client)
     }
 }
 
-static bool has_code(ram_addr addr, uint64_t size)
-{
-    PageSpan span = page_span(addr, size);
-
-    for (uint64_t page = span.first; page < span.end;) {
-        size_t word = page / 64;
-        uint64_t mask = next_mask(&span, &page);
-        if (atomic_load(&clean[DIRTY_CODE][word]) & mask) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void memory_ram_written(ram_addr addr, uint64_t size)
 {
-    bool code = has_code(addr, size);
-
-    memory_dirty_set(addr, size);
-    if (code && memory_listener->code_written) {
+    if (memory_dirty_set(addr, size) && memory_listener->code_written) {
         memory_listener->code_written(addr, size);
     }
 }

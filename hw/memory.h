@@ -98,8 +98,11 @@ typedef enum DirtyClient {
     DIRTY_CLIENTS
 } DirtyClient;
 
-/* Any thread. memory_dirty_set marks every client's bit for the range. */
-void memory_dirty_set(ram_addr addr, uint64_t size);
+/*
+ * Any thread. memory_dirty_set marks every client's bit for the range. True when that ended a page's DIRTY_CODE
+ * watch: one caller only sees it, and has to tell whoever decoded it.
+ */
+bool memory_dirty_set(ram_addr addr, uint64_t size);
 bool memory_dirty_get(ram_addr addr, DirtyClient client);
 /* Clears the bits of the pages in the range, and makes every vCPU's fast path report writes to them
  * again. */

@@ -130,10 +130,8 @@ static void device_write(CPUX86State *env, hwaddr addr, uint64_t v, unsigned siz
 static void ram_dirtied(CPUX86State *env, ram_addr ram)
 {
     ram_addr page = ram & GUEST_PAGE_MASK;
-    bool code = !memory_dirty_get(page, DIRTY_CODE);
 
-    memory_dirty_set(page, GUEST_PAGE_SIZE);
-    if (code) {
+    if (memory_dirty_set(page, GUEST_PAGE_SIZE)) {
         cpu_code_written(env, page, GUEST_PAGE_SIZE);
     }
 }
