@@ -94,6 +94,7 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COU
 #define EFER_LMA   (1u << 10)
 #define EFER_NXE   (1u << 11)
 #define EFER_FFXSR (1u << 14)
+#define EFER_AIBRSE (1u << 21) /* AMD's automatic IBRS: kept, does nothing */
 
 /* Exception vectors */
 enum {

@@ -114,6 +114,11 @@ static const Feature features[] = {
     SYS(80000007_EDX, 8, "invtsc", ALWAYS),
     SYS(80000008_EBX, 0, "clzero", CLZERO),
     SYS(80000008_EBX, 9, "wbnoinvd", WBNOINVD),
+    /* AMD's; they spare kernels their work against speculation, which does not exist here. */
+    SYS(80000021_EAX, 2, "lfence_rdtsc", ALWAYS),
+    SYS(80000021_EAX, 6, "null_sel_clr_base", ALWAYS),
+    SYS(80000021_EAX, 8, "autoibrs", ALWAYS),
+    SYS(80000021_EAX, 29, "srso_no", ALWAYS),
 };
 enum { FEATURES = sizeof(features) / sizeof(features[0]) };
 
@@ -245,11 +250,13 @@ static void init_max(CpuModel *m, const uint32_t host[FEATURE_WORDS])
     if (__get_cpuid(0x80000008, &a, &b, &c, &d)) {
         m->phys_bits = (a & 0xff) > 48 ? 48 : (uint8_t)a;
     }
-    snprintf(m->brand, sizeof(m->brand), "Vole CPU, %s", strstr(m->vendor, "AMD") ? "AMD" : "Intel");
+    bool amd = !strcmp(m->vendor, "AuthenticAMD");
+    snprintf(m->brand, sizeof(m->brand), "Vole CPU, %s", amd ? "AMD" : "Intel");
     for (unsigned i = 0; i < FEATURES; i++) {
         const Feature *f = &features[i];
         /* MONITOR would make idle loops spin. */
-        if (host_has(host, f) && !(f->word == FEAT_1_ECX && f->bit == F1C_MONITOR)) {
+        if (host_has(host, f) && !(f->word == FEAT_1_ECX && f->bit == F1C_MONITOR) &&
+            (amd || f->word != FEAT_80000021_EAX)) {
             m->words[f->word] |= BIT(f->bit);
         }
     }
@@ -383,6 +390,7 @@ static void raise_levels(CpuModel *m)
         {FEAT_80000001_ECX, 0x80000001},
         {FEAT_80000007_EDX, 0x80000007},
         {FEAT_80000008_EBX, 0x80000008},
+        {FEAT_80000021_EAX, 0x80000021},
     };
 
     for (unsigned i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++) {
@@ -637,6 +645,9 @@ static void extended_leaf(CPUX86State *env, uint32_t leaf, CpuidResult *r)
     case 0x80000008:
         r->eax = m->phys_bits | (word_bit(m, FEAT_80000001_EDX, FXD_LM) ? 48u : 32u) << 8;
         r->ebx = m->words[FEAT_80000008_EBX];
+        break;
+    case 0x80000021:
+        r->eax = m->words[FEAT_80000021_EAX];
         break;
     }
 }

@@ -427,6 +427,9 @@ static bool write_efer(CPUX86State *env, uint64_t v)
     if (has(env, FEAT_80000001_EDX, FXD_FFXSR)) {
         valid |= EFER_FFXSR;
     }
+    if (has(env, FEAT_80000021_EAX, FXE_AUTOIBRS)) {
+        valid |= EFER_AIBRSE;
+    }
     if ((v & ~valid) || ((env->cr0 & CR0_PG) && ((env->efer ^ v) & EFER_LME))) {
         return false;
     }

@@ -274,7 +274,8 @@ static bool valid(const CPUX86State *env, const Control *c)
     if (lm && (c->cr0 & CR0_PG) && !(c->cr4 & CR4_PAE)) {
         return false;
     }
-    return !(c->efer & ~(uint64_t)(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_FFXSR));
+    return !(c->efer & ~(uint64_t)(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_FFXSR |
+                                  EFER_AIBRSE));
 }
 
 void sys_rsm(CPUX86State *env, const Insn *insn)
