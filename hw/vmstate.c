@@ -4,7 +4,8 @@
  * A section is: name, instance (strings), version (u32), length of the rest (u32), fields. A field
  * is its name (string, empty after the last), length (u32) and bytes. A string is a length byte and
  * as many bytes. A struct field holds, for each element, a version (u32) and fields like a
- * section's. A whole machine is a magic number, sections, and an empty name.
+ * section's. A whole machine is a magic number, the guest's clock (u64, ns), sections, and an
+ * empty name.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -16,6 +17,8 @@
 #include "util/loop.h"
 
 #define MACHINE_MAGIC 0x31766d56u /* "Vmv1" */
+/* No guest has run for longer (73 years); deadlines computed from it cannot overflow. */
+#define CLOCK_MAX (INT64_C(1) << 61)
 
 typedef struct Entry {
     const VMState *vms;
@@ -456,6 +459,7 @@ void vmstate_unregister(const VMState *vms, void *opaque)
 void vmstate_save_all(Buffer *out)
 {
     buffer_put_le32(out, MACHINE_MAGIC);
+    buffer_put_le64(out, (uint64_t)clock_now(CLOCK_VIRTUAL));
     for (Entry *e = entries; e; e = e->next) {
         vmstate_save(out, e->vms, e->instance, e->opaque);
     }
@@ -507,6 +511,13 @@ bool vmstate_load_all(Reader *in, Error **errp)
         error_set(errp, "this is no saved state of a machine");
         return false;
     }
+    /* First, as devices work out their next events from it. */
+    uint64_t now = reader_le64(in);
+    if (in->failed || now > CLOCK_MAX) {
+        error_set(errp, "the saved state is cut short or damaged at its clock");
+        return false;
+    }
+    clock_virtual_set((int64_t)now);
     for (;;) {
         StreamString name = get_string(in);
         if (in->failed) {

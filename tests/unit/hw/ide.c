@@ -103,6 +103,7 @@ static void set_up(void)
         made = true;
         loop_init();
         machine_lock();
+        clock_use_stepped(); /* the guest's time is state, too */
         memory_init();
         memory_ram_init(64 << 20, NULL);
         memory_region_init_ram(&ram, "ram", RAM_SIZE, NULL);
