@@ -185,7 +185,7 @@ static void prefixes_select(void)
                 {64, "f3 f2 0f 58 c1", "addsd xmm0, xmm1"},
                 {64, "f2 f3 0f 58 c1", "addss xmm0, xmm1"}, {64, "f3 f2 0f 5b c0", "#UD"},
                 {64, "f2 f3 0f 5b c0", "cvttps2dq xmm0, xmm0"}, {64, "f2 0f 6f c0", "#UD"},
-                {64, "f3 0f 60 c0", "#UD"}, {64, "f3 90", "pause"}, {64, "f3 41 90", "pause"},
+                {64, "f3 0f 60 c0", "#UD"}, {64, "f3 90", "pause"}, {64, "f3 41 90", "xchg r8d, eax"},
                 {64, "41 90", "xchg r8d, eax"}, {64, "f2 90", "nop"},
                 /* REX counts only right before the opcode */
                 {64, "48 66 89 d8", "mov ax, bx"}, {64, "48 f3 0f 58 c1", "addss xmm0, xmm1"},
