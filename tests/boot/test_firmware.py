@@ -53,6 +53,7 @@ def wait_for_screen(machine, text, seconds=120):
         dump = machine.monitor("xp /4000bx 0xb8000")
         cells = [int(w, 16) for line in dump.split("\n") if ":" in line for w in line.split(":", 1)[1].split()]
         screen = "".join(chr(c) if 32 <= c < 127 else " " for c in cells[::2])
+        screen = "\n".join(screen[i:i + 80].rstrip() for i in range(0, len(screen), 80))
         if text in screen:
             return screen
         check(time.monotonic() < end, "no %r on the screen:\n%s" % (text, screen))
