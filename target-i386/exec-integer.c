@@ -613,10 +613,12 @@ static void fence(CPUX86State *env, const Insn *insn)
     atomic_thread_fence(memory_order_seq_cst);
 }
 
-/* Checks as a read of one byte and does nothing. */
+/* Checks as a read of one byte would; a device is not read. */
 static void clflush(CPUX86State *env, const Insn *insn)
 {
-    mem_read8(env, insn->seg, exec_effective_address(env, insn));
+    uint64_t len = 1;
+
+    mem_bulk_ptr(env, insn->seg, exec_effective_address(env, insn), &len, false);
 }
 
 static void clzero(CPUX86State *env, const Insn *insn)

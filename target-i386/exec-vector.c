@@ -13,7 +13,7 @@
 #include "target-i386/host-thunk.h"
 #include "target-i386/mem.h"
 
-#define MXCSR_VALID 0xffffu
+#define MXCSR_MM 0x20000u
 
 /* ---- on the host ---- */
 
@@ -58,13 +58,33 @@ static void check_ac(CPUX86State *env, uint64_t linear, unsigned align)
     }
 }
 
+/* MXCSR.MM (AMD APM vol. 1, 4.2.2): only moves that say they are aligned must be. */
+static bool alignment_waived(const CPUX86State *env, const Insn *insn)
+{
+    if (!(env->fpu.mxcsr & MXCSR_MM)) {
+        return false;
+    }
+    switch (insn->op) {
+    case OP_MOVAPS:
+    case OP_MOVAPD:
+    case OP_MOVDQA:
+    case OP_MOVNTPS:
+    case OP_MOVNTPD:
+    case OP_MOVNTDQ:
+    case OP_MOVNTDQA:
+        return false;
+    default:
+        return insn->insn_class == INSN_CLASS_SSE || insn->insn_class == INSN_CLASS_SSE_MMX;
+    }
+}
+
 /* #GP where the instruction wants alignment; #AC where the mode does (operands of up to 8 bytes:
  * mem.c). */
 static void check_alignment(CPUX86State *env, const Insn *insn, uint64_t ea)
 {
     uint64_t linear = exec_linear(env, insn->seg, ea);
 
-    if (insn->mem_align > 1 && linear & (insn->mem_align - 1)) {
+    if (insn->mem_align > 1 && linear & (insn->mem_align - 1u) && !alignment_waived(env, insn)) {
         cpu_raise_error(env, EXCP_GP, 0);
     }
     if (insn->mem_size > 8) {
@@ -370,7 +390,7 @@ static void ldmxcsr(CPUX86State *env, const Insn *insn)
 {
     exec_check_class(env, insn);
     uint32_t v = mem_read32(env, insn->seg, exec_effective_address(env, insn));
-    if (v & ~MXCSR_VALID) {
+    if (v & ~env->fpu.mxcsr_mask) {
         cpu_raise_error(env, EXCP_GP, 0);
     }
     env->fpu.mxcsr = v;

@@ -11,6 +11,12 @@
 enum { AX, CX, DX, BX, SP, BP, SI, DI };
 
 static uint64_t random_state;
+static bool mxcsr_has_mm; /* AMD's misaligned mode */
+
+void generate_init(uint32_t mxcsr_mask)
+{
+    mxcsr_has_mm = mxcsr_mask & 0x20000;
+}
 
 void oracle_seed(uint64_t seed)
 {
@@ -231,6 +237,9 @@ static void random_fpu(OracleState *s)
         if (chance(70)) {
             mxcsr &= ~0x3fu;
         }
+    }
+    if (mxcsr_has_mm && chance(5)) {
+        mxcsr |= 0x20000;
     }
     unsigned fsw = top << 11 | flags | (below(8) << 8) | (chance(50) ? 0x4000 : 0);
     if (flags & ~fcw & 0x3f) {

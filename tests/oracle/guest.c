@@ -22,6 +22,7 @@
 #define RAM_SIZE    0x200000u
 
 static CPUX86State *env;
+static uint32_t mxcsr_mask;
 static MemoryRegion ram;
 static uint32_t next_table = PHYS_TABLES + 0x1000, next_page = PHYS_PAGES;
 
@@ -62,7 +63,7 @@ static void set_segments(bool mode64)
     cpu_update_hflags(env);
 }
 
-void guest_init(void)
+uint32_t guest_init(void)
 {
     Error *err = NULL;
 
@@ -81,6 +82,7 @@ void guest_init(void)
         exit(1);
     }
     cpu_reset(env, false);
+    mxcsr_mask = env->fpu.mxcsr_mask;
     for (uint32_t a = 0; a < ORACLE_DATA_SIZE; a += 0x1000) {
         map_page(ORACLE_DATA + a, true);
     }
@@ -94,6 +96,7 @@ void guest_init(void)
     env->code_cache = code_cache_new();
     current_cpu = env;
     set_segments(true);
+    return mxcsr_mask;
 }
 
 bool guest_has_feature(InsnFeature f)
@@ -116,7 +119,7 @@ static void load_state(const OracleCase *c)
     env->rip = c->in.rip;
     env->eflags = c->in.eflags | FLAG_1 | (c->step ? FLAG_TF : 0);
     memcpy(&env->fpu, c->in.fx, sizeof(c->in.fx));
-    env->fpu.mxcsr_mask = 0xffff;
+    env->fpu.mxcsr_mask = mxcsr_mask;
     memcpy(env->fpu.ymmh, c->in.ymmh, sizeof(env->fpu.ymmh));
     env->fcs = env->fds = 0;
     env->xstate_bv = 7;

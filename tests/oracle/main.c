@@ -352,7 +352,7 @@ int main(int argc, char **argv)
         perror("oracle");
         return 1;
     }
-    guest_init();
+    generate_init(guest_init());
     for (size_t i = 0; i < insn_form_count(); i++) {
         InsnForm form;
         insn_form(i, &form);

@@ -66,7 +66,8 @@ typedef struct OracleBatch {
 bool native_run(OracleBatch *b);
 
 /* ---- guest.c ---- */
-void guest_init(void);
+/* Returns the CPU's MXCSR_MASK. */
+uint32_t guest_init(void);
 bool guest_has_feature(InsnFeature f);
 InsnStatus guest_decode(const uint8_t *code, unsigned len, bool mode64, Insn *insn);
 void guest_run(const OracleBatch *b, const OracleCase *c, OracleResult *r);
@@ -74,6 +75,7 @@ void guest_run(const OracleBatch *b, const OracleCase *c, OracleResult *r);
 /* ---- generate.c ---- */
 uint64_t oracle_random(void);
 void oracle_seed(uint64_t seed);
+void generate_init(uint32_t mxcsr_mask);
 void generate_memory(uint8_t *memory, size_t size);
 /* False: the form has no encoding in the mode, or this try has come to nothing. */
 bool generate_case(const InsnForm *form, bool mode64, OracleCase *c);
