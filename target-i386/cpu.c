@@ -37,7 +37,8 @@ static bool flat_data(const Segment *s)
 {
     const uint16_t care = SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_CODE | SEG_ATTR_DC | SEG_ATTR_RW;
 
-    return !s->base && s->limit == 0xffffffff && (s->attr & care) == (SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_RW);
+    return !s->base && s->limit == 0xffffffff &&
+           (s->attr & care) == (SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_RW);
 }
 
 static bool flat_code(const Segment *s)
@@ -157,7 +158,8 @@ static void map_work(CPUX86State *env, void *data)
     tlb_flush(env);
 }
 
-/* Runs fn on each CPU's thread: at once on the caller's own, before their next instruction on the others. */
+/* Runs fn on each CPU's thread: at once on the caller's own, before their next instruction on the
+ * others. */
 static void on_each_cpu(void (*fn)(CPUX86State *env, void *data), void *data)
 {
     for (unsigned i = 0; i < CPU_MAX; i++) {
@@ -270,7 +272,8 @@ static void reset_segments(CPUX86State *env)
     for (unsigned s = SEG_ES; s <= SEG_GS; s++) {
         env->segs[s] = data;
     }
-    env->segs[SEG_CS] = (Segment){.selector = 0xf000, .attr = 0x9b, .limit = 0xffff, .base = 0xffff0000};
+    env->segs[SEG_CS] =
+        (Segment){.selector = 0xf000, .attr = 0x9b, .limit = 0xffff, .base = 0xffff0000};
     env->segs[SEG_LDTR] = (Segment){.attr = SEG_ATTR_P | DESC_LDT, .limit = 0xffff};
     env->segs[SEG_TR] = (Segment){.attr = SEG_ATTR_P | DESC_TSS_BUSY, .limit = 0xffff};
     env->gdt = (DescriptorTable){.limit = 0xffff};
@@ -390,34 +393,25 @@ void cpu_reset(CPUX86State *env, bool init)
 /* ---- saved state ---- */
 
 static const VMStateField segment_fields[] = {
-    VMSTATE_U16(selector, Segment),
-    VMSTATE_U16(attr, Segment),
-    VMSTATE_U32(limit, Segment),
-    VMSTATE_U64(base, Segment),
-    VMSTATE_END
-};
+    VMSTATE_U16(selector, Segment), VMSTATE_U16(attr, Segment), VMSTATE_U32(limit, Segment),
+    VMSTATE_U64(base, Segment), VMSTATE_END};
 static const VMState segment_vmstate = {"segment", .version = 1, .fields = segment_fields};
 
-static const VMStateField table_fields[] = {
-    VMSTATE_U64(base, DescriptorTable),
-    VMSTATE_U32(limit, DescriptorTable),
-    VMSTATE_END
-};
+static const VMStateField table_fields[] = {VMSTATE_U64(base, DescriptorTable),
+                                            VMSTATE_U32(limit, DescriptorTable), VMSTATE_END};
 static const VMState table_vmstate = {"descriptor-table", .version = 1, .fields = table_fields};
 
-static const VMStateField fpu_fields[] = {
-    VMSTATE_U16(fcw, FpuState),
-    VMSTATE_U16(fsw, FpuState),
-    VMSTATE_U8(ftw, FpuState),
-    VMSTATE_U16(fop, FpuState),
-    VMSTATE_U64(fip, FpuState),
-    VMSTATE_U64(fdp, FpuState),
-    VMSTATE_U32(mxcsr, FpuState),
-    VMSTATE_BYTES(st, FpuState),
-    VMSTATE_BYTES(xmm, FpuState),
-    VMSTATE_BYTES(ymmh, FpuState),
-    VMSTATE_END
-};
+static const VMStateField fpu_fields[] = {VMSTATE_U16(fcw, FpuState),
+                                          VMSTATE_U16(fsw, FpuState),
+                                          VMSTATE_U8(ftw, FpuState),
+                                          VMSTATE_U16(fop, FpuState),
+                                          VMSTATE_U64(fip, FpuState),
+                                          VMSTATE_U64(fdp, FpuState),
+                                          VMSTATE_U32(mxcsr, FpuState),
+                                          VMSTATE_BYTES(st, FpuState),
+                                          VMSTATE_BYTES(xmm, FpuState),
+                                          VMSTATE_BYTES(ymmh, FpuState),
+                                          VMSTATE_END};
 static const VMState fpu_vmstate = {"fpu", .version = 1, .fields = fpu_fields};
 
 static bool cpu_post_load(void *opaque, int version, Error **errp)
@@ -432,8 +426,8 @@ static bool cpu_post_load(void *opaque, int version, Error **errp)
                   env->index, m->name);
         return false;
     }
-    if ((env->efer & EFER_LMA) &&
-        (!(env->cr0 & CR0_PG) || !(env->cr4 & CR4_PAE) || !cpu_has_bit(env, FEAT_80000001_EDX, FXD_LM))) {
+    if ((env->efer & EFER_LMA) && (!(env->cr0 & CR0_PG) || !(env->cr4 & CR4_PAE) ||
+                                   !cpu_has_bit(env, FEAT_80000001_EDX, FXD_LM))) {
         error_set(errp, "the saved state of CPU %u is in long mode without paging", env->index);
         return false;
     }
@@ -446,67 +440,65 @@ static bool cpu_post_load(void *opaque, int version, Error **errp)
     return true;
 }
 
-static const VMStateField cpu_fields[] = {
-    VMSTATE_U64_ARRAY(regs, CPUX86State),
-    VMSTATE_U64(rip, CPUX86State),
-    VMSTATE_U32(eflags, CPUX86State),
-    VMSTATE_U32(interrupt_request, CPUX86State),
-    VMSTATE_STRUCT_ARRAY(segs, CPUX86State, segment_vmstate),
-    VMSTATE_STRUCT(gdt, CPUX86State, table_vmstate),
-    VMSTATE_STRUCT(idt, CPUX86State, table_vmstate),
-    VMSTATE_U32(cr0, CPUX86State),
-    VMSTATE_U32(cr4, CPUX86State),
-    VMSTATE_U64(cr2, CPUX86State),
-    VMSTATE_U64(cr3, CPUX86State),
-    VMSTATE_U64(efer, CPUX86State),
-    VMSTATE_U64_ARRAY(dr, CPUX86State),
-    VMSTATE_U64_ARRAY(pdptr, CPUX86State),
-    VMSTATE_U64(xcr0, CPUX86State),
-    VMSTATE_U64(a20_mask, CPUX86State),
-    VMSTATE_U8(shadow, CPUX86State),
-    VMSTATE_BOOL(halted, CPUX86State),
-    VMSTATE_BOOL(wait_sipi, CPUX86State),
-    VMSTATE_BOOL(nmi_blocked, CPUX86State),
-    VMSTATE_BOOL(smm, CPUX86State),
-    VMSTATE_BOOL(smm_nmi_blocked, CPUX86State),
-    VMSTATE_U8(sipi_vector, CPUX86State),
-    VMSTATE_U32(pending_db, CPUX86State),
-    VMSTATE_U64(star, CPUX86State),
-    VMSTATE_U64(lstar, CPUX86State),
-    VMSTATE_U64(cstar, CPUX86State),
-    VMSTATE_U64(sfmask, CPUX86State),
-    VMSTATE_U64(kernel_gs_base, CPUX86State),
-    VMSTATE_U64(sysenter_cs, CPUX86State),
-    VMSTATE_U64(sysenter_esp, CPUX86State),
-    VMSTATE_U64(sysenter_eip, CPUX86State),
-    VMSTATE_U64(tsc_offset, CPUX86State),
-    VMSTATE_U64(tsc_adjust, CPUX86State),
-    VMSTATE_U64(tsc_aux, CPUX86State),
-    VMSTATE_U64(pat, CPUX86State),
-    VMSTATE_U64(misc_enable, CPUX86State),
-    VMSTATE_U64(smbase, CPUX86State),
-    VMSTATE_U64(mtrr_def_type, CPUX86State),
-    VMSTATE_U64_ARRAY(mtrr_fixed, CPUX86State),
-    VMSTATE_U64_ARRAY(mtrr_base, CPUX86State),
-    VMSTATE_U64_ARRAY(mtrr_mask, CPUX86State),
-    VMSTATE_U64(mcg_status, CPUX86State),
-    VMSTATE_U64(mcg_ctl, CPUX86State),
-    VMSTATE_U64_ARRAY(mce_banks, CPUX86State),
-    VMSTATE_U64(debugctl, CPUX86State),
-    VMSTATE_U64(feature_control, CPUX86State),
-    VMSTATE_U64(syscfg, CPUX86State),
-    VMSTATE_U64(hwcr, CPUX86State),
-    VMSTATE_U64(nb_cfg, CPUX86State),
-    VMSTATE_U64_ARRAY(top_mem, CPUX86State),
-    VMSTATE_U64_ARRAY(k7_evtsel, CPUX86State),
-    VMSTATE_U64_ARRAY(k7_perfctr, CPUX86State),
-    VMSTATE_U64(xstate_bv, CPUX86State),
-    VMSTATE_U16(fcs, CPUX86State),
-    VMSTATE_U16(fds, CPUX86State),
-    VMSTATE_BOOL(ignne, CPUX86State),
-    VMSTATE_STRUCT(fpu, CPUX86State, fpu_vmstate),
-    VMSTATE_END
-};
+static const VMStateField cpu_fields[] = {VMSTATE_U64_ARRAY(regs, CPUX86State),
+                                          VMSTATE_U64(rip, CPUX86State),
+                                          VMSTATE_U32(eflags, CPUX86State),
+                                          VMSTATE_U32(interrupt_request, CPUX86State),
+                                          VMSTATE_STRUCT_ARRAY(segs, CPUX86State, segment_vmstate),
+                                          VMSTATE_STRUCT(gdt, CPUX86State, table_vmstate),
+                                          VMSTATE_STRUCT(idt, CPUX86State, table_vmstate),
+                                          VMSTATE_U32(cr0, CPUX86State),
+                                          VMSTATE_U32(cr4, CPUX86State),
+                                          VMSTATE_U64(cr2, CPUX86State),
+                                          VMSTATE_U64(cr3, CPUX86State),
+                                          VMSTATE_U64(efer, CPUX86State),
+                                          VMSTATE_U64_ARRAY(dr, CPUX86State),
+                                          VMSTATE_U64_ARRAY(pdptr, CPUX86State),
+                                          VMSTATE_U64(xcr0, CPUX86State),
+                                          VMSTATE_U64(a20_mask, CPUX86State),
+                                          VMSTATE_U8(shadow, CPUX86State),
+                                          VMSTATE_BOOL(halted, CPUX86State),
+                                          VMSTATE_BOOL(wait_sipi, CPUX86State),
+                                          VMSTATE_BOOL(nmi_blocked, CPUX86State),
+                                          VMSTATE_BOOL(smm, CPUX86State),
+                                          VMSTATE_BOOL(smm_nmi_blocked, CPUX86State),
+                                          VMSTATE_U8(sipi_vector, CPUX86State),
+                                          VMSTATE_U32(pending_db, CPUX86State),
+                                          VMSTATE_U64(star, CPUX86State),
+                                          VMSTATE_U64(lstar, CPUX86State),
+                                          VMSTATE_U64(cstar, CPUX86State),
+                                          VMSTATE_U64(sfmask, CPUX86State),
+                                          VMSTATE_U64(kernel_gs_base, CPUX86State),
+                                          VMSTATE_U64(sysenter_cs, CPUX86State),
+                                          VMSTATE_U64(sysenter_esp, CPUX86State),
+                                          VMSTATE_U64(sysenter_eip, CPUX86State),
+                                          VMSTATE_U64(tsc_offset, CPUX86State),
+                                          VMSTATE_U64(tsc_adjust, CPUX86State),
+                                          VMSTATE_U64(tsc_aux, CPUX86State),
+                                          VMSTATE_U64(pat, CPUX86State),
+                                          VMSTATE_U64(misc_enable, CPUX86State),
+                                          VMSTATE_U64(smbase, CPUX86State),
+                                          VMSTATE_U64(mtrr_def_type, CPUX86State),
+                                          VMSTATE_U64_ARRAY(mtrr_fixed, CPUX86State),
+                                          VMSTATE_U64_ARRAY(mtrr_base, CPUX86State),
+                                          VMSTATE_U64_ARRAY(mtrr_mask, CPUX86State),
+                                          VMSTATE_U64(mcg_status, CPUX86State),
+                                          VMSTATE_U64(mcg_ctl, CPUX86State),
+                                          VMSTATE_U64_ARRAY(mce_banks, CPUX86State),
+                                          VMSTATE_U64(debugctl, CPUX86State),
+                                          VMSTATE_U64(feature_control, CPUX86State),
+                                          VMSTATE_U64(syscfg, CPUX86State),
+                                          VMSTATE_U64(hwcr, CPUX86State),
+                                          VMSTATE_U64(nb_cfg, CPUX86State),
+                                          VMSTATE_U64_ARRAY(top_mem, CPUX86State),
+                                          VMSTATE_U64_ARRAY(k7_evtsel, CPUX86State),
+                                          VMSTATE_U64_ARRAY(k7_perfctr, CPUX86State),
+                                          VMSTATE_U64(xstate_bv, CPUX86State),
+                                          VMSTATE_U16(fcs, CPUX86State),
+                                          VMSTATE_U16(fds, CPUX86State),
+                                          VMSTATE_BOOL(ignne, CPUX86State),
+                                          VMSTATE_STRUCT(fpu, CPUX86State, fpu_vmstate),
+                                          VMSTATE_END};
 
 const VMState cpu_vmstate = {
     "cpu",

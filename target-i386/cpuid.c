@@ -1,13 +1,14 @@
 /*
  * CPU models, and the CPUID instruction.
  *
- * A model is its feature words; everything else (what the decoder accepts, which CR4 bits exist, which XSAVE
- * components) follows from them. The table of features below is also the list of what the executor does: a
- * feature that is not in it cannot be had. `max` is that list cut down to what the host has, because vector
- * instructions run on the host.
+ * A model is its feature words; everything else (what the decoder accepts, which CR4 bits exist,
+ * which XSAVE components) follows from them. The table of features below is also the list of what
+ * the executor does: a feature that is not in it cannot be had. `max` is that list cut down to what
+ * the host has, because vector instructions run on the host.
  *
- * SDM vol. 2, CPUID; AMD APM vol. 3, appendix E. Topology: each CPU is a package of one core and one thread.
- * The hypervisor leaves are Vole's own: signature, and the frequencies of TSC and APIC timer.
+ * SDM vol. 2, CPUID; AMD APM vol. 3, appendix E. Topology: each CPU is a package of one core and
+ * one thread. The hypervisor leaves are Vole's own: signature, and the frequencies of TSC and APIC
+ * timer.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -32,8 +33,14 @@ typedef struct Feature {
     bool host;    /* runs on the host, which has to have it */
 } Feature;
 
-#define SYS(word, bit, name, insn) {name, FEAT_##word, bit, CPUF_##insn, false}
-#define HOST(word, bit, name, insn) {name, FEAT_##word, bit, CPUF_##insn, true}
+#define SYS(word, bit, name, insn)                                                                 \
+    {                                                                                              \
+        name, FEAT_##word, bit, CPUF_##insn, false                                                 \
+    }
+#define HOST(word, bit, name, insn)                                                                \
+    {                                                                                              \
+        name, FEAT_##word, bit, CPUF_##insn, true                                                  \
+    }
 
 static const Feature features[] = {
     SYS(1_EDX, 0, "fpu", FPU),
@@ -124,9 +131,9 @@ enum { FEATURES = sizeof(features) / sizeof(features[0]) };
 
 /* Other names people use. */
 static const char *const aliases[][2] = {
-    {"sse3", "pni"},       {"clfsh", "clflush"}, {"lzcnt", "abm"},
-    {"sha", "sha_ni"},     {"i64", "lm"},        {"tsc_deadline", "tsc_deadline_timer"},
-    {"pclmuldq", "pclmulqdq"}, {"xd", "nx"},     {"nonstop_tsc", "invtsc"},
+    {"sse3", "pni"},           {"clfsh", "clflush"}, {"lzcnt", "abm"},
+    {"sha", "sha_ni"},         {"i64", "lm"},        {"tsc_deadline", "tsc_deadline_timer"},
+    {"pclmuldq", "pclmulqdq"}, {"xd", "nx"},         {"nonstop_tsc", "invtsc"},
 };
 
 #define BIT(n) (1u << (n))
@@ -174,10 +181,11 @@ typedef struct BaseModel {
     const char *features; /* names, space between */
 } BaseModel;
 
-#define F_486 "fpu vme pse "
-#define F_PENTIUM F_486 "de tsc msr mce cx8 mmx apic "
+#define F_486      "fpu vme pse "
+#define F_PENTIUM  F_486 "de tsc msr mce cx8 mmx apic "
 #define F_PENTIUM3 F_PENTIUM "pae sep mtrr pge mca cmov pat pse36 fxsr sse "
-#define F_QEMU32 "fpu de pse tsc msr mce cx8 pge cmov pat fxsr mmx sse sse2 pae sep apic pni hypervisor "
+#define F_QEMU32                                                                                   \
+    "fpu de pse tsc msr mce cx8 pge cmov pat fxsr mmx sse sse2 pae sep apic pni hypervisor "
 #define F_QEMU64 F_QEMU32 "mtrr mca clflush pse36 cx16 syscall nx lm lahf_lm x2apic "
 
 static const BaseModel models[] = {
@@ -186,9 +194,10 @@ static const BaseModel models[] = {
     {"pentium3", "Intel Pentium III", "GenuineIntel", NULL, 6, 8, 3, 36, 2, 0, F_PENTIUM3},
     {"qemu32", "32-bit CPU with PAE and SSE3", "GenuineIntel", "Vole Virtual CPU", 6, 6, 3, 36, 4,
      0x80000004, F_QEMU32},
-    {"qemu64", "64-bit CPU of the first generation", "AuthenticAMD", "Vole Virtual CPU", 15, 107, 1, 40, 13,
-     0x80000008, F_QEMU64},
-    {"max", "all that this host and Vole can do (default)", NULL, NULL, 0, 0, 0, 0, 13, 0x80000008, NULL},
+    {"qemu64", "64-bit CPU of the first generation", "AuthenticAMD", "Vole Virtual CPU", 15, 107, 1,
+     40, 13, 0x80000008, F_QEMU64},
+    {"max", "all that this host and Vole can do (default)", NULL, NULL, 0, 0, 0, 0, 13, 0x80000008,
+     NULL},
 };
 enum { MODELS = sizeof(models) / sizeof(models[0]) };
 
@@ -302,13 +311,20 @@ static void derive(CpuModel *m)
         uint32_t cr4;
         uint8_t word, bit;
     } bits[] = {
-        {CR4_VME | CR4_PVI, FEAT_1_EDX, F1D_VME},      {CR4_TSD, FEAT_1_EDX, F1D_TSC},
-        {CR4_DE, FEAT_1_EDX, F1D_DE},                  {CR4_PSE, FEAT_1_EDX, F1D_PSE},
-        {CR4_PAE, FEAT_1_EDX, F1D_PAE},                {CR4_MCE, FEAT_1_EDX, F1D_MCE},
-        {CR4_PGE, FEAT_1_EDX, F1D_PGE},                {CR4_OSFXSR, FEAT_1_EDX, F1D_FXSR},
-        {CR4_OSXMMEXCPT, FEAT_1_EDX, F1D_SSE},         {CR4_UMIP, FEAT_7_ECX, F7C_UMIP},
-        {CR4_FSGSBASE, FEAT_7_EBX, F7B_FSGSBASE},      {CR4_PCIDE, FEAT_1_ECX, F1C_PCID},
-        {CR4_OSXSAVE, FEAT_1_ECX, F1C_XSAVE},          {CR4_SMEP, FEAT_7_EBX, F7B_SMEP},
+        {CR4_VME | CR4_PVI, FEAT_1_EDX, F1D_VME},
+        {CR4_TSD, FEAT_1_EDX, F1D_TSC},
+        {CR4_DE, FEAT_1_EDX, F1D_DE},
+        {CR4_PSE, FEAT_1_EDX, F1D_PSE},
+        {CR4_PAE, FEAT_1_EDX, F1D_PAE},
+        {CR4_MCE, FEAT_1_EDX, F1D_MCE},
+        {CR4_PGE, FEAT_1_EDX, F1D_PGE},
+        {CR4_OSFXSR, FEAT_1_EDX, F1D_FXSR},
+        {CR4_OSXMMEXCPT, FEAT_1_EDX, F1D_SSE},
+        {CR4_UMIP, FEAT_7_ECX, F7C_UMIP},
+        {CR4_FSGSBASE, FEAT_7_EBX, F7B_FSGSBASE},
+        {CR4_PCIDE, FEAT_1_ECX, F1C_PCID},
+        {CR4_OSXSAVE, FEAT_1_ECX, F1C_XSAVE},
+        {CR4_SMEP, FEAT_7_EBX, F7B_SMEP},
         {CR4_SMAP, FEAT_7_EBX, F7B_SMAP},
     };
     m->cr4_valid = m->family >= 6 || word_bit(m, FEAT_1_EDX, F1D_CX8) ? CR4_PCE : 0;
@@ -328,18 +344,20 @@ static void unknown_model(const char *name, Error **errp)
 
     for (unsigned i = 0; i < MODELS; i++) {
         names[i] = models[i].name;
-        snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i ? ", " : "", models[i].name);
+        snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i ? ", " : "",
+                 models[i].name);
     }
     const char *near = nearest_name(name, names);
     if (near) {
-        error_set(errp, "-cpu %s: unknown CPU model; did you mean '%s'? (there are %s)", name, near, list);
+        error_set(errp, "-cpu %s: unknown CPU model; did you mean '%s'? (there are %s)", name, near,
+                  list);
     } else {
         error_set(errp, "-cpu %s: unknown CPU model; there are %s", name, list);
     }
 }
 
-static bool apply_feature(CpuModel *m, const char *text, size_t len, const uint32_t host[FEATURE_WORDS],
-                          Error **errp)
+static bool apply_feature(CpuModel *m, const char *text, size_t len,
+                          const uint32_t host[FEATURE_WORDS], Error **errp)
 {
     char name[32];
 
@@ -483,9 +501,9 @@ void cpu_model_help(void)
 /* ---- the instruction ---- */
 
 #define HYPERVISOR_SIGNATURE "VoleVoleVole"
-#define HYPERVISOR_LEAF 0x40000000u
-#define HYPERVISOR_MAX  0x40000010u
-#define APIC_BUS_KHZ    1000000u /* the APIC timer counts nanoseconds too */
+#define HYPERVISOR_LEAF      0x40000000u
+#define HYPERVISOR_MAX       0x40000010u
+#define APIC_BUS_KHZ         1000000u /* the APIC timer counts nanoseconds too */
 
 static void vendor_registers(const char *vendor, CpuidResult *r)
 {
@@ -502,7 +520,8 @@ static uint32_t signature(const CpuModel *m)
         extended = family - 15;
         family = 15;
     }
-    return extended << 20 | (m->model >> 4) << 16 | family << 8 | (m->model & 15) << 4 | m->stepping;
+    return extended << 20 | (m->model >> 4) << 16 | family << 8 | (m->model & 15) << 4 |
+           m->stepping;
 }
 
 /* The APIC's bit follows the enable bit of IA32_APIC_BASE. */
@@ -663,7 +682,8 @@ CpuidResult cpu_cpuid(CPUX86State *env, uint32_t leaf, uint32_t subleaf)
         }
         return r;
     }
-    if (leaf >= HYPERVISOR_LEAF && leaf <= HYPERVISOR_MAX && word_bit(m, FEAT_1_ECX, F1C_HYPERVISOR)) {
+    if (leaf >= HYPERVISOR_LEAF && leaf <= HYPERVISOR_MAX &&
+        word_bit(m, FEAT_1_ECX, F1C_HYPERVISOR)) {
         hypervisor_leaf(leaf, &r);
         return r;
     }

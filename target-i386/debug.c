@@ -2,7 +2,8 @@
  * Debug registers: breakpoints on code, data and ports; single step. SDM vol. 3, chapter 18.
  *
  * Code breakpoints are faults, found before the instruction (HF_STEP makes the loop ask). Data and
- * port breakpoints and single step are traps: their DR6 bits wait in pending_db until the instruction has ended.
+ * port breakpoints and single step are traps: their DR6 bits wait in pending_db until the
+ * instruction has ended.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

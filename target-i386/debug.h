@@ -10,7 +10,8 @@
 
 #define DR7_GD 0x2000u
 
-/* Whether an enabled data breakpoint lies in the linear page: its accesses must come to the slow path. */
+/* Whether an enabled data breakpoint lies in the linear page: its accesses must come to the slow
+ * path. */
 bool debug_page_watched(const CPUX86State *env, uint64_t page);
 /* A data access on the slow path: hits become a pending trap. */
 void debug_data_access(CPUX86State *env, uint64_t linear, unsigned size, bool write);

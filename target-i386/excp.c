@@ -1,7 +1,8 @@
 /*
  * Exceptions and interrupts: raising, delivering, and what is due between instructions.
  *
- * SDM vol. 3, chapter 6 (delivery, error codes, double faults), 6.9 (priorities), 20.3 (virtual-8086 mode).
+ * SDM vol. 3, chapter 6 (delivery, error codes, double faults), 6.9 (priorities), 20.3
+ * (virtual-8086 mode).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -61,9 +62,9 @@ typedef struct Delivery {
     IntKind kind;
     bool has_error;
     uint32_t error;
-    unsigned ext;    /* EXT bit for faults on the way */
+    unsigned ext; /* EXT bit for faults on the way */
     uint64_t return_ip;
-    uint32_t flags;  /* the image to push */
+    uint32_t flags; /* the image to push */
 } Delivery;
 
 static void enter_handler(CPUX86State *env, uint64_t rip, uint32_t clear)
@@ -101,7 +102,8 @@ static void deliver_real(CPUX86State *env, const Delivery *d)
     enter_handler(env, env->rip, FLAG_IF | FLAG_TF | FLAG_AC | FLAG_RF);
 }
 
-/* VME: INT n with its bit clear in the redirection map goes to the V86 program's own vector table. */
+/* VME: INT n with its bit clear in the redirection map goes to the V86 program's own vector table.
+ */
 static bool vme_redirected(CPUX86State *env, int vector)
 {
     const Segment *tr = &env->segs[SEG_TR];
@@ -245,7 +247,8 @@ static void deliver_protected(CPUX86State *env, const Delivery *d)
     uint32_t clear = FLAG_TF | FLAG_VM | FLAG_RF | FLAG_NT | (type & 1 ? 0 : FLAG_IF);
     env->eflags &= ~clear;
     if (vm) {
-        env->segs[SEG_DS] = env->segs[SEG_ES] = env->segs[SEG_FS] = env->segs[SEG_GS] = (Segment){0};
+        env->segs[SEG_DS] = env->segs[SEG_ES] = env->segs[SEG_FS] = env->segs[SEG_GS] =
+            (Segment){0};
     }
     if (new_cpl != cpl) {
         env->segs[SEG_SS] = new_ss;
@@ -326,7 +329,10 @@ static void log_delivery(const CPUX86State *env, const Delivery *d)
 
 void cpu_deliver(CPUX86State *env, int vector, IntKind kind, bool has_error, uint32_t error)
 {
-    Delivery d = {.vector = vector, .kind = kind, .has_error = has_error, .error = error,
+    Delivery d = {.vector = vector,
+                  .kind = kind,
+                  .has_error = has_error,
+                  .error = error,
                   .ext = kind == INT_SOFT ? 0 : ERR_EXT,
                   .return_ip = kind == INT_SOFT ? env->rip_next : env->rip,
                   .flags = env->eflags};
@@ -353,8 +359,8 @@ void cpu_deliver(CPUX86State *env, int vector, IntKind kind, bool has_error, uin
 static void software_interrupt(CPUX86State *env, int vector, bool int_n)
 {
     if (int_n && (env->hflags & HF_VM)) {
-        Delivery d = {.vector = vector, .kind = INT_SOFT, .return_ip = env->rip_next,
-                      .flags = env->eflags};
+        Delivery d = {
+            .vector = vector, .kind = INT_SOFT, .return_ip = env->rip_next, .flags = env->eflags};
         if (vme_redirected(env, vector)) {
             env->step_trap = false;
             deliver_vme(env, &d);
@@ -414,8 +420,9 @@ bool cpu_deliver_fault(CPUX86State *env)
     env->excp_vector = -1;
     env->pending_db = 0;
     if (first == EXCP_DF) {
-        log_printf(LOG_INT | LOG_RESET, "CPU %u: triple fault, vector %02x at %04x:%llx\n", env->index,
-                   (unsigned)vector, env->segs[SEG_CS].selector, (unsigned long long)env->rip);
+        log_printf(LOG_INT | LOG_RESET, "CPU %u: triple fault, vector %02x at %04x:%llx\n",
+                   env->index, (unsigned)vector, env->segs[SEG_CS].selector,
+                   (unsigned long long)env->rip);
         env->delivering = -1;
         return false;
     }

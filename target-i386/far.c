@@ -1,5 +1,6 @@
 /*
- * Far JMP, CALL and RET, call gates, IRET. SDM vol. 2 (the instructions), vol. 3, 5.8 and 7.3; AMD APM vol. 2, 4.10.
+ * Far JMP, CALL and RET, call gates, IRET. SDM vol. 2 (the instructions), vol. 3, 5.8 and 7.3; AMD
+ * APM vol. 2, 4.10.
  *
  * Everything that can fault is done first, on copies; then the registers change.
  *
@@ -42,7 +43,8 @@ static void check_rip(CPUX86State *env, const Descriptor *d, uint64_t rip)
     }
 }
 
-void far_load_cs_rip(CPUX86State *env, const Descriptor *d, uint16_t selector, unsigned cpl, uint64_t rip)
+void far_load_cs_rip(CPUX86State *env, const Descriptor *d, uint16_t selector, unsigned cpl,
+                     uint64_t rip)
 {
     seg_commit_cs(env, d, selector, cpl);
     env->rip_next = env->hflags & HF_CS64 ? rip : (uint32_t)rip;
@@ -84,9 +86,10 @@ typedef struct CallGate {
 static void check_system(CPUX86State *env, uint16_t selector, const Descriptor *d)
 {
     unsigned type = desc_type(d);
-    bool ok = env->hflags & HF_LMA ? type == DESC_CALL
-                                   : type == DESC_CALL || type == DESC_CALL16 || type == DESC_TASK_GATE ||
-                                         type == DESC_TSS || type == DESC_TSS16;
+    bool ok = env->hflags & HF_LMA
+                  ? type == DESC_CALL
+                  : type == DESC_CALL || type == DESC_CALL16 || type == DESC_TASK_GATE ||
+                        type == DESC_TSS || type == DESC_TSS16;
 
     if (!ok || desc_dpl(d) < cpu_cpl(env) || desc_dpl(d) < (selector & 3u)) {
         gp(env, selector);
@@ -103,10 +106,12 @@ static CallGate check_gate(CPUX86State *env, uint16_t selector, const Descriptor
     unsigned cpl = cpu_cpl(env);
     CallGate g = {.selector = (uint16_t)(d->low >> 16), .params = d->high & 31};
 
-    g.rip = desc_type(d) == DESC_CALL ? (d->high & 0xffff0000u) | (d->low & 0xffff) : d->low & 0xffff;
+    g.rip =
+        desc_type(d) == DESC_CALL ? (d->high & 0xffff0000u) | (d->low & 0xffff) : d->low & 0xffff;
     g.size = desc_type(d) == DESC_CALL ? 4 : 2;
     if (env->hflags & HF_LMA) {
-        if ((selector & 0xfff8u) + 15 > (selector & 4 ? env->segs[SEG_LDTR].limit : env->gdt.limit)) {
+        if ((selector & 0xfff8u) + 15 >
+            (selector & 4 ? env->segs[SEG_LDTR].limit : env->gdt.limit)) {
             gp(env, selector);
         }
         uint64_t more = mem_sys_read(env, d->linear + 8, 8);
@@ -340,7 +345,8 @@ static void check_return_cs(CPUX86State *env, uint16_t selector, Descriptor *d)
     }
 }
 
-static Segment check_return_ss(CPUX86State *env, uint16_t selector, const Descriptor *cs, unsigned cpl)
+static Segment check_return_ss(CPUX86State *env, uint16_t selector, const Descriptor *cs,
+                               unsigned cpl)
 {
     if (selector_is_null(selector) && (env->hflags & HF_LMA) && desc_is_long_code(cs) && cpl != 3) {
         return seg_null_stack(selector, cpl);
@@ -470,8 +476,8 @@ static void iret_to_v86(CPUX86State *env, Stack *s, uint64_t rip, uint16_t cs, u
     env->eflags |= FLAG_VM;
     seg_load_v86(env);
     cpu_load_eflags(env, flags,
-                    FLAGS_IRET | FLAG_IF | FLAG_IOPL | FLAG_RF | FLAG_AC | FLAG_ID | FLAG_VM | FLAG_VIF |
-                        FLAG_VIP);
+                    FLAGS_IRET | FLAG_IF | FLAG_IOPL | FLAG_RF | FLAG_AC | FLAG_ID | FLAG_VM |
+                        FLAG_VIF | FLAG_VIP);
 }
 
 static void iret_task(CPUX86State *env)

@@ -1,8 +1,9 @@
 /*
  * SYSCALL, SYSRET, SYSENTER, SYSEXIT and SWAPGS.
  *
- * The vendors differ, and the CPU model's vendor decides: AMD has SYSCALL in all protected modes and no SYSENTER in
- * long mode (APM vol. 3), Intel has SYSCALL in 64-bit mode only and SYSENTER everywhere (SDM vol. 2).
+ * The vendors differ, and the CPU model's vendor decides: AMD has SYSCALL in all protected modes
+ * and no SYSENTER in long mode (APM vol. 3), Intel has SYSCALL in 64-bit mode only and SYSENTER
+ * everywhere (SDM vol. 2).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,8 +11,10 @@
 #include "target-i386/excp.h"
 #include "target-i386/sysinsn.h"
 
-#define ATTR_CODE (SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_CODE | SEG_ATTR_RW | SEG_ATTR_ACCESSED | SEG_ATTR_G)
-#define ATTR_DATA (SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_RW | SEG_ATTR_ACCESSED | SEG_ATTR_G | SEG_ATTR_DB)
+#define ATTR_CODE                                                                                  \
+    (SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_CODE | SEG_ATTR_RW | SEG_ATTR_ACCESSED | SEG_ATTR_G)
+#define ATTR_DATA                                                                                  \
+    (SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_RW | SEG_ATTR_ACCESSED | SEG_ATTR_G | SEG_ATTR_DB)
 
 static bool canonical(uint64_t a)
 {
@@ -23,9 +26,12 @@ static void load_flat(CPUX86State *env, uint16_t cs, uint16_t ss, unsigned cpl, 
 {
     uint16_t dpl = (uint16_t)(cpl << SEG_ATTR_DPL_SHIFT);
 
-    env->segs[SEG_CS] = (Segment){.selector = (uint16_t)((cs & ~3u) | cpl), .limit = 0xffffffff,
-                                  .attr = (uint16_t)(ATTR_CODE | dpl | (is64 ? SEG_ATTR_L : SEG_ATTR_DB))};
-    env->segs[SEG_SS] = (Segment){.selector = (uint16_t)((ss & ~3u) | cpl), .limit = 0xffffffff,
+    env->segs[SEG_CS] =
+        (Segment){.selector = (uint16_t)((cs & ~3u) | cpl),
+                  .limit = 0xffffffff,
+                  .attr = (uint16_t)(ATTR_CODE | dpl | (is64 ? SEG_ATTR_L : SEG_ATTR_DB))};
+    env->segs[SEG_SS] = (Segment){.selector = (uint16_t)((ss & ~3u) | cpl),
+                                  .limit = 0xffffffff,
                                   .attr = (uint16_t)(ATTR_DATA | dpl)};
 }
 

@@ -1,6 +1,6 @@
 /*
- * The fast paths of mem.h: a flat segment, a hit in the soft TLB, a load or store. Everything else is a call.
- * Included by mem.h only.
+ * The fast paths of mem.h: a flat segment, a hit in the soft TLB, a load or store. Everything else
+ * is a call. Included by mem.h only.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -15,8 +15,8 @@ uint64_t mem_read_slow(CPUX86State *env, unsigned seg, uint64_t off, unsigned si
 void mem_write_slow(CPUX86State *env, unsigned seg, uint64_t off, uint64_t v, unsigned size);
 
 /*
- * The host address of an operand that needs no check beyond the TLB's, else NULL. FS and GS are flat only in
- * 64-bit code; CS is never written but in 64-bit code, where it does not come up.
+ * The host address of an operand that needs no check beyond the TLB's, else NULL. FS and GS are
+ * flat only in 64-bit code; CS is never written but in 64-bit code, where it does not come up.
  */
 static inline void *mem_fast_ptr(CPUX86State *env, unsigned seg, uint64_t off, unsigned size,
                                  MmuAccess access)
@@ -85,7 +85,8 @@ static inline uint64_t mem_read(CPUX86State *env, unsigned seg, uint64_t off, un
     }
 }
 
-static inline void mem_write(CPUX86State *env, unsigned seg, uint64_t off, uint64_t v, unsigned size)
+static inline void mem_write(CPUX86State *env, unsigned seg, uint64_t off, uint64_t v,
+                             unsigned size)
 {
     switch (size) {
     case 1:

@@ -35,7 +35,8 @@ bool seg_range_ok(const Segment *s, uint64_t off, unsigned size)
 }
 
 /* The linear address of an operand whose segment checks have been passed. */
-static uint64_t check_segment(CPUX86State *env, unsigned seg, uint64_t off, unsigned size, bool write)
+static uint64_t check_segment(CPUX86State *env, unsigned seg, uint64_t off, unsigned size,
+                              bool write)
 {
     const Segment *s = &env->segs[seg];
 
@@ -140,7 +141,8 @@ void *mem_bulk_ptr(CPUX86State *env, unsigned seg, uint64_t off, uint64_t *len, 
 
     if (!(env->hflags & HF_CS64)) {
         /* Offsets end at the segment's end; the one element that crosses it faults the slow way. */
-        bool down = (s->attr & (SEG_ATTR_S | SEG_ATTR_CODE | SEG_ATTR_DC)) == (SEG_ATTR_S | SEG_ATTR_DC);
+        bool down =
+            (s->attr & (SEG_ATTR_S | SEG_ATTR_CODE | SEG_ATTR_DC)) == (SEG_ATTR_S | SEG_ATTR_DC);
         uint64_t end = !down ? s->limit : s->attr & SEG_ATTR_DB ? 0xffffffffull : 0xffffull;
         if (room > end - off + 1) {
             room = end - off + 1;

@@ -2,8 +2,8 @@
  * The page walk, the soft TLB's slow side, and accesses to linear addresses.
  *
  * SDM vol. 3, chapter 4 (paging) and 4.10 (what a TLB may keep); AMD APM vol. 2, chapter 5.
- * PCIDs are accepted, but the TLB keeps no tags: every load of CR3 drops the non-global entries, which is
- * always allowed.
+ * PCIDs are accepted, but the TLB keeps no tags: every load of CR3 drops the non-global entries,
+ * which is always allowed.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -168,7 +168,7 @@ void mmu_phys_write(CPUX86State *env, hwaddr addr, uint64_t v, unsigned size)
 /* ---- the page walk ---- */
 
 typedef struct PageWalk {
-    hwaddr phys; /* of the 4 KB page */
+    hwaddr phys;                     /* of the 4 KB page */
     bool user, writable, executable; /* all levels together */
     bool global, dirty;
     uint8_t bits; /* page size */
@@ -216,7 +216,8 @@ static uint64_t reserved_address_bits(const CPUX86State *env)
     return 0x000fffffffffffffull & ~((1ull << env->model->phys_bits) - 1);
 }
 
-static uint64_t reserved_bits_long(const CPUX86State *env, uint64_t entry, unsigned shift, bool leaf)
+static uint64_t reserved_bits_long(const CPUX86State *env, uint64_t entry, unsigned shift,
+                                   bool leaf)
 {
     uint64_t reserved = reserved_address_bits(env);
     bool lma = env->efer & EFER_LMA;
@@ -274,8 +275,8 @@ static bool allowed(const CPUX86State *env, const PageWalk *w, unsigned cls, Mmu
 typedef enum WalkResult { WALK_OK, WALK_FAULT, WALK_AGAIN } WalkResult;
 
 /*
- * One walk. `error` gets the P and RSVD bits of a fault's code. `touch`: set A and D bits and check rights;
- * otherwise only look.
+ * One walk. `error` gets the P and RSVD bits of a fault's code. `touch`: set A and D bits and check
+ * rights; otherwise only look.
  */
 static WalkResult walk_once(CPUX86State *env, uint64_t linear, unsigned cls, MmuAccess access,
                             bool touch, PageWalk *w, uint32_t *error)
@@ -345,14 +346,18 @@ static WalkResult walk_once(CPUX86State *env, uint64_t linear, unsigned cls, Mmu
     }
 }
 
-static WalkResult walk(CPUX86State *env, uint64_t linear, unsigned cls, MmuAccess access, bool touch,
-                       PageWalk *w, uint32_t *error)
+static WalkResult walk(CPUX86State *env, uint64_t linear, unsigned cls, MmuAccess access,
+                       bool touch, PageWalk *w, uint32_t *error)
 {
     WalkResult r;
 
     if (!(env->cr0 & CR0_PG)) {
-        *w = (PageWalk){.phys = linear & GUEST_PAGE_MASK, .user = true, .writable = true,
-                        .executable = true, .dirty = true, .bits = GUEST_PAGE_BITS};
+        *w = (PageWalk){.phys = linear & GUEST_PAGE_MASK,
+                        .user = true,
+                        .writable = true,
+                        .executable = true,
+                        .dirty = true,
+                        .bits = GUEST_PAGE_BITS};
         return WALK_OK;
     }
     do {
@@ -436,7 +441,8 @@ static void fill_entry(CPUX86State *env, unsigned cls, uint64_t page, const Page
         tlb->large_seen |= large_bit(start) | large_bit(start + (1ull << w->bits) - 1);
     }
     tlb_lock(tlb);
-    if (mem->host && !mem->readonly && tag[MMU_WRITE] != TLB_INVALID && !memory_dirty_all(mem->ram)) {
+    if (mem->host && !mem->readonly && tag[MMU_WRITE] != TLB_INVALID &&
+        !memory_dirty_all(mem->ram)) {
         tag[MMU_WRITE] |= TLB_NOTDIRTY;
     }
     info->phys = phys;
@@ -538,7 +544,8 @@ static uint64_t read_in_page(CPUX86State *env, unsigned cls, uint64_t linear, un
     return host_load((uint8_t *)(uintptr_t)(linear + e->addend), size);
 }
 
-static void write_in_page(CPUX86State *env, unsigned cls, uint64_t linear, uint64_t v, unsigned size)
+static void write_in_page(CPUX86State *env, unsigned cls, uint64_t linear, uint64_t v,
+                          unsigned size)
 {
     TlbEntry *e = tlb_get(env, cls, linear, MMU_WRITE);
     uint64_t flags = PAGE_OFFSET(e->tag[MMU_WRITE]);
@@ -615,7 +622,8 @@ void mmu_read_bytes(CPUX86State *env, unsigned cls, uint64_t linear, void *buf, 
     }
 }
 
-void mmu_write_bytes(CPUX86State *env, unsigned cls, uint64_t linear, const void *buf, unsigned size)
+void mmu_write_bytes(CPUX86State *env, unsigned cls, uint64_t linear, const void *buf,
+                     unsigned size)
 {
     const uint8_t *from = buf;
 
@@ -657,7 +665,8 @@ void mmu_write(CPUX86State *env, unsigned cls, uint64_t linear, uint64_t v, unsi
     }
 }
 
-uint8_t *mmu_host_ptr(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size, MmuAccess access)
+uint8_t *mmu_host_ptr(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size,
+                      MmuAccess access)
 {
     TlbEntry *e = tlb_get(env, cls, linear, access);
     uint64_t flags = PAGE_OFFSET(e->tag[access]);

@@ -1,13 +1,14 @@
 /*
  * The soft TLB and the page walk: linear to physical, and accesses to linear addresses.
  *
- * A TLB belongs to one vCPU and is direct-mapped, one table a class of access. An entry has a tag for each kind
- * of access: the linear page, with low bits set where the fast path may not be taken. So the fast
- * path is one compare, which also fails for operands that cross into the next page: its tag is never
- * in this page's slot.
+ * A TLB belongs to one vCPU and is direct-mapped, one table a class of access. An entry has a tag
+ * for each kind of access: the linear page, with low bits set where the fast path may not be taken.
+ * So the fast path is one compare, which also fails for operands that cross into the next page: its
+ * tag is never in this page's slot.
  *
- * Only the owner touches its TLB, but for tlb_protect_ram(), which sets bits in write tags from any thread. The
- * lock orders that against a fill: a fill either sees the page's dirty bits cleared, or is seen by the protector.
+ * Only the owner touches its TLB, but for tlb_protect_ram(), which sets bits in write tags from any
+ * thread. The lock orders that against a fill: a fill either sees the page's dirty bits cleared, or
+ * is seen by the protector.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -36,7 +37,7 @@ enum {
 typedef enum MmuAccess { MMU_READ, MMU_WRITE, MMU_EXEC } MmuAccess;
 
 typedef struct TlbEntry {
-    uint64_t tag[3]; /* by MmuAccess */
+    uint64_t tag[3];  /* by MmuAccess */
     uintptr_t addend; /* host address = linear + addend */
 } TlbEntry;
 
@@ -79,24 +80,28 @@ uint64_t mmu_read(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size
 void mmu_write(CPUX86State *env, unsigned cls, uint64_t linear, uint64_t v, unsigned size);
 /* Any size; a write checks all of it first. */
 void mmu_read_bytes(CPUX86State *env, unsigned cls, uint64_t linear, void *buf, unsigned size);
-void mmu_write_bytes(CPUX86State *env, unsigned cls, uint64_t linear, const void *buf, unsigned size);
+void mmu_write_bytes(CPUX86State *env, unsigned cls, uint64_t linear, const void *buf,
+                     unsigned size);
 /* Faults as the access would. */
 void mmu_probe(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size, MmuAccess access);
 /*
- * The host address, with the page's checks made (write: marked dirty); NULL when the bytes from linear to
- * linear + size - 1 do not lie in RAM of one page, or a breakpoint may be in it.
+ * The host address, with the page's checks made (write: marked dirty); NULL when the bytes from
+ * linear to linear + size - 1 do not lie in RAM of one page, or a breakpoint may be in it.
  */
-uint8_t *mmu_host_ptr(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size, MmuAccess access);
+uint8_t *mmu_host_ptr(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size,
+                      MmuAccess access);
 /* Code: as mmu_host_ptr() for one byte; *phys is set in either case. */
 uint8_t *mmu_code_ptr(CPUX86State *env, uint64_t linear, hwaddr *phys);
 /* True when a fetch from linear would not fault. No side effects on the guest but accessed bits. */
 bool mmu_can_fetch(CPUX86State *env, uint64_t linear);
 
-/* Physical accesses of the CPU's own (page tables, SMRAM): RAM directly, anything else through the map. */
+/* Physical accesses of the CPU's own (page tables, SMRAM): RAM directly, anything else through the
+ * map. */
 uint64_t mmu_phys_read(CPUX86State *env, hwaddr addr, unsigned size);
 void mmu_phys_write(CPUX86State *env, hwaddr addr, uint64_t v, unsigned size);
 
-/* Reads the four PDPTEs at cr3 into env->pdptr. False: a reserved bit is set (#GP), nothing changed. */
+/* Reads the four PDPTEs at cr3 into env->pdptr. False: a reserved bit is set (#GP), nothing
+ * changed. */
 bool mmu_load_pdptrs(CPUX86State *env, uint64_t cr3);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * Model-specific registers, and the instructions that read counters.
  *
- * SDM vol. 4 and vol. 3, 12.11 (MTRRs), 16.3 (machine check banks); AMD APM vol. 2, appendix A. Which exist depends
- * on the CPU model; all others raise #GP. Memory types and machine checks have no effect here: their
- * registers only keep what is written. AMD's configuration registers are there as far as kernels look at them.
+ * SDM vol. 4 and vol. 3, 12.11 (MTRRs), 16.3 (machine check banks); AMD APM vol. 2, appendix A.
+ * Which exist depends on the CPU model; all others raise #GP. Memory types and machine checks have
+ * no effect here: their registers only keep what is written. AMD's configuration registers are
+ * there as far as kernels look at them.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -69,9 +70,9 @@ enum {
 #define MSR_DE_CFG         0xc0011029u
 #define MSR_BU_CFG2        0xc001102au
 
-#define MC_BANKS       10u
-#define MTRR_VARIABLES 8u
-#define MCG_CTL_P      0x100u
+#define MC_BANKS                10u
+#define MTRR_VARIABLES          8u
+#define MCG_CTL_P               0x100u
 #define DE_CFG_LFENCE_SERIALIZE 2u
 
 static bool canonical(uint64_t a)
@@ -376,7 +377,8 @@ static bool msr_read(CPUX86State *env, uint32_t msr, uint64_t *v)
         return has(env, FEAT_1_EDX, F1D_PAT);
     case MSR_EFER:
         *v = env->efer;
-        return has(env, FEAT_80000001_EDX, FXD_NX) || has(env, FEAT_80000001_EDX, FXD_SYSCALL) || lm;
+        return has(env, FEAT_80000001_EDX, FXD_NX) || has(env, FEAT_80000001_EDX, FXD_SYSCALL) ||
+               lm;
     case MSR_STAR:
         *v = env->star;
         return has(env, FEAT_80000001_EDX, FXD_SYSCALL);

@@ -1,6 +1,6 @@
 /*
- * Segment descriptors: fetching, checking, loading; stacks other than the current one; the instructions that
- * load and look at segments.
+ * Segment descriptors: fetching, checking, loading; stacks other than the current one; the
+ * instructions that load and look at segments.
  *
  * SDM vol. 3, chapters 3 and 5; AMD APM vol. 2, chapter 4.
  *
@@ -51,7 +51,8 @@ bool desc_fetch(CPUX86State *env, uint16_t selector, Descriptor *d)
     return true;
 }
 
-void desc_fetch_or_raise(CPUX86State *env, uint16_t selector, Descriptor *d, int vector, unsigned ext)
+void desc_fetch_or_raise(CPUX86State *env, uint16_t selector, Descriptor *d, int vector,
+                         unsigned ext)
 {
     if (!desc_fetch(env, selector, d)) {
         cpu_raise_error(env, vector, selector_error(selector, ext));
@@ -144,7 +145,8 @@ void seg_load(CPUX86State *env, unsigned seg, uint16_t selector)
     if ((env->hflags & (HF_PE | HF_VM)) != HF_PE) {
         seg_load_real(env, seg, selector);
     } else if (seg == SEG_SS) {
-        if (selector_is_null(selector) && (env->hflags & HF_CS64) && cpl != 3 && (selector & 3) == cpl) {
+        if (selector_is_null(selector) && (env->hflags & HF_CS64) && cpl != 3 &&
+            (selector & 3) == cpl) {
             env->segs[SEG_SS] = seg_null_stack(selector, cpl);
         } else {
             env->segs[SEG_SS] = seg_check_stack(env, selector, cpl, EXCP_GP, 0);
@@ -164,7 +166,8 @@ void seg_drop_inner(CPUX86State *env)
 
     for (unsigned i = 0; i < sizeof(data); i++) {
         Segment *s = &env->segs[data[i]];
-        bool conforming = (s->attr & (SEG_ATTR_CODE | SEG_ATTR_DC)) == (SEG_ATTR_CODE | SEG_ATTR_DC);
+        bool conforming =
+            (s->attr & (SEG_ATTR_CODE | SEG_ATTR_DC)) == (SEG_ATTR_CODE | SEG_ATTR_DC);
         if ((s->attr & SEG_ATTR_P) && !conforming && (s->attr >> SEG_ATTR_DPL_SHIFT & 3u) < cpl) {
             *s = (Segment){0};
         }
@@ -177,8 +180,8 @@ void seg_commit_cs(CPUX86State *env, const Descriptor *d, uint16_t selector, uns
     env->segs[SEG_CS] = desc_segment(d, (uint16_t)((selector & 0xfffc) | cpl));
     if ((env->segs[SEG_SS].attr >> SEG_ATTR_DPL_SHIFT & 3u) != cpl) {
         /* SS follows at once; until then its DPL must not say anything else than CPL. */
-        env->segs[SEG_SS].attr =
-            (uint16_t)((env->segs[SEG_SS].attr & ~(3u << SEG_ATTR_DPL_SHIFT)) | cpl << SEG_ATTR_DPL_SHIFT);
+        env->segs[SEG_SS].attr = (uint16_t)((env->segs[SEG_SS].attr & ~(3u << SEG_ATTR_DPL_SHIFT)) |
+                                            cpl << SEG_ATTR_DPL_SHIFT);
     }
     cpu_update_hflags(env);
 }
@@ -234,7 +237,10 @@ Stack stack_current(CPUX86State *env, unsigned ext)
 
 Stack stack_at(const Segment *seg, uint64_t sp, unsigned cpl, uint32_t error)
 {
-    return (Stack){.seg = *seg, .sp = sp, .cls = class_of(cpl), .error = error,
+    return (Stack){.seg = *seg,
+                   .sp = sp,
+                   .cls = class_of(cpl),
+                   .error = error,
                    .mask = seg->attr & SEG_ATTR_DB ? 0xffffffffull : 0xffffull};
 }
 
@@ -333,9 +339,11 @@ void sys_pop_seg(CPUX86State *env, const Insn *insn)
 
 void sys_load_far_pointer(CPUX86State *env, const Insn *insn)
 {
-    static const uint8_t segs[] = {
-        [OP_LES - OP_LES] = SEG_ES, [OP_LDS - OP_LES] = SEG_DS, [OP_LSS - OP_LES] = SEG_SS,
-        [OP_LFS - OP_LES] = SEG_FS, [OP_LGS - OP_LES] = SEG_GS};
+    static const uint8_t segs[] = {[OP_LES - OP_LES] = SEG_ES,
+                                   [OP_LDS - OP_LES] = SEG_DS,
+                                   [OP_LSS - OP_LES] = SEG_SS,
+                                   [OP_LFS - OP_LES] = SEG_FS,
+                                   [OP_LGS - OP_LES] = SEG_GS};
     unsigned seg = segs[insn->op - OP_LES];
     uint64_t off = exec_effective_address(env, insn);
     uint64_t v = mem_read(env, insn->seg, off, insn->opsize);
@@ -378,8 +386,8 @@ void sys_lar(CPUX86State *env, const Insn *insn)
                                T(DESC_TASK_GATE) | T(DESC_TSS) | T(DESC_TSS_BUSY) | T(DESC_CALL);
     Descriptor d;
 
-    if (selector_is_null(selector) || !desc_fetch(env, selector, &d) || !system_type_in(&d, types) ||
-        !visible(env, selector, &d)) {
+    if (selector_is_null(selector) || !desc_fetch(env, selector, &d) ||
+        !system_type_in(&d, types) || !visible(env, selector, &d)) {
         set_zf(env, false);
         return;
     }
@@ -391,13 +399,13 @@ void sys_lar(CPUX86State *env, const Insn *insn)
 void sys_lsl(CPUX86State *env, const Insn *insn)
 {
     uint16_t selector = (uint16_t)sys_read_operand(env, insn, 1, 2);
-    uint16_t types = env->hflags & HF_LMA
-                         ? T(DESC_LDT) | T(DESC_TSS) | T(DESC_TSS_BUSY)
-                         : T(DESC_TSS16) | T(DESC_LDT) | T(DESC_TSS16_BUSY) | T(DESC_TSS) | T(DESC_TSS_BUSY);
+    uint16_t types = env->hflags & HF_LMA ? T(DESC_LDT) | T(DESC_TSS) | T(DESC_TSS_BUSY)
+                                          : T(DESC_TSS16) | T(DESC_LDT) | T(DESC_TSS16_BUSY) |
+                                                T(DESC_TSS) | T(DESC_TSS_BUSY);
     Descriptor d;
 
-    if (selector_is_null(selector) || !desc_fetch(env, selector, &d) || !system_type_in(&d, types) ||
-        !visible(env, selector, &d)) {
+    if (selector_is_null(selector) || !desc_fetch(env, selector, &d) ||
+        !system_type_in(&d, types) || !visible(env, selector, &d)) {
         set_zf(env, false);
         return;
     }
@@ -492,7 +500,8 @@ void sys_ltr(CPUX86State *env, const Insn *insn)
     }
     desc_fetch_or_raise(env, selector, &d, EXCP_GP, 0);
     bool lma = env->hflags & HF_LMA;
-    if (desc_is_segment(&d) || !(desc_type(&d) == DESC_TSS || (desc_type(&d) == DESC_TSS16 && !lma))) {
+    if (desc_is_segment(&d) ||
+        !(desc_type(&d) == DESC_TSS || (desc_type(&d) == DESC_TSS16 && !lma))) {
         cpu_raise_error(env, EXCP_GP, selector_error(selector, 0));
     }
     uint64_t high = lma ? high_base(env, &d, selector, env->gdt.limit) : 0;

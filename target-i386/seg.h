@@ -10,9 +10,18 @@
 
 /* System descriptor types, in attr's type field. */
 enum {
-    DESC_TSS16 = 1, DESC_LDT = 2, DESC_TSS16_BUSY = 3, DESC_CALL16 = 4, DESC_TASK_GATE = 5,
-    DESC_INT16 = 6, DESC_TRAP16 = 7, DESC_TSS = 9, DESC_TSS_BUSY = 11, DESC_CALL = 12,
-    DESC_INT = 14, DESC_TRAP = 15
+    DESC_TSS16 = 1,
+    DESC_LDT = 2,
+    DESC_TSS16_BUSY = 3,
+    DESC_CALL16 = 4,
+    DESC_TASK_GATE = 5,
+    DESC_INT16 = 6,
+    DESC_TRAP16 = 7,
+    DESC_TSS = 9,
+    DESC_TSS_BUSY = 11,
+    DESC_CALL = 12,
+    DESC_INT = 14,
+    DESC_TRAP = 15
 };
 
 /* A descriptor as it stands in the table. */
@@ -64,7 +73,8 @@ Segment desc_segment(const Descriptor *d, uint16_t selector);
 /* Reads the descriptor of a selector (not null). False: outside its table. Page faults raise. */
 bool desc_fetch(CPUX86State *env, uint16_t selector, Descriptor *d);
 /* As desc_fetch(), but raises `vector` with the selector's error code (| ext). */
-void desc_fetch_or_raise(CPUX86State *env, uint16_t selector, Descriptor *d, int vector, unsigned ext);
+void desc_fetch_or_raise(CPUX86State *env, uint16_t selector, Descriptor *d, int vector,
+                         unsigned ext);
 /* Sets the accessed bit, in memory and in *d. */
 void desc_set_accessed(CPUX86State *env, Descriptor *d);
 
@@ -85,10 +95,11 @@ void seg_load(CPUX86State *env, unsigned seg, uint16_t selector);
 /* As real mode and V86 load: base is selector * 16. Real mode keeps limit and attributes. */
 void seg_load_real(CPUX86State *env, unsigned seg, uint16_t selector);
 /*
- * For a stack segment at privilege cpl: raises as loads of SS do, `vector` (#GP or #TS) for bad ones, #SS when
- * not present. Returns what to put into SS; marks it accessed.
+ * For a stack segment at privilege cpl: raises as loads of SS do, `vector` (#GP or #TS) for bad
+ * ones, #SS when not present. Returns what to put into SS; marks it accessed.
  */
-Segment seg_check_stack(CPUX86State *env, uint16_t selector, unsigned cpl, int vector, unsigned ext);
+Segment seg_check_stack(CPUX86State *env, uint16_t selector, unsigned cpl, int vector,
+                        unsigned ext);
 /* A null SS, as 64-bit mode allows it at CPL 0 to 2. */
 Segment seg_null_stack(uint16_t selector, unsigned cpl);
 /* After a change to an outer CPL: data segments that it may not use become null. */
@@ -126,17 +137,18 @@ void stack_commit_sp(CPUX86State *env, const Stack *s);
 /* Task switches (task.c). */
 typedef enum TaskReason { TASK_JMP, TASK_CALL, TASK_GATE, TASK_IRET } TaskReason;
 /*
- * Switches to the TSS `selector`; d is its descriptor (already checked for type, presence and privilege). Raises
- * #TS and friends: before the commit point in the old task, after it in the new one. next_rip is where
- * the old task goes on.
+ * Switches to the TSS `selector`; d is its descriptor (already checked for type, presence and
+ * privilege). Raises #TS and friends: before the commit point in the old task, after it in the new
+ * one. next_rip is where the old task goes on.
  */
 void task_switch(CPUX86State *env, uint16_t selector, Descriptor *d, TaskReason reason,
                  uint64_t next_rip, unsigned ext);
 /* Checks a TSS selector as a task gate or a far transfer names it, and switches. */
-void task_switch_by_selector(CPUX86State *env, uint16_t selector, TaskReason reason, uint64_t next_rip,
-                             unsigned ext, bool gate);
+void task_switch_by_selector(CPUX86State *env, uint16_t selector, TaskReason reason,
+                             uint64_t next_rip, unsigned ext, bool gate);
 
 /* Far transfers shared with exception delivery (far.c). */
-void far_load_cs_rip(CPUX86State *env, const Descriptor *d, uint16_t selector, unsigned cpl, uint64_t rip);
+void far_load_cs_rip(CPUX86State *env, const Descriptor *d, uint16_t selector, unsigned cpl,
+                     uint64_t rip);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * System management mode: SMI and RSM.
  *
- * CPUs with long mode use AMD's 64-bit save map, revision 0x20064 (APM vol. 2, table 10-1); others the P6
- * map, revision 0x20000 (SDM vol. 3, table 32-1), whose reserved areas hold the hidden parts. SMBASE can be
- * moved; I/O restart is not offered. The x87 and vector state is the handler's to save.
+ * CPUs with long mode use AMD's 64-bit save map, revision 0x20064 (APM vol. 2, table 10-1); others
+ * the P6 map, revision 0x20000 (SDM vol. 3, table 32-1), whose reserved areas hold the hidden
+ * parts. SMBASE can be moved; I/O restart is not offered. The x87 and vector state is the handler's
+ * to save.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -16,9 +17,9 @@
 #include "target-i386/sysinsn.h"
 #include "util/log.h"
 
-#define SMM_ENTRY       0x8000u
-#define REVISION_64     0x20064u
-#define REVISION_32     0x20000u
+#define SMM_ENTRY        0x8000u
+#define REVISION_64      0x20064u
+#define REVISION_32      0x20000u
 #define SEGMENT_LIMIT_4G 0xffffffffu
 
 /* Offsets from SMBASE, 64-bit map. */
@@ -137,8 +138,11 @@ typedef struct Control {
 
 static Control load64(CPUX86State *env)
 {
-    Control c = {.cr0 = get(env, S64_CR0, 8), .cr3 = get(env, S64_CR3, 8), .cr4 = get(env, S64_CR4, 8),
-                 .efer = get(env, S64_EFER, 8), .halt = get(env, S64_HALT, 1) & 1,
+    Control c = {.cr0 = get(env, S64_CR0, 8),
+                 .cr3 = get(env, S64_CR3, 8),
+                 .cr4 = get(env, S64_CR4, 8),
+                 .efer = get(env, S64_EFER, 8),
+                 .halt = get(env, S64_HALT, 1) & 1,
                  .smbase = (uint32_t)get(env, S64_SMBASE, 4)};
 
     for (unsigned i = 0; i < 6; i++) {
@@ -196,8 +200,11 @@ static void save32(CPUX86State *env, uint64_t halted)
 
 static Control load32(CPUX86State *env)
 {
-    Control c = {.cr0 = get(env, S32_CR0, 4), .cr3 = get(env, S32_CR3, 4), .cr4 = get(env, S32_CR4, 4),
-                 .efer = env->efer, .halt = get(env, S32_HALT, 2) & 1,
+    Control c = {.cr0 = get(env, S32_CR0, 4),
+                 .cr3 = get(env, S32_CR3, 4),
+                 .cr4 = get(env, S32_CR4, 4),
+                 .efer = env->efer,
+                 .halt = get(env, S32_HALT, 2) & 1,
                  .smbase = (uint32_t)get(env, S32_SMBASE, 4)};
 
     for (unsigned i = 0; i < SEG_COUNT; i++) {
@@ -224,7 +231,8 @@ static Control load32(CPUX86State *env)
 
 void smm_enter(CPUX86State *env)
 {
-    const Segment data = {.attr = SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_RW | SEG_ATTR_ACCESSED | SEG_ATTR_G,
+    const Segment data = {.attr = SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_RW | SEG_ATTR_ACCESSED |
+                                  SEG_ATTR_G,
                           .limit = SEGMENT_LIMIT_4G};
     bool halted = env->halted;
 
@@ -274,8 +282,8 @@ static bool valid(const CPUX86State *env, const Control *c)
     if (lm && (c->cr0 & CR0_PG) && !(c->cr4 & CR4_PAE)) {
         return false;
     }
-    return !(c->efer & ~(uint64_t)(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_FFXSR |
-                                  EFER_AIBRSE));
+    return !(c->efer &
+             ~(uint64_t)(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_FFXSR | EFER_AIBRSE));
 }
 
 void sys_rsm(CPUX86State *env, const Insn *insn)

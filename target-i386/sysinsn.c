@@ -1,12 +1,12 @@
 /*
- * System instructions: control and debug registers, flags with privilege, TLB and cache upkeep, HLT, FS/GS bases;
- * and the table of all system handlers.
+ * System instructions: control and debug registers, flags with privilege, TLB and cache upkeep,
+ * HLT, FS/GS bases; and the table of all system handlers.
  *
- * SDM vol. 2, and vol. 3, 2.5 (control registers), 4.10.4 (what invalidates TLBs), 18.2 (debug registers),
- * 20.3 (VME and PVI).
+ * SDM vol. 2, and vol. 3, 2.5 (control registers), 4.10.4 (what invalidates TLBs), 18.2 (debug
+ * registers), 20.3 (VME and PVI).
  *
- * Not modelled: MWAIT does not wait (a spurious wake-up is always allowed); caches do not exist, so their
- * instructions only check privilege.
+ * Not modelled: MWAIT does not wait (a spurious wake-up is always allowed); caches do not exist, so
+ * their instructions only check privilege.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -51,8 +51,8 @@ static bool pae_without_long_mode(uint32_t cr0, uint32_t cr4, uint64_t efer)
 
 void cpu_write_cr0(CPUX86State *env, uint64_t v)
 {
-    const uint32_t valid = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW |
-                           CR0_CD | CR0_PG;
+    const uint32_t valid = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM |
+                           CR0_NW | CR0_CD | CR0_PG;
     uint32_t old = env->cr0, cr0;
 
     if (v >> 32 || ((v & CR0_PG) && !(v & CR0_PE)) || ((v & CR0_NW) && !(v & CR0_CD))) {
@@ -67,8 +67,8 @@ void cpu_write_cr0(CPUX86State *env, uint64_t v)
     if ((old & CR0_PG) && !(cr0 & CR0_PG) && ((env->hflags & HF_CS64) || (env->cr4 & CR4_PCIDE))) {
         cpu_raise_error(env, EXCP_GP, 0);
     }
-    if (pae_without_long_mode(cr0, env->cr4, env->efer) && ((old ^ cr0) & (CR0_PG | CR0_CD | CR0_NW)) &&
-        !mmu_load_pdptrs(env, env->cr3)) {
+    if (pae_without_long_mode(cr0, env->cr4, env->efer) &&
+        ((old ^ cr0) & (CR0_PG | CR0_CD | CR0_NW)) && !mmu_load_pdptrs(env, env->cr3)) {
         cpu_raise_error(env, EXCP_GP, 0);
     }
     env->cr0 = cr0;
@@ -101,7 +101,8 @@ void cpu_write_cr3(CPUX86State *env, uint64_t v)
             cpu_raise_error(env, EXCP_GP, 0);
         }
     }
-    no_flush = no_flush && env->cr3 == v; /* without tags, only the same address space can be kept */
+    no_flush =
+        no_flush && env->cr3 == v; /* without tags, only the same address space can be kept */
     env->cr3 = v;
     if (!no_flush) {
         tlb_flush_nonglobal(env);
@@ -118,11 +119,13 @@ void cpu_write_cr4(CPUX86State *env, uint64_t v)
     if ((env->hflags & HF_LMA) && !(cr4 & CR4_PAE)) {
         cpu_raise_error(env, EXCP_GP, 0);
     }
-    if ((cr4 & CR4_PCIDE) && !(old & CR4_PCIDE) && (!(env->hflags & HF_LMA) || (env->cr3 & 0xfff))) {
+    if ((cr4 & CR4_PCIDE) && !(old & CR4_PCIDE) &&
+        (!(env->hflags & HF_LMA) || (env->cr3 & 0xfff))) {
         cpu_raise_error(env, EXCP_GP, 0);
     }
     if (pae_without_long_mode(env->cr0, cr4, env->efer) &&
-        ((old ^ cr4) & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) && !mmu_load_pdptrs(env, env->cr3)) {
+        ((old ^ cr4) & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) &&
+        !mmu_load_pdptrs(env, env->cr3)) {
         cpu_raise_error(env, EXCP_GP, 0);
     }
     env->cr4 = cr4;

@@ -2,13 +2,15 @@
  * What the system half of the executor offers to the loop and to the user-mode half.
  *
  * The loop's side of the bargain, between instructions:
- *  - `shadow` is set by STI, MOV SS, POP SS and LSS for the instruction behind them. The loop clears it when it
- *    begins that instruction; cpu_poll_interrupts() delivers nothing while it is set.
- *  - While HF_STEP is set, every instruction is bracketed by cpu_insn_begin() and cpu_insn_end(), and
- *    pending_db is looked at after each one. Without it, pending_db is looked at where exit_request is:
- *    whoever sets pending_db sets exit_request too.
+ *  - `shadow` is set by STI, MOV SS, POP SS and LSS for the instruction behind them. The loop
+ * clears it when it begins that instruction; cpu_poll_interrupts() delivers nothing while it is
+ * set.
+ *  - While HF_STEP is set, every instruction is bracketed by cpu_insn_begin() and cpu_insn_end(),
+ * and pending_db is looked at after each one. Without it, pending_db is looked at where
+ * exit_request is: whoever sets pending_db sets exit_request too.
  *  - HLT sets `halted`; the loop leaves with CPU_EXIT_HALT unless cpu_has_work().
- *  - What changes CPU modes (hflags, decode_mode) does so inside the handler; all those instructions end a block.
+ *  - What changes CPU modes (hflags, decode_mode) does so inside the handler; all those
+ * instructions end a block.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -17,7 +19,8 @@
 
 #include "target-i386/cpu.h"
 
-/* Before the instruction at rip: raises #DB for a code breakpoint on it, clears RF, remembers TF. */
+/* Before the instruction at rip: raises #DB for a code breakpoint on it, clears RF, remembers TF.
+ */
 void cpu_insn_begin(CPUX86State *env);
 /* After it completed and rip moved on: the single-step trap. */
 void cpu_insn_end(CPUX86State *env);

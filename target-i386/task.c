@@ -1,9 +1,9 @@
 /*
  * Hardware task switches. SDM vol. 3, chapter 7 (7.3 the order of checks, table 7-1 and 7-2).
  *
- * A switch reads and checks all of the new TSS first: faults up to there belong to the old task. Then the
- * old state is saved, the new registers are loaded, and the segments' descriptors are checked one by one: faults
- * there belong to the new task.
+ * A switch reads and checks all of the new TSS first: faults up to there belong to the old task.
+ * Then the old state is saved, the new registers are loaded, and the segments' descriptors are
+ * checked one by one: faults there belong to the new task.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -74,7 +74,8 @@ static void read_state(CPUX86State *env, uint64_t base, bool is32, TaskState *t)
     }
 }
 
-static void save_state(CPUX86State *env, uint64_t base, bool is32, uint64_t next_rip, uint32_t eflags)
+static void save_state(CPUX86State *env, uint64_t base, bool is32, uint64_t next_rip,
+                       uint32_t eflags)
 {
     if (is32) {
         mem_sys_write(env, base + TSS_EIP, (uint32_t)next_rip, 4);
@@ -213,9 +214,10 @@ void task_switch(CPUX86State *env, uint16_t selector, Descriptor *d, TaskReason 
                selector, reason);
 
     /* Every page that the switch writes or reads must be there before anything changes. */
-    mmu_probe(env, MMU_KERNEL, (uint32_t)old.base, (old32 ? TSS_LIMIT : TSS16_LIMIT) + 1, MMU_WRITE);
-    mmu_probe(env, MMU_KERNEL, (uint32_t)tss.base, 2, reason == TASK_CALL || reason == TASK_GATE ? MMU_WRITE
-                                                                                                : MMU_READ);
+    mmu_probe(env, MMU_KERNEL, (uint32_t)old.base, (old32 ? TSS_LIMIT : TSS16_LIMIT) + 1,
+              MMU_WRITE);
+    mmu_probe(env, MMU_KERNEL, (uint32_t)tss.base, 2,
+              reason == TASK_CALL || reason == TASK_GATE ? MMU_WRITE : MMU_READ);
     mmu_probe(env, MMU_KERNEL, (uint32_t)(old_descriptor + 5), 1, MMU_WRITE);
     mmu_probe(env, MMU_KERNEL, (uint32_t)(d->linear + 5), 1, MMU_WRITE);
     read_state(env, tss.base, new32, &t);
@@ -239,8 +241,8 @@ void task_switch(CPUX86State *env, uint16_t selector, Descriptor *d, TaskReason 
     env->cr0 |= CR0_TS;
     env->segs[SEG_TR] = tss;
     env->segs[SEG_TR].attr |= 2;
-    env->eflags = (t.eflags & (FLAGS_ARITH | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_RF |
-                               FLAG_VM | FLAG_AC | FLAG_VIF | FLAG_VIP | FLAG_ID)) |
+    env->eflags = (t.eflags & (FLAGS_ARITH | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT |
+                               FLAG_RF | FLAG_VM | FLAG_AC | FLAG_VIF | FLAG_VIP | FLAG_ID)) |
                   FLAG_1;
     for (unsigned i = 0; i < 8; i++) {
         env->regs[i] = t.regs[i];
@@ -265,8 +267,8 @@ void task_switch(CPUX86State *env, uint16_t selector, Descriptor *d, TaskReason 
     }
 }
 
-void task_switch_by_selector(CPUX86State *env, uint16_t selector, TaskReason reason, uint64_t next_rip,
-                             unsigned ext, bool gate)
+void task_switch_by_selector(CPUX86State *env, uint16_t selector, TaskReason reason,
+                             uint64_t next_rip, unsigned ext, bool gate)
 {
     int vector = gate ? EXCP_GP : EXCP_TS;
     bool back = reason == TASK_IRET;

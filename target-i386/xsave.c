@@ -1,9 +1,10 @@
 /*
- * FXSAVE, FXRSTOR, XSAVE, XSAVEOPT, XSAVEC, XRSTOR, XGETBV, XSETBV. SDM vol. 1, chapters 10.5 and 13.
+ * FXSAVE, FXRSTOR, XSAVE, XSAVEOPT, XSAVEC, XRSTOR, XGETBV, XSETBV. SDM vol. 1, chapters 10.5
+ * and 13.
  *
- * The state lives in the layout of a save area (FpuState), so that saving is copying, but for the x87
- * pointers, which the 32-bit forms keep as selector and offset. "In use" is found by comparing with the initial state.
- * XSAVEOPT leaves out what is in its initial state, not what is unmodified.
+ * The state lives in the layout of a save area (FpuState), so that saving is copying, but for the
+ * x87 pointers, which the 32-bit forms keep as selector and offset. "In use" is found by comparing
+ * with the initial state. XSAVEOPT leaves out what is in its initial state, not what is unmodified.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -49,7 +50,8 @@ uint64_t xsave_in_use(const CPUX86State *env)
     const FpuState *f = &env->fpu;
     uint64_t in_use = 0;
 
-    if (f->fcw != 0x37f || f->fsw || f->ftw || f->fop || f->fip || f->fdp || !all_zero(f->st, sizeof(f->st))) {
+    if (f->fcw != 0x37f || f->fsw || f->ftw || f->fop || f->fip || f->fdp ||
+        !all_zero(f->st, sizeof(f->st))) {
         in_use |= XSTATE_X87;
     }
     if (!all_zero(f->xmm, sizeof(f->xmm))) {

@@ -12,7 +12,8 @@
 #define XSAVE_AVX_OFFSET    576u
 #define XSAVE_AVX_SIZE      256u
 
-/* Bytes of an area for these components; the compacted format's is the same, as AVX comes first in either. */
+/* Bytes of an area for these components; the compacted format's is the same, as AVX comes first in
+ * either. */
 static inline uint32_t xsave_area_size(uint64_t components)
 {
     return components & XSTATE_AVX ? XSAVE_AVX_OFFSET + XSAVE_AVX_SIZE : XSAVE_AVX_OFFSET;

@@ -1,7 +1,7 @@
 /*
- * Fuzzes the executor: random code on random CPU states, modes, descriptor tables and page tables. Nothing is
- * expected of what the guest does, but the emulator must survive it (run under sanitizers), and what is derived
- * from the CPU's state must still agree with it after every step.
+ * Fuzzes the executor: random code on random CPU states, modes, descriptor tables and page tables.
+ * Nothing is expected of what the guest does, but the emulator must survive it (run under
+ * sanitizers), and what is derived from the CPU's state must still agree with it after every step.
  *
  *     tests/fuzz/cpu [-runs=N] [-seed=N]
  *
@@ -38,8 +38,19 @@ static uint32_t below(uint32_t n)
 
 static uint64_t rnd64(void)
 {
-    static const uint64_t corners[] = {0, 1, 0xfff, 0x1000, 0x7fffffff, 0xffffffff, 0x7fffffffffff,
-                                       0x800000000000, 0xffff800000000000, ~0ull, CODE, STACK, TABLES};
+    static const uint64_t corners[] = {0,
+                                       1,
+                                       0xfff,
+                                       0x1000,
+                                       0x7fffffff,
+                                       0xffffffff,
+                                       0x7fffffffffff,
+                                       0x800000000000,
+                                       0xffff800000000000,
+                                       ~0ull,
+                                       CODE,
+                                       STACK,
+                                       TABLES};
 
     switch (below(3)) {
     case 0:
@@ -59,8 +70,8 @@ static void put64(uint32_t addr, uint64_t v)
 /* A descriptor of a likely kind, with something wrong now and then. */
 static uint64_t descriptor(void)
 {
-    static const uint8_t types[] = {0x9b, 0x93, 0xfb, 0xf3, 0x9f, 0x97, 0x91, 0x82, 0x89, 0x8b,
-                                    0x85, 0x8c, 0xec, 0x81, 0x84, 0x8e, 0x8f, 0xee};
+    static const uint8_t types[] = {0x9b, 0x93, 0xfb, 0xf3, 0x9f, 0x97, 0x91, 0x82, 0x89,
+                                    0x8b, 0x85, 0x8c, 0xec, 0x81, 0x84, 0x8e, 0x8f, 0xee};
     uint64_t type = below(12) ? types[below(sizeof(types))] : below(256);
     uint64_t flags = below(3) ? (below(2) ? 0xc : 0xa) : below(16);
 
@@ -70,7 +81,8 @@ static uint64_t descriptor(void)
     }
     uint64_t limit = below(3) ? 0xfffff : below(0x100000);
     uint64_t base = below(3) ? 0 : below(RAM_SIZE);
-    return (limit & 0xffff) | (base & 0xffffff) << 16 | type << 40 | (limit >> 16) << 48 | flags << 52;
+    return (limit & 0xffff) | (base & 0xffffff) << 16 | type << 40 | (limit >> 16) << 48 |
+           flags << 52;
 }
 
 static void fill_tables(CPUX86State *env, bool lma)
@@ -80,7 +92,8 @@ static void fill_tables(CPUX86State *env, bool lma)
     }
     for (unsigned i = 0; i < 64; i++) {
         uint64_t offset = CODE + below(0x1000), type = below(8) ? 0x8e : below(256);
-        put64(IDT + (lma ? 16 : 8) * i, (offset & 0xffff) | (uint64_t)(8 * below(32)) << 16 | type << 40);
+        put64(IDT + (lma ? 16 : 8) * i,
+              (offset & 0xffff) | (uint64_t)(8 * below(32)) << 16 | type << 40);
         if (lma) {
             put64(IDT + 16 * i + 8, 0);
         }
@@ -95,7 +108,8 @@ static void fill_tables(CPUX86State *env, bool lma)
     }
     env->gdt = (DescriptorTable){GDT, below(4) ? 0xff : below(0x100)};
     env->idt = (DescriptorTable){IDT, below(4) ? 0x3ff : below(0x400)};
-    env->segs[SEG_TR] = (Segment){.selector = 0x28, .base = TSS, .limit = below(0x2100), .attr = 0x8b};
+    env->segs[SEG_TR] =
+        (Segment){.selector = 0x28, .base = TSS, .limit = below(0x2100), .attr = 0x8b};
 }
 
 static void random_state(CPUX86State *env)
@@ -123,7 +137,8 @@ static void random_state(CPUX86State *env)
     }
     env->cr3 = TABLES + 0x1000 * below(6);
     if (mode > 0) {
-        env->cr0 = CR0_PE | CR0_ET | (below(2) ? CR0_PG : 0) | (rnd() & (CR0_WP | CR0_AM | CR0_NE | CR0_TS | CR0_MP));
+        env->cr0 = CR0_PE | CR0_ET | (below(2) ? CR0_PG : 0) |
+                   (rnd() & (CR0_WP | CR0_AM | CR0_NE | CR0_TS | CR0_MP));
     }
     if (lma) {
         env->cr0 |= CR0_PG;
@@ -137,8 +152,10 @@ static void random_state(CPUX86State *env)
         cpl = 3;
     }
     for (unsigned i = 0; i < 6; i++) {
-        uint16_t attr = (uint16_t)((i == SEG_CS ? 0x9b : 0x93) | cpl << 5 | (below(4) ? 0xc000 : 0));
-        env->segs[i] = (Segment){.selector = (uint16_t)(8 * below(32) | cpl), .attr = attr,
+        uint16_t attr =
+            (uint16_t)((i == SEG_CS ? 0x9b : 0x93) | cpl << 5 | (below(4) ? 0xc000 : 0));
+        env->segs[i] = (Segment){.selector = (uint16_t)(8 * below(32) | cpl),
+                                 .attr = attr,
                                  .limit = below(4) ? 0xffffffff : below(0x10000),
                                  .base = below(4) ? 0 : below(0x10000)};
     }
@@ -147,7 +164,8 @@ static void random_state(CPUX86State *env)
     }
     if (mode == 3) {
         for (unsigned i = 0; i < 6; i++) {
-            env->segs[i] = (Segment){.selector = 0x800, .base = 0x8000, .limit = 0xffff, .attr = 0xf3};
+            env->segs[i] =
+                (Segment){.selector = 0x800, .base = 0x8000, .limit = 0xffff, .attr = 0xf3};
         }
         env->rip &= 0x7ff;
     }
@@ -160,11 +178,12 @@ static void random_state(CPUX86State *env)
 static void random_code(void)
 {
     static const uint8_t starts[][2] = {
-        {0x0f, 0x00}, {0x0f, 0x01}, {0x0f, 0x02}, {0x0f, 0x03}, {0x0f, 0x05}, {0x0f, 0x07}, {0x0f, 0x20},
-        {0x0f, 0x22}, {0x0f, 0x21}, {0x0f, 0x23}, {0x0f, 0x30}, {0x0f, 0x32}, {0x0f, 0x34}, {0x0f, 0x35},
-        {0x0f, 0xae}, {0x0f, 0xc7}, {0x0f, 0xb2}, {0x0f, 0xb4}, {0x0f, 0xaa}, {0x8e, 0},    {0x9a, 0},
-        {0xca, 0},    {0xcb, 0},    {0xcd, 0},    {0xcf, 0},    {0x9d, 0},    {0x9c, 0},    {0xff, 0},
-        {0xf3, 0xa4}, {0xf3, 0xab}, {0x6c, 0},    {0xfa, 0},    {0xfb, 0},    {0xf4, 0},    {0xea, 0}};
+        {0x0f, 0x00}, {0x0f, 0x01}, {0x0f, 0x02}, {0x0f, 0x03}, {0x0f, 0x05}, {0x0f, 0x07},
+        {0x0f, 0x20}, {0x0f, 0x22}, {0x0f, 0x21}, {0x0f, 0x23}, {0x0f, 0x30}, {0x0f, 0x32},
+        {0x0f, 0x34}, {0x0f, 0x35}, {0x0f, 0xae}, {0x0f, 0xc7}, {0x0f, 0xb2}, {0x0f, 0xb4},
+        {0x0f, 0xaa}, {0x8e, 0},    {0x9a, 0},    {0xca, 0},    {0xcb, 0},    {0xcd, 0},
+        {0xcf, 0},    {0x9d, 0},    {0x9c, 0},    {0xff, 0},    {0xf3, 0xa4}, {0xf3, 0xab},
+        {0x6c, 0},    {0xfa, 0},    {0xfb, 0},    {0xf4, 0},    {0xea, 0}};
 
     for (unsigned i = 0; i < 0x2000;) {
         if (below(3) == 0) {
@@ -185,17 +204,20 @@ static void one_run(CPUX86State *env)
     random_state(env);
     for (unsigned step = 0; step < STEPS; step++) {
         if (!below(40)) {
-            cpu_interrupt(env, below(2) ? CPU_INTERRUPT_NMI : below(2) ? CPU_INTERRUPT_SMI : CPU_INTERRUPT_INIT);
+            cpu_interrupt(env, below(2)   ? CPU_INTERRUPT_NMI
+                               : below(2) ? CPU_INTERRUPT_SMI
+                                          : CPU_INTERRUPT_INIT);
         }
         CpuExit why = cpu_exec_one(env);
         uint32_t hflags = env->hflags;
         cpu_update_hflags(env);
         if (env->eflags & FLAG_RF) {
-            hflags |= HF_STEP; /* set by the loop in the middle of a string; it looks at RF itself */
+            hflags |=
+                HF_STEP; /* set by the loop in the middle of a string; it looks at RF itself */
         }
         if (hflags != env->hflags) {
-            fprintf(stderr, "hflags were %x, state says %x at %04x:%" PRIx64 "\n", hflags, env->hflags,
-                    env->segs[SEG_CS].selector, env->rip);
+            fprintf(stderr, "hflags were %x, state says %x at %04x:%" PRIx64 "\n", hflags,
+                    env->hflags, env->segs[SEG_CS].selector, env->rip);
             abort();
         }
         if (why == CPU_EXIT_RESET || (why == CPU_EXIT_HALT && below(2))) {

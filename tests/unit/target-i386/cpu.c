@@ -195,5 +195,5 @@ static void faults_upon_faults(void)
     CHECK_EQ(landings, 4);
 }
 
-TESTS(TEST(power_on), TEST(mode_flags), TEST(time_stamp_counter), TEST(unknown_msr), TEST(saved_state),
-      TEST(smm_64), TEST(smm_32), TEST(faults_upon_faults))
+TESTS(TEST(power_on), TEST(mode_flags), TEST(time_stamp_counter), TEST(unknown_msr),
+      TEST(saved_state), TEST(smm_64), TEST(smm_32), TEST(faults_upon_faults))

@@ -32,7 +32,7 @@ static void long_tables(uint64_t flags)
 }
 
 static uint64_t got;
-#define READ(cls, addr) (got = mmu_read(env, cls, addr, 4))
+#define READ(cls, addr)  (got = mmu_read(env, cls, addr, 4))
 #define WRITE(cls, addr) mmu_write(env, cls, addr, 0x55, 4)
 
 static void without_paging(void)

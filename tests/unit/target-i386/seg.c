@@ -12,7 +12,8 @@ enum { GDT = 0x1000, TSS = 0x2000 };
 static uint64_t descriptor(uint32_t base, uint32_t limit, unsigned type, unsigned flags)
 {
     return (uint64_t)(limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)type << 40 |
-           (uint64_t)(limit >> 16 & 15) << 48 | (uint64_t)flags << 52 | (uint64_t)(base >> 24) << 56;
+           (uint64_t)(limit >> 16 & 15) << 48 | (uint64_t)flags << 52 |
+           (uint64_t)(base >> 24) << 56;
 }
 
 static void set(unsigned selector, uint64_t d)
@@ -121,5 +122,5 @@ static void stacks_of_the_tss(void)
     CHECK_RAISES(tss_stack(env, 1, &ss, &sp, 1), EXCP_TS, 0x29);
 }
 
-TESTS(TEST(taken_apart), TEST(loads), TEST(limits), TEST(bulk_ends_with_the_segment), TEST(unreal_mode),
-      TEST(stacks_of_the_tss))
+TESTS(TEST(taken_apart), TEST(loads), TEST(limits), TEST(bulk_ends_with_the_segment),
+      TEST(unreal_mode), TEST(stacks_of_the_tss))

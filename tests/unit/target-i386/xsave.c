@@ -38,8 +38,13 @@ static void start(void)
 
 static Insn at(unsigned op, unsigned insn_class, uint64_t address)
 {
-    Insn i = {.op = (uint16_t)op, .insn_class = (uint8_t)insn_class, .disp = (int64_t)address, .addrsize = 4,
-              .base = INSN_REG_NONE, .index = INSN_REG_NONE, .seg = INSN_SEG_DS,
+    Insn i = {.op = (uint16_t)op,
+              .insn_class = (uint8_t)insn_class,
+              .disp = (int64_t)address,
+              .addrsize = 4,
+              .base = INSN_REG_NONE,
+              .index = INSN_REG_NONE,
+              .seg = INSN_SEG_DS,
               .seg_override = INSN_SEG_NONE};
 
     return i;
@@ -75,7 +80,8 @@ static void fxsave_and_back(void)
 static void refusals(void)
 {
     start();
-    Insn save = at(OP_FXSAVE, INSN_CLASS_FXSR, AREA + 8), load = at(OP_FXRSTOR, INSN_CLASS_FXSR, AREA);
+    Insn save = at(OP_FXSAVE, INSN_CLASS_FXSR, AREA + 8),
+         load = at(OP_FXRSTOR, INSN_CLASS_FXSR, AREA);
     CHECK_RAISES(sys_fxsave(env, &save), EXCP_GP, 0);
     poke32(AREA + 24, 0x80000000);
     CHECK_RAISES(sys_fxrstor(env, &load), EXCP_GP, 0);
@@ -186,5 +192,6 @@ static void xcr0(void)
     CHECK_EQ(env->xcr0, 3);
 }
 
-TESTS(TEST(fxsave_and_back), TEST(refusals), TEST(loaded_exception_is_pending), TEST(xsave_components),
-      TEST(xsaveopt_leaves_out_the_initial), TEST(xrstor_initialises), TEST(compacted), TEST(xcr0))
+TESTS(TEST(fxsave_and_back), TEST(refusals), TEST(loaded_exception_is_pending),
+      TEST(xsave_components), TEST(xsaveopt_leaves_out_the_initial), TEST(xrstor_initialises),
+      TEST(compacted), TEST(xcr0))
