@@ -29,7 +29,7 @@ static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t pool_more = PTHREAD_COND_INITIALIZER;
 static WorkQueue waiting = {.last = &waiting.first};
 static WorkQueue finished = {.last = &finished.first};
-static unsigned workers, workers_idle;
+static unsigned workers, workers_idle, waiting_count;
 static int finished_fd = -1;
 
 static void queue_put(WorkQueue *q, WorkItem *item)
@@ -59,6 +59,7 @@ static void *worker_main(void *arg)
             workers_idle--;
         }
         WorkItem *item = queue_take(&waiting);
+        waiting_count--;
         pthread_mutex_unlock(&pool_lock);
         item->work(item);
         pthread_mutex_lock(&pool_lock);
@@ -115,7 +116,9 @@ void worker_submit(WorkItem *item)
     }
     pthread_mutex_lock(&pool_lock);
     queue_put(&waiting, item);
-    if (workers_idle == 0 && workers < WORKERS_MAX) {
+    waiting_count++;
+    /* A worker that was woken counts as idle until it has run, hence the comparison. */
+    if (waiting_count > workers_idle && workers < WORKERS_MAX) {
         add_worker();
     }
     pthread_cond_signal(&pool_more);
