@@ -190,10 +190,16 @@ static bool second_page(CPUX86State *env, uint64_t rip, ram_addr *page)
     return true;
 }
 
+/*
+ * From here on writes to the page are reported. Another CPU may be between its look at the TLB and
+ * its store, so all of them are held for this moment, or a store could go by unnoticed.
+ */
 static void watch_page(ram_addr page)
 {
     if (memory_dirty_get(page, DIRTY_CODE)) {
+        vcpu_exclusive_begin();
         memory_dirty_reset(page, GUEST_PAGE_SIZE, DIRTY_CODE);
+        vcpu_exclusive_end();
     }
 }
 
