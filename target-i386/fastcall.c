@@ -71,8 +71,8 @@ void sys_sysret(CPUX86State *env, const Insn *insn)
         cpu_raise(env, EXCP_UD);
     }
     cpu_require_cpl0(env);
-    if (to64 && !canonical(env->regs[R_CX])) {
-        cpu_raise_error(env, EXCP_GP, 0);
+    if (to64 && !env->model->amd && !canonical(env->regs[R_CX])) {
+        cpu_raise_error(env, EXCP_GP, 0); /* AMD's faults at CPL 3, fetching */
     }
     if (env->hflags & HF_LMA) {
         const uint32_t mask = 0x3c7fd7;
