@@ -29,6 +29,7 @@
 #include "hw/memory.h"
 #include "hw/pc.h"
 #include "monitor/monitor.h"
+#include "target-i386/accel.h"
 #include "target-i386/cpuid.h"
 #include "target-i386/exec.h"
 #include "target-i386/vcpu.h"
@@ -90,17 +91,40 @@ static bool choose(const char *option, const char *value, const char *const *wor
 
 static bool opt_accel(const char *value, Error **errp)
 {
-    static const char *const accels[] = {"interp", "help", NULL};
-    unsigned choice;
+    static const char *const accels[] = {"interp", "jit", "help", NULL};
+    static const char *const keys[] = {"accel", "cache-size", NULL};
+    SubOptions so;
+    unsigned choice = 0;
+    uint64_t bytes;
 
-    if (!choose("-accel", value, accels, &choice, errp)) {
-        return false;
-    }
-    if (choice == 1) {
-        puts("interp   the reference executor");
+    suboptions_parse(&so, value, "accel");
+    const char *name = suboptions_get(&so, "accel"), *size = suboptions_get(&so, "cache-size");
+    bool ok = suboptions_check(&so, "-accel", keys, errp) &&
+              choose("-accel", name ? name : "", accels, &choice, errp);
+    if (ok && choice == 2) {
+        puts("interp   the reference executor (default)\n"
+             "jit      the translator; cache-size=SIZE bounds the translated code of a CPU (32M)");
         exit(0);
     }
-    return true;
+    if (ok && size && choice != 1) {
+        error_set(errp, "-accel: cache-size belongs to 'jit'");
+        ok = false;
+    }
+    if (ok && size) {
+        ok = parse_size("-accel", size, MIB, &bytes, errp);
+        if (ok && (bytes < JIT_CACHE_SIZE_MIN || bytes > JIT_CACHE_SIZE_MAX)) {
+            error_set(errp, "-accel: cache-size '%s' is not possible; possible: 1M to 1G", size);
+            ok = false;
+        }
+        if (ok) {
+            jit_set_cache_size(bytes);
+        }
+    }
+    if (ok) {
+        accel_select(choice == 1 ? &accel_jit : &accel_interp);
+    }
+    suboptions_free(&so);
+    return ok;
 }
 
 static bool opt_machine(const char *value, Error **errp)
@@ -479,7 +503,8 @@ static bool opt_version(const char *value, Error **errp)
 static const Option options[] = {
     {"M", "TYPE", MACHINE, "the board: pc (default) or isapc", NULL, opt_machine},
     {"machine", "TYPE[,accel=NAME]", MACHINE, "same as -M", NULL, opt_machine},
-    {"accel", "NAME", MACHINE, "how guest code runs: interp, the reference executor", NULL, opt_accel},
+    {"accel", "NAME[,cache-size=SIZE]", MACHINE,
+     "how guest code runs: interp, the reference executor; jit, the translator", NULL, opt_accel},
     {"cpu", "MODEL[,+FEATURE][,-FEATURE]", MACHINE, "the CPU; -cpu help lists models and features",
      "The default, max, has everything that the host's CPU has and Vole runs.", opt_cpu},
     {"smp", "N", MACHINE, "number of CPUs, 1 to 64 (default 1)", NULL, opt_smp},

@@ -55,6 +55,7 @@ void code_cache_flush(CpuCodeCache *cc)
     memset(cc->pages, 0, sizeof(cc->pages));
     cc->arena_used = 0;
     cc->generation++;
+    cc->flushes++;
     cc->end = NULL;
     host_thunks_flush(cc->thunks);
 }

@@ -54,6 +54,7 @@ struct CodeBlock {
 struct CpuCodeCache {
     const Insn *end; /* the running block's last instruction; NULL: stop after this one */
     uint64_t generation;
+    uint64_t flushes; /* how often everything was dropped, thunks included */
     uint8_t *arena;
     size_t arena_used;
     HostThunks *thunks;

@@ -183,6 +183,8 @@ typedef struct CPUX86State CPUX86State;
 
 typedef struct CpuTlb CpuTlb;             /* target-i386/mmu.h */
 typedef struct CpuCodeCache CpuCodeCache; /* the executor's decoded instructions */
+typedef struct CpuJit CpuJit;             /* translated code: target-i386/jit.h */
+typedef struct JitJump JitJump;
 typedef struct CpuModel CpuModel;         /* target-i386/cpuid.h */
 
 /*
@@ -212,6 +214,10 @@ struct CPUX86State {
     _Atomic uint32_t interrupt_request;
     CpuTlb *tlb;
     CpuCodeCache *code_cache;
+    CpuJit *jit;          /* the translator's part, and what its code looks at: */
+    JitJump *jit_jumps;   /* the jump table for the mode that runs */
+    uint64_t jit_temp;    /* between the two halves of one instruction */
+    uint32_t jit_flags;   /* arithmetic flags as LAHF and SETO leave them in AX */
     Segment segs[SEG_COUNT];
 
     /* ---- system ---- */

@@ -16,6 +16,7 @@
 #include <setjmp.h>
 #include <string.h>
 
+#include "target-i386/accel.h"
 #include "target-i386/code-cache.h"
 #include "target-i386/disas.h"
 #include "target-i386/exec-fpu.h"
@@ -30,6 +31,13 @@
 #define HF_FETCH  (HF_DECODE | HF_CPL_MASK | HF_LMA | HF_PG | HF_SMM)
 
 static InsnExec *handlers[OP_COUNT];
+
+static const AccelOps *accel = &accel_interp;
+
+void accel_select(const AccelOps *ops)
+{
+    accel = ops;
+}
 
 static void raise_ud(CPUX86State *env, const Insn *insn)
 {
@@ -101,7 +109,7 @@ static unsigned cut_by_limit(const CPUX86State *env, uint64_t rip, unsigned avai
     return left < avail ? (unsigned)left : avail;
 }
 
-static InsnStatus decode_into(CPUX86State *env, const uint8_t *bytes, unsigned avail, Insn *insn)
+InsnStatus exec_decode(CPUX86State *env, const uint8_t *bytes, unsigned avail, Insn *insn)
 {
     InsnStatus status = insn_decode(&env->decode_mode, bytes, avail, insn);
 
@@ -134,21 +142,21 @@ static void fetch_uncached(CPUX86State *env, Insn *insn)
     if (host_thunks_full(env->code_cache->thunks)) {
         code_cache_flush(env->code_cache);
     }
-    while (decode_into(env, bytes, n, insn) == INSN_TRUNCATED) {
+    while (exec_decode(env, bytes, n, insn) == INSN_TRUNCATED) {
         /* The next byte faults, or turns out to be there after all. */
         n += mem_fetch_bytes(env, (env->rip + n) & ip_mask(env), bytes + n, 1);
     }
 }
 
 /* Whether the next block must not contain anything behind this instruction. */
-static bool ends_block(const Insn *insn)
+bool exec_ends_block(const Insn *insn)
 {
     return insn->flags & (INSN_ENDS_BLOCK | INSN_IOPL | INSN_SHADOW) ||
            (insn->flags & INSN_STRING && insn->prefixes & (INSN_PFX_REP | INSN_PFX_REPNE));
 }
 
 /* Whether after it only rip has to be looked at. */
-static bool is_near_end(const Insn *insn)
+bool exec_is_near_end(const Insn *insn)
 {
     switch (insn->op) {
     case OP_JMP:
@@ -216,7 +224,7 @@ static CodeBlock *build_block(CPUX86State *env, CpuCodeCache *cc, const uint8_t 
     b->near_end = true;
     while (b->count < CODE_BLOCK_MAX_INSNS && (b->count == 0 || !host_thunks_full(cc->thunks))) {
         Insn *insn = &b->insns[b->count];
-        InsnStatus status = decode_into(env, host + b->bytes, avail - b->bytes, insn);
+        InsnStatus status = exec_decode(env, host + b->bytes, avail - b->bytes, insn);
         if (status == INSN_TRUNCATED) {
             break;
         }
@@ -225,8 +233,8 @@ static CodeBlock *build_block(CPUX86State *env, CpuCodeCache *cc, const uint8_t 
         }
         b->count++;
         b->bytes += insn->len;
-        if (ends_block(insn)) {
-            b->near_end = is_near_end(insn);
+        if (exec_ends_block(insn)) {
+            b->near_end = exec_is_near_end(insn);
             break;
         }
     }
@@ -259,7 +267,7 @@ static CodeBlock *build_crossing_block(CPUX86State *env, CpuCodeCache *cc, ram_a
     b->second_page = second;
     b->mode_key = env->hflags & HF_DECODE;
     b->ip_mask = ip_mask(env);
-    b->near_end = is_near_end(&insn);
+    b->near_end = exec_is_near_end(&insn);
     b->count = 1;
     b->bytes = insn.len;
     b->insns[0] = insn;
@@ -360,7 +368,7 @@ static void run_uncached(CPUX86State *env)
     env->rip = env->rip_next;
 }
 
-static inline bool requests_pending(CPUX86State *env)
+static inline __attribute__((always_inline)) bool requests_pending(CPUX86State *env)
 {
     uint32_t requests = atomic_load_explicit(&env->interrupt_request, memory_order_relaxed);
 
@@ -411,6 +419,33 @@ static __attribute__((noinline)) void run_blocks(CPUX86State *env)
         }
         prev = cc->generation == generation ? b : NULL;
     } while (!requests_pending(env));
+}
+
+bool exec_requests_pending(CPUX86State *env)
+{
+    return requests_pending(env);
+}
+
+bool exec_run_one_block(CPUX86State *env)
+{
+    CpuCodeCache *cc = env->code_cache;
+    CodeBlock *b = find_block(env, cc, NULL);
+
+    if (!b) {
+        run_uncached(env);
+        return false;
+    }
+    uint64_t mask = b->ip_mask;
+    const Insn *insn = b->insns;
+    bool near_end = b->near_end;
+    cc->end = insn + b->count;
+    do {
+        env->rip_next = (env->rip + insn->len) & mask;
+        insn->exec(env, insn);
+        env->rip = env->rip_next;
+        insn++;
+    } while (insn < cc->end);
+    return near_end;
 }
 
 /* One instruction with all checks (SDM vol. 3, 6.9 and 17.3). */
@@ -497,7 +532,7 @@ CpuExit cpu_exec(CPUX86State *env)
         if (needs_stepping(env)) {
             step_one(env);
         } else {
-            run_blocks(env);
+            accel->run(env);
         }
     }
     env->fault_jmp = outer;
@@ -524,12 +559,13 @@ CpuExit cpu_exec_one(CPUX86State *env)
     return why;
 }
 
-/* ---- upkeep ---- */
+/* ---- upkeep: the decoded code's here, then what the accelerator made of it ---- */
 
 void exec_flush_code(CPUX86State *env)
 {
     if (env->code_cache) {
         code_cache_flush(env->code_cache);
+        accel->flush_code(env);
     }
 }
 
@@ -541,6 +577,7 @@ void exec_invalidate_code(CPUX86State *env, ram_addr addr, uint64_t size)
     ram_addr last = (addr + size - 1) & GUEST_PAGE_MASK;
     for (ram_addr page = addr & GUEST_PAGE_MASK; page <= last; page += GUEST_PAGE_SIZE) {
         code_cache_drop_page(env->code_cache, page);
+        accel->invalidate_code(env, page);
     }
 }
 
@@ -549,6 +586,7 @@ void exec_mapping_changed(CPUX86State *env)
     if (env->code_cache) {
         env->code_cache->generation++;
         env->code_cache->end = NULL;
+        accel->mapping_changed(env);
     }
 }
 
@@ -556,11 +594,31 @@ void exec_end_block(CPUX86State *env)
 {
     if (env->code_cache) {
         env->code_cache->end = NULL;
+        accel->end_block(env);
     }
 }
 
 void exec_free_code(CPUX86State *env)
 {
+    accel->free_code(env);
     code_cache_free(env->code_cache);
     env->code_cache = NULL;
 }
+
+static void no_upkeep(CPUX86State *env)
+{
+}
+
+static void no_page_upkeep(CPUX86State *env, ram_addr page)
+{
+}
+
+const AccelOps accel_interp = {
+    .name = "interp",
+    .run = run_blocks,
+    .flush_code = no_upkeep,
+    .invalidate_code = no_page_upkeep,
+    .mapping_changed = no_upkeep,
+    .end_block = no_upkeep,
+    .free_code = no_upkeep,
+};

@@ -1,0 +1,48 @@
+/*
+ * What runs guest code between two looks at the world: the executor's blocks, or translated code. The loop in
+ * exec.c (events, single steps, faults) is the same for all; an accelerator replaces its innermost part.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef TARGET_I386_ACCEL_H
+#define TARGET_I386_ACCEL_H
+
+#include "target-i386/cpu.h"
+
+typedef struct AccelOps {
+    const char *name;
+    /* Runs code from env->rip until something has to be looked at. Faults leave by longjmp. */
+    void (*run)(CPUX86State *env);
+    /* Upkeep of what the accelerator has made of guest code, beside the executor's own; exec.h has what they mean. */
+    void (*flush_code)(CPUX86State *env);
+    void (*invalidate_code)(CPUX86State *env, ram_addr page);
+    void (*mapping_changed)(CPUX86State *env);
+    void (*end_block)(CPUX86State *env);
+    void (*free_code)(CPUX86State *env);
+} AccelOps;
+
+extern const AccelOps accel_interp; /* exec.c */
+extern const AccelOps accel_jit;    /* jit.c */
+
+/* Before any vCPU runs; accel_interp until then. */
+void accel_select(const AccelOps *ops);
+
+/* Runs one block (or one instruction) at env->rip on the executor. True: only rip has to be looked at. */
+bool exec_run_one_block(CPUX86State *env);
+/* Whether a thread wants something of this vCPU that cannot wait. */
+bool exec_requests_pending(CPUX86State *env);
+
+/* Decodes, and chooses the handler; bytes that are no instruction get one that raises what they raise. */
+InsnStatus exec_decode(CPUX86State *env, const uint8_t *bytes, unsigned avail, Insn *insn);
+/* Whether nothing behind the instruction may be in its block. */
+bool exec_ends_block(const Insn *insn);
+/* Whether after it only rip has to be looked at. */
+bool exec_is_near_end(const Insn *insn);
+
+/* Bytes of translated code and its records a vCPU may keep; before any vCPU runs. */
+void jit_set_cache_size(uint64_t bytes);
+
+#define JIT_CACHE_SIZE_MIN (1ull << 20)
+#define JIT_CACHE_SIZE_MAX (1ull << 30)
+
+#endif

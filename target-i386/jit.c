@@ -1,0 +1,342 @@
+/*
+ * Translated code of one vCPU: the cache, the way from an address to a block, entering and leaving.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "target-i386/jit.h"
+
+#include <asm/prctl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "target-i386/code-cache.h"
+#include "target-i386/exec.h"
+#include "target-i386/mem.h"
+
+static uint64_t cache_size = 32u << 20;
+
+void jit_set_cache_size(uint64_t bytes)
+{
+    cache_size = bytes;
+}
+
+static unsigned hash_block(ram_addr ram, uint64_t rip)
+{
+    return (unsigned)((ram ^ ram >> 15 ^ rip >> 12) % JIT_HASH_SIZE);
+}
+
+static unsigned hash_page(ram_addr page)
+{
+    page >>= GUEST_PAGE_BITS;
+    return (unsigned)((page ^ page >> 12) % JIT_PAGE_HASH_SIZE);
+}
+
+/* ---- memory ---- */
+
+static void clear_jumps(CpuJit *jit, unsigned cls)
+{
+    for (unsigned i = 0; i < JIT_JUMP_TABLE_SIZE; i++) {
+        jit->jumps[cls][i].rip = JIT_NO_RIP;
+    }
+    jit->jumps_used[cls] = false;
+}
+
+static void clear_all_jumps(CpuJit *jit)
+{
+    for (unsigned cls = 0; cls < MMU_CLASSES; cls++) {
+        if (jit->jumps_used[cls]) {
+            clear_jumps(jit, cls);
+        }
+    }
+}
+
+static void *map(size_t size, int prot, int flags, int fd)
+{
+    void *p = mmap(NULL, size, prot, flags, fd, 0);
+
+    if (p == MAP_FAILED) {
+        abort();
+    }
+    return p;
+}
+
+static CpuJit *jit_new(CPUX86State *env)
+{
+    CpuJit *jit = calloc(1, sizeof(*jit));
+    int fd = memfd_create("translated code", MFD_CLOEXEC);
+    size_t half = (cache_size / 2 + 4095) & ~(size_t)4095;
+
+    if (!jit || fd < 0 || ftruncate(fd, (off_t)half) < 0) {
+        abort();
+    }
+    jit->code_size = half;
+    jit->write = map(half, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+    jit->exec = map(half, PROT_READ | PROT_EXEC, MAP_SHARED, fd);
+    close(fd);
+    jit->records_size = half;
+    jit->records = map(half, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    for (unsigned cls = 0; cls < MMU_CLASSES; cls++) {
+        clear_jumps(jit, cls);
+    }
+    jit_translate_common(env, jit);
+    jit->code_start = jit->code_used;
+    return jit;
+}
+
+static void jit_flush(CpuJit *jit)
+{
+    memset(jit->hash, 0, sizeof(jit->hash));
+    memset(jit->pages, 0, sizeof(jit->pages));
+    clear_all_jumps(jit);
+    jit->code_used = jit->code_start;
+    jit->records_used = 0;
+    jit->generation++;
+    jit->stop = true;
+}
+
+void *jit_record(CpuJit *jit, size_t size)
+{
+    void *p = jit->records + jit->records_used;
+
+    jit->records_used += (size + 15) & ~(size_t)15;
+    return p;
+}
+
+static bool room_for_block(const CpuJit *jit)
+{
+    return jit->code_used + JIT_BLOCK_MAX_CODE <= jit->code_size &&
+           jit->records_used + (JIT_BLOCK_MAX_INSNS + 1) * (sizeof(JitInsn) + 16) + sizeof(JitBlock) + 16 <=
+               jit->records_size;
+}
+
+/* ---- from an address to a block ---- */
+
+static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
+{
+    unsigned avail;
+    hwaddr phys;
+    const uint8_t *host = mem_code_ptr(env, env->rip, &avail, &phys);
+
+    if (!host) {
+        return NULL;
+    }
+    ram_addr ram = (ram_addr)(host - memory_ram_base());
+    unsigned h = hash_block(ram, env->rip);
+    JitBlock *b = jit->hash[h];
+    while (b && (b->ram != ram || b->rip != env->rip || b->key != key)) {
+        b = b->hash_next;
+    }
+    if (b) {
+        return b;
+    }
+    ram_addr page = ram & GUEST_PAGE_MASK;
+    if (memory_dirty_get(page, DIRTY_CODE)) {
+        memory_dirty_reset(page, GUEST_PAGE_SIZE, DIRTY_CODE); /* before the bytes are read */
+    }
+    if (host_thunks_full(env->code_cache->thunks)) {
+        code_cache_flush(env->code_cache);
+    }
+    if (jit->flushes_seen != env->code_cache->flushes || !room_for_block(jit)) {
+        jit->flushes_seen = env->code_cache->flushes;
+        jit_flush(jit);
+    }
+    b = jit_translate(env, host, avail, ram);
+    if (b) {
+        b->hash_next = jit->hash[h];
+        jit->hash[h] = b;
+        JitBlock **list = &jit->pages[hash_page(page)];
+        b->page_next = *list;
+        *list = b;
+    }
+    return b;
+}
+
+static void drop_page(CpuJit *jit, ram_addr page)
+{
+    JitBlock **p = &jit->pages[hash_page(page)];
+    bool dropped = false;
+
+    while (*p) {
+        JitBlock *b = *p;
+        if ((b->ram & GUEST_PAGE_MASK) != page) {
+            p = &b->page_next;
+            continue;
+        }
+        *p = b->page_next;
+        JitBlock **q = &jit->hash[hash_block(b->ram, b->rip)];
+        while (*q != b) {
+            q = &(*q)->hash_next;
+        }
+        *q = b->hash_next;
+        dropped = true;
+    }
+    if (dropped) {
+        clear_all_jumps(jit);
+        jit->generation++;
+        jit->stop = true;
+    }
+}
+
+/* ---- running ---- */
+
+uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji)
+{
+    CpuJit *jit = env->jit;
+    const Insn *insn = &ji->insn;
+    uint64_t behind = ji->rip + insn->len;
+
+    if (!(env->hflags & HF_CS64)) {
+        behind = (uint32_t)behind;
+    }
+    jit->stop = false;
+    env->rip = ji->rip;
+    env->rip_next = behind;
+    insn->exec(env, insn);
+    env->rip = env->rip_next;
+    if (ji->end == JIT_END_OUTER || jit_key(env) != ji->key) {
+        return JIT_LEAVE_OUTER + 1;
+    }
+    if (ji->end == JIT_END_NEAR || jit->stop || env->rip != behind) {
+        return JIT_LEAVE_LOOKUP + 1;
+    }
+    return 0;
+}
+
+/* Translated code reaches the CPU's state through the gs base. */
+static void set_gs_base(CPUX86State *env)
+{
+    static _Thread_local CPUX86State *base;
+
+    if (base != env) {
+        syscall(SYS_arch_prctl, ARCH_SET_GS, env);
+        base = env;
+    }
+}
+
+static bool translatable(const CPUX86State *env)
+{
+    if (env->hflags & HF_AC || !(env->hflags & HF_FLAT)) {
+        return false;
+    }
+    return env->hflags & HF_CS64 || (env->hflags & (HF_CS32 | HF_SS32)) == (HF_CS32 | HF_SS32);
+}
+
+/* Makes the jump at `link` go to b, when both lie in the same page and so come and go together. */
+static void patch_link(uint64_t link, uint64_t from_generation, const CpuJit *jit, const JitBlock *b)
+{
+    if (link > JIT_LEAVE_OUTER && from_generation == jit->generation) {
+        uint8_t *rel = (uint8_t *)(uintptr_t)(link & ~JIT_LINK_SAVED);
+        const uint8_t *target = link & JIT_LINK_SAVED ? b->saved : b->direct;
+        int32_t distance = (int32_t)(target - (jit->exec + (rel - jit->write) + 4));
+        memcpy(rel, &distance, 4);
+    }
+}
+
+static void jit_run(CPUX86State *env)
+{
+    CpuJit *jit = env->jit;
+
+    if (!translatable(env)) {
+        accel_interp.run(env);
+        return;
+    }
+    if (!jit) {
+        jit = env->jit = jit_new(env);
+        jit->flushes_seen = env->code_cache->flushes;
+    }
+    set_gs_base(env);
+    uint32_t key = jit_key(env);
+    unsigned cls = env->tlb->data_class;
+    if (jit->jumps_key[cls] != key) {
+        clear_jumps(jit, cls);
+        jit->jumps_key[cls] = key;
+    }
+    env->jit_jumps = jit->jumps[cls];
+
+    uint64_t link = 0;
+    do {
+        if (jit->flushes_seen != env->code_cache->flushes) {
+            jit->flushes_seen = env->code_cache->flushes;
+            jit_flush(jit);
+        }
+        JitJump *jump = &jit->jumps[cls][jit_jump_index(env->rip)];
+        const uint8_t *code;
+        if (link == JIT_LEAVE_LOOKUP && jump->rip == env->rip) {
+            code = jump->saved;
+        } else {
+            uint64_t generation = jit->generation;
+            JitBlock *b = find_block(env, jit, key);
+            if (!b) {
+                if (!exec_run_one_block(env) || jit_key(env) != key) {
+                    return;
+                }
+                link = JIT_LEAVE_LOOKUP;
+                continue;
+            }
+            if (link > JIT_LEAVE_OUTER) {
+                patch_link(link, generation, jit, b);
+            }
+            *jump = (JitJump){env->rip, b->saved};
+            jit->jumps_used[cls] = true;
+            code = b->saved;
+        }
+        link = jit->enter(code, env);
+    } while (link != JIT_LEAVE_OUTER && !exec_requests_pending(env));
+}
+
+/* ---- upkeep ---- */
+
+static void flush_code(CPUX86State *env)
+{
+    if (env->jit) {
+        jit_flush(env->jit);
+    }
+}
+
+static void invalidate_code(CPUX86State *env, ram_addr page)
+{
+    if (env->jit) {
+        drop_page(env->jit, page);
+    }
+}
+
+static void mapping_changed(CPUX86State *env)
+{
+    if (env->jit) {
+        clear_all_jumps(env->jit);
+        env->jit->stop = true;
+    }
+}
+
+static void end_block(CPUX86State *env)
+{
+    if (env->jit) {
+        env->jit->stop = true;
+    }
+}
+
+static void free_code(CPUX86State *env)
+{
+    CpuJit *jit = env->jit;
+
+    if (jit) {
+        munmap(jit->write, jit->code_size);
+        munmap(jit->exec, jit->code_size);
+        munmap(jit->records, jit->records_size);
+        free(jit);
+        env->jit = NULL;
+    }
+}
+
+const AccelOps accel_jit = {
+    .name = "jit",
+    .run = jit_run,
+    .flush_code = flush_code,
+    .invalidate_code = invalidate_code,
+    .mapping_changed = mapping_changed,
+    .end_block = end_block,
+    .free_code = free_code,
+};

@@ -1,0 +1,114 @@
+/*
+ * Translated code of one vCPU: what the cache, the translator and the helpers share.
+ *
+ * A translated block belongs to a place in RAM, a linear address and the mode (its key). While it runs, the guest's
+ * registers live in host registers: all with their own numbers but RSP, which is in R12, and R12 to R15, which stay in
+ * CPUX86State; R13 to R15 are scratch. The gs base is the CPUX86State. The arithmetic flags live in the host's EFLAGS,
+ * at block boundaries either there ("direct") or, as LAHF and SETO leave them in AX, in jit_flags ("saved").
+ * Everything else of the guest's state is in CPUX86State.
+ *
+ * What translated code cannot do inline (a TLB miss, a device, a fault, an instruction without a translation) is done
+ * by the executor's handler for the whole instruction: all registers go to CPUX86State first, so faults find it exact.
+ *
+ * Where flags are overwritten before anything reads them they are not kept: an exception or interrupt there
+ * pushes an EFLAGS image with arithmetic flags that nothing in the interrupted code depends on.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef TARGET_I386_JIT_H
+#define TARGET_I386_JIT_H
+
+#include "target-i386/accel.h"
+#include "target-i386/mmu.h"
+
+enum {
+    JIT_HASH_SIZE = 1 << 15,
+    JIT_PAGE_HASH_SIZE = 1 << 12,
+    JIT_JUMP_TABLE_BITS = 11,
+    JIT_JUMP_TABLE_SIZE = 1 << JIT_JUMP_TABLE_BITS,
+    JIT_BLOCK_MAX_INSNS = 48,
+    JIT_BLOCK_MAX_CODE = 16384, /* more than any block's code */
+};
+
+/* The mode bits that blocks depend on; the class of data accesses comes on top. */
+#define JIT_KEY_HFLAGS                                                                                                 \
+    (HF_CPL_MASK | HF_CS32 | HF_CS64 | HF_SS32 | HF_PE | HF_VM | HF_LMA | HF_PG | HF_SMM | HF_FLAT | HF_AC)
+#define JIT_KEY_CLASS_SHIFT 28
+
+static inline uint32_t jit_key(const CPUX86State *env)
+{
+    return (env->hflags & JIT_KEY_HFLAGS) | (uint32_t)env->tlb->data_class << JIT_KEY_CLASS_SHIFT;
+}
+
+/* How an instruction done by its handler goes on. */
+typedef enum JitEnd {
+    JIT_END_NONE,  /* behind itself, in the same block */
+    JIT_END_NEAR,  /* anywhere: only rip has to be looked at */
+    JIT_END_OUTER, /* events, modes have to be looked at */
+} JitEnd;
+
+/* What the handler of an instruction needs. */
+typedef struct JitInsn {
+    Insn insn;
+    uint64_t rip;
+    uint32_t key;
+    uint8_t end; /* JitEnd */
+} JitInsn;
+
+typedef struct JitBlock {
+    struct JitBlock *hash_next, *page_next;
+    ram_addr ram;
+    uint64_t rip;
+    uint32_t key;
+    const uint8_t *direct; /* entry with the flags in EFLAGS */
+    const uint8_t *saved;  /* entry with the flags in jit_flags */
+} JitBlock;
+
+/* A way from an address to code, looked at inline. */
+typedef struct JitJump {
+    uint64_t rip; /* JIT_NO_RIP: empty */
+    const uint8_t *saved;
+} JitJump;
+#define JIT_NO_RIP 0x8000000000000001ull /* not canonical */
+
+static inline unsigned jit_jump_index(uint64_t rip)
+{
+    return rip & (JIT_JUMP_TABLE_SIZE - 1);
+}
+
+struct CpuJit {
+    uint8_t *write, *exec; /* code, mapped twice */
+    size_t code_size, code_used, code_start;
+    uint8_t *records; /* JitInsn and JitBlock */
+    size_t records_size, records_used;
+    /* Common pieces of code; writable addresses for emit_patch(), and what C calls. */
+    const uint8_t *exec_insn, *leave, *leave_saved_miss;
+    uint64_t (*enter)(const uint8_t *code, CPUX86State *env);
+    bool stop;              /* leave translated code after this instruction */
+    uint64_t flushes_seen;  /* of the executor's code cache, whose thunks are shared */
+    uint64_t generation;    /* changes whenever blocks go */
+    JitBlock *hash[JIT_HASH_SIZE];
+    JitBlock *pages[JIT_PAGE_HASH_SIZE];
+    JitJump jumps[MMU_CLASSES][JIT_JUMP_TABLE_SIZE];
+    uint32_t jumps_key[MMU_CLASSES];
+    bool jumps_used[MMU_CLASSES];
+};
+
+/* What enter() returns: 0, JIT_LEAVE_OUTER, or a link: the address of a jump's displacement, with a bit for saved flags. */
+#define JIT_LEAVE_LOOKUP 0u
+#define JIT_LEAVE_OUTER 2u
+#define JIT_LINK_SAVED (1ull << 62)
+
+/* Makes the common pieces at the start of the code memory. */
+void jit_translate_common(CPUX86State *env, CpuJit *jit);
+/*
+ * Translates the block at env->rip, whose bytes are at `host` (`avail` to the page's end). NULL: the
+ * first instruction crosses the page's end. There must be room.
+ */
+JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, ram_addr ram);
+
+void *jit_record(CpuJit *jit, size_t size);
+/* Called from translated code: runs the handler. 0: go on behind the instruction, else as enter() plus 1. */
+uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji);
+
+#endif

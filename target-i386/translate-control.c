@@ -1,0 +1,286 @@
+/*
+ * The translator: near jumps, calls, returns; the ways out of a block.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "target-i386/translate.h"
+
+static HostRm jump_field(unsigned reg, int32_t base, size_t field)
+{
+    return rm_mem(reg, base + (int32_t)field);
+}
+
+static void gen_set_rip(Translator *t, uint64_t rip)
+{
+    emit_mov_imm(&t->e, S0, rip);
+    emit_store(&t->e, W64, rm_env(offsetof(CPUX86State, rip)), S0);
+}
+
+static bool same_page(const Translator *t, uint64_t target)
+{
+    return target >> GUEST_PAGE_BITS == t->block_rip >> GUEST_PAGE_BITS;
+}
+
+/* On to a known address in another page: flags are in jit_flags. */
+static void gen_goto_other_page(Translator *t, uint64_t target)
+{
+    Emitter *e = &t->e;
+    int32_t at = (int32_t)(jit_jump_index(target) * sizeof(JitJump));
+
+    emit_mov_imm(e, S0, target);
+    emit_load(e, W64, S1, rm_env(offsetof(CPUX86State, jit_jumps)));
+    emit_alu(e, W64, ALU_CMP, S0, jump_field(S1, at, offsetof(JitJump, rip)));
+    emit_patch(emit_jcc(e, COND_NE), t->jit->leave_saved_miss);
+    emit_jmp_rm(e, jump_field(S1, at, offsetof(JitJump, saved)));
+}
+
+void gen_goto(Translator *t, uint64_t target, bool saved)
+{
+    if (same_page(t, target)) {
+        Stub *s = add_stub(t, STUB_LINK, emit_jmp(&t->e));
+        s->target = target;
+        s->saved = saved;
+    } else {
+        if (!saved) {
+            gen_save_flags(t);
+        }
+        gen_goto_other_page(t, target);
+    }
+    t->ended = true;
+}
+
+/* Looks up the code for the address in S0; what has none goes to the handler. S1: the table's entry. */
+static void gen_lookup(Translator *t)
+{
+    Emitter *e = &t->e;
+    enum { ENTRY_SHIFT = 4 };
+    _Static_assert(sizeof(JitJump) == 1 << ENTRY_SHIFT, "the shift below scales by an entry's size");
+
+    emit_mov(e, W32, S1, S0);
+    emit_alu_imm(e, W32, ALU_AND, rm_reg(S1), JIT_JUMP_TABLE_SIZE - 1);
+    emit_shl(e, W32, S1, ENTRY_SHIFT);
+    emit_alu(e, W64, ALU_ADD, S1, rm_env(offsetof(CPUX86State, jit_jumps)));
+    emit_alu(e, W64, ALU_CMP, S0, jump_field(S1, 0, offsetof(JitJump, rip)));
+    gen_slow_unless(t, COND_E);
+}
+
+static void gen_jump_found(Translator *t)
+{
+    emit_jmp_rm(&t->e, jump_field(S1, 0, offsetof(JitJump, saved)));
+    t->ended = true;
+}
+
+static bool target_of(const Translator *t, uint64_t *target)
+{
+    *target = t->next_rip + (uint64_t)t->insn->imm;
+    if (!t->mode64) {
+        *target = (uint32_t)*target;
+    } else if ((uint64_t)((int64_t)(*target << 16) >> 16) != *target) {
+        return false;
+    }
+    return t->insn->opsize == t->word;
+}
+
+static void away_always(Translator *t)
+{
+    gen_save_flags(t);
+    t->saved = true;
+}
+
+/* The host address of the word to push, in S0. */
+static void gen_call_slot(Translator *t)
+{
+    emit_lea(&t->e, t->word, S0, rm_mem(GUEST_SP, -(int32_t)t->word));
+    gen_translate(t, t->word, MMU_WRITE);
+}
+
+/* Writes the return address to where S0 points and moves the stack pointer; S2 is used. */
+static void gen_push_return(Translator *t)
+{
+    Emitter *e = &t->e;
+
+    if (t->word == W32 || (int64_t)t->next_rip == (int32_t)t->next_rip) {
+        emit_store_imm(e, t->word, rm_mem(S0, 0), (int32_t)t->next_rip);
+    } else {
+        emit_mov_imm(e, S2, t->next_rip);
+        emit_store(e, W64, rm_mem(S0, 0), S2);
+    }
+    emit_lea(e, t->word, GUEST_SP, rm_mem(GUEST_SP, -(int32_t)t->word));
+}
+
+static bool gen_jmp(Translator *t)
+{
+    uint64_t target;
+
+    if (!target_of(t, &target)) {
+        return false;
+    }
+    gen_goto(t, target, false);
+    return true;
+}
+
+static bool gen_jcc(Translator *t)
+{
+    uint64_t target;
+
+    if (!target_of(t, &target)) {
+        return false;
+    }
+    uint8_t *rel = emit_jcc(&t->e, t->insn->cond);
+    Stub *s = add_stub(t, same_page(t, target) ? STUB_LINK : STUB_GOTO, rel);
+    s->target = target;
+    gen_goto(t, t->next_rip, false);
+    return true;
+}
+
+static bool gen_call(Translator *t)
+{
+    uint64_t target;
+
+    if (!target_of(t, &target)) {
+        return false;
+    }
+    away_always(t);
+    gen_call_slot(t);
+    gen_push_return(t);
+    gen_goto(t, target, true);
+    return true;
+}
+
+static bool gen_ret(Translator *t)
+{
+    const Insn *insn = t->insn;
+    int32_t more = insn->nops ? (uint16_t)insn->imm : 0;
+
+    if (insn->opsize != t->word) {
+        return false;
+    }
+    away_always(t);
+    emit_mov(&t->e, t->word, S0, GUEST_SP);
+    gen_translate(t, t->word, MMU_READ);
+    emit_load(&t->e, t->word, S0, rm_mem(S0, 0));
+    gen_lookup(t);
+    emit_lea(&t->e, t->word, GUEST_SP, rm_mem(GUEST_SP, (int32_t)t->word + more));
+    gen_jump_found(t);
+    return true;
+}
+
+/* The target of an indirect jump or call in S0; flags are away. */
+static bool gen_indirect_target(Translator *t)
+{
+    const Insn *insn = t->insn;
+
+    if (insn->opsize != t->word) {
+        return false;
+    }
+    if (insn->ops[0].kind == OPND_MEM) {
+        if (!can_address(t)) {
+            return false;
+        }
+        away_always(t);
+        gen_address(t);
+        gen_translate(t, t->word, MMU_READ);
+        emit_load(&t->e, t->word, S0, rm_mem(S0, 0));
+    } else {
+        away_always(t);
+        gen_load_guest(t, S0, insn->ops[0].reg);
+        if (t->word == W32) {
+            emit_mov(&t->e, W32, S0, S0);
+        }
+    }
+    return true;
+}
+
+static bool gen_jmp_ind(Translator *t)
+{
+    if (!gen_indirect_target(t)) {
+        return false;
+    }
+    gen_lookup(t);
+    gen_jump_found(t);
+    return true;
+}
+
+static bool gen_call_ind(Translator *t)
+{
+    HostRm temp = rm_env(offsetof(CPUX86State, jit_temp));
+
+    if (!gen_indirect_target(t)) {
+        return false;
+    }
+    gen_lookup(t);
+    emit_store(&t->e, W64, temp, S1);
+    gen_call_slot(t);
+    gen_push_return(t);
+    emit_load(&t->e, W64, S1, temp);
+    gen_jump_found(t);
+    return true;
+}
+
+bool gen_control(Translator *t)
+{
+    switch (t->insn->op) {
+    case OP_JMP:
+        return gen_jmp(t);
+    case OP_JCC:
+        return gen_jcc(t);
+    case OP_CALL:
+        return gen_call(t);
+    case OP_RET:
+        return gen_ret(t);
+    case OP_JMP_IND:
+        return gen_jmp_ind(t);
+    case OP_CALL_IND:
+        return gen_call_ind(t);
+    default:
+        return false;
+    }
+}
+
+/* ---- out of line ---- */
+
+static void gen_stub(Translator *t, const Stub *s)
+{
+    Emitter *e = &t->e;
+
+    emit_patch(s->rel, e->p);
+    switch (s->kind) {
+    case STUB_HANDLER:
+        if (s->saved) {
+            gen_restore_flags(t);
+        }
+        emit_mov_imm(e, S0, (uint64_t)(uintptr_t)s->ji);
+        emit_patch(emit_call(e), t->jit->exec_insn);
+        if (s->back) {
+            emit_patch(emit_jmp(e), s->back);
+        }
+        break;
+    case STUB_LINK:
+        if (s->saved) {
+            gen_restore_flags(t);
+        }
+        gen_set_rip(t, s->target);
+        emit_mov_imm(e, S1, (uint64_t)(uintptr_t)s->rel | (s->saved ? JIT_LINK_SAVED : 0));
+        emit_patch(emit_jmp(e), t->jit->leave);
+        break;
+    case STUB_GOTO:
+        gen_save_flags(t);
+        gen_goto_other_page(t, s->target);
+        break;
+    case STUB_KICK:
+        if (s->saved) {
+            gen_restore_flags(t);
+        }
+        gen_set_rip(t, s->target);
+        emit_mov_imm(e, S1, JIT_LEAVE_LOOKUP);
+        emit_patch(emit_jmp(e), t->jit->leave);
+        break;
+    }
+}
+
+void gen_stubs(Translator *t)
+{
+    for (unsigned i = 0; i < t->nstubs; i++) {
+        gen_stub(t, &t->stubs[i]);
+    }
+}

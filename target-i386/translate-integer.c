@@ -1,0 +1,617 @@
+/*
+ * The translator: integer instructions.
+ *
+ * Those with a ModRM byte are emitted again with the same opcode: registers become the host registers that stand for
+ * them (scratch registers, loaded before and stored after, for those that live in the CPU state), a memory operand becomes
+ * the checked host address.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "target-i386/translate.h"
+
+/* ---- instructions with ModRM ---- */
+
+typedef struct ModrmForm {
+    bool ext;               /* ModRM.reg is part of the opcode */
+    bool reg_byte, rm_byte; /* byte registers */
+    uint16_t flags;         /* of emit_op() */
+} ModrmForm;
+
+static bool form_map1(const Insn *insn, ModrmForm *f)
+{
+    uint8_t op = insn->opcode;
+    bool byte = !(op & 1);
+
+    if (op < 0x40 && (op & 7) < 4) { /* ADD to CMP */
+        f->reg_byte = f->rm_byte = byte;
+        return true;
+    }
+    switch (op) {
+    case 0x63: /* MOVSXD */
+    case 0x69: /* IMUL */
+    case 0x6b:
+        return true;
+    case 0x84: /* TEST, XCHG, MOV */
+    case 0x85:
+    case 0x86:
+    case 0x87:
+    case 0x88:
+    case 0x89:
+    case 0x8a:
+    case 0x8b:
+        f->reg_byte = f->rm_byte = byte;
+        return true;
+    case 0x80: /* groups */
+    case 0x81:
+    case 0x83:
+    case 0xc0:
+    case 0xc1:
+    case 0xc6:
+    case 0xc7:
+    case 0xd0:
+    case 0xd1:
+    case 0xd2:
+    case 0xd3:
+    case 0xf6:
+    case 0xf7:
+    case 0xfe:
+    case 0xff:
+        f->ext = true;
+        f->rm_byte = byte && op != 0x83;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool form_map0f(const Insn *insn, ModrmForm *f)
+{
+    uint8_t op = insn->opcode;
+
+    f->flags = EMIT_0F;
+    if (op >= 0x40 && op < 0x50) { /* CMOVcc */
+        return true;
+    }
+    if (op >= 0x90 && op < 0xa0) { /* SETcc */
+        f->ext = f->rm_byte = true;
+        return true;
+    }
+    switch (op) {
+    case 0xa3: /* BT, SHLD, BTS, SHRD, IMUL, BTR, BTC */
+    case 0xa4:
+    case 0xa5:
+    case 0xab:
+    case 0xac:
+    case 0xad:
+    case 0xaf:
+    case 0xb1: /* CMPXCHG */
+    case 0xb3:
+    case 0xb7: /* MOVZX, MOVSX of words */
+    case 0xbb:
+    case 0xbf:
+    case 0xc1: /* XADD */
+    case 0xc3: /* MOVNTI */
+        return true;
+    case 0xb0: /* CMPXCHG, XADD of bytes */
+    case 0xc0:
+        f->reg_byte = f->rm_byte = true;
+        return true;
+    case 0xb6:
+    case 0xbe:
+        f->rm_byte = true;
+        return true;
+    case 0xba:
+        f->ext = true;
+        return true;
+    case 0xb8: /* POPCNT, TZCNT or BSF, LZCNT or BSR */
+    case 0xbc:
+    case 0xbd:
+        if (insn->op == OP_POPCNT || insn->op == OP_TZCNT || insn->op == OP_LZCNT) {
+            f->flags |= EMIT_F3;
+        }
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool writes_guest(const Insn *insn, unsigned guest)
+{
+    for (unsigned i = 0; i < insn->nops; i++) {
+        const InsnOperand *op = &insn->ops[i];
+        if ((op->kind == OPND_GPR || op->kind == OPND_GPR8H) && op->reg == guest &&
+            op->access & OPND_WRITE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const InsnOperand *memory_operand(const Insn *insn)
+{
+    for (unsigned i = 0; i < insn->nops; i++) {
+        if (insn->ops[i].kind == OPND_MEM) {
+            return &insn->ops[i];
+        }
+    }
+    return NULL;
+}
+
+static unsigned size_flags(const Insn *insn)
+{
+    return insn->opsize == 8 ? EMIT_W : insn->opsize == 2 ? EMIT_66 : 0;
+}
+
+static void emit_raw_imm(Translator *t)
+{
+    emit_bytes(&t->e, t->insn->raw + t->insn->off_imm, t->insn->imm_size);
+}
+
+static bool gen_modrm(Translator *t)
+{
+    const Insn *insn = t->insn;
+    Emitter *e = &t->e;
+    ModrmForm f = {0};
+    bool mem = insn->modrm < 0xc0;
+
+    if (!insn->off_modrm || insn->prefixes & INSN_PFX_VEX ||
+        !(insn->map == INSN_MAP_1    ? form_map1(insn, &f)
+          : insn->map == INSN_MAP_0F ? form_map0f(insn, &f)
+                                     : false)) {
+        return false;
+    }
+    unsigned reg = (insn->modrm >> 3 & 7) | (insn->rex & 4 ? 8u : 0);
+    unsigned rm = (insn->modrm & 7) | (insn->rex & 1 ? 8u : 0);
+    bool reg_high = !f.ext && f.reg_byte && !insn->rex && reg >= 4;
+    bool rm_high = !mem && f.rm_byte && !insn->rex && rm >= 4;
+    if (reg_high || rm_high) {
+        /* These exist only without REX. */
+        if (mem || (!reg_high && !f.ext && reg == R_SP) || (!rm_high && rm == R_SP)) {
+            return false;
+        }
+    }
+    if (mem && (insn->flags & INSN_MEM_BITSTRING || !can_address(t) || !memory_operand(insn))) {
+        return false;
+    }
+
+    unsigned flags = f.flags | size_flags(insn);
+    unsigned host_reg = f.ext || reg_high ? reg : host_of(reg);
+    bool reg_in_state = host_reg == H_NONE, rm_in_state = false;
+    HostRm host_rm;
+    if (mem) {
+        const InsnOperand *op = memory_operand(insn);
+        gen_operand(t, insn->mem_size, op->access & OPND_WRITE ? MMU_WRITE : MMU_READ);
+        host_rm = rm_mem(S0, 0);
+        if (insn->prefixes & INSN_PFX_LOCK) {
+            flags |= EMIT_LOCK;
+        }
+    }
+    if (reg_in_state) {
+        host_reg = S1;
+        emit_load(e, W64, S1, env_reg(reg));
+    }
+    if (!mem) {
+        host_rm = rm_reg(rm_high ? rm : host_of(rm));
+        if (host_rm.base == H_NONE && !f.ext && rm == reg) {
+            host_rm = rm_reg(S1);
+        } else if (host_rm.base == H_NONE && !writes_guest(insn, rm)) {
+            host_rm = env_reg(rm);
+        } else if (host_rm.base == H_NONE) {
+            rm_in_state = true;
+            host_rm = rm_reg(S2);
+            emit_load(e, W64, S2, env_reg(rm));
+        }
+    }
+    if (!f.ext && f.reg_byte && !reg_high) {
+        flags |= EMIT_LOW_REG;
+    }
+    if (f.rm_byte && !rm_high) {
+        flags |= EMIT_LOW_RM;
+    }
+    emit_op(e, flags, insn->opcode, host_reg, host_rm);
+    emit_raw_imm(t);
+    if (reg_in_state && writes_guest(insn, reg)) {
+        emit_store(e, W64, env_reg(reg), S1);
+    }
+    if (rm_in_state) {
+        emit_store(e, W64, env_reg(rm), S2);
+    }
+    return true;
+}
+
+/* ---- one register in the opcode, accumulator forms ---- */
+
+/* The host register to work on, loaded if the guest's lives in the state; store_work() ends it. */
+static unsigned load_work(Translator *t, unsigned guest)
+{
+    if (host_of(guest) != H_NONE) {
+        return host_of(guest);
+    }
+    emit_load(&t->e, W64, S0, env_reg(guest));
+    return S0;
+}
+
+static void store_work(Translator *t, unsigned guest)
+{
+    if (host_of(guest) == H_NONE) {
+        emit_store(&t->e, W64, env_reg(guest), S0);
+    }
+}
+
+static unsigned opcode_reg(const Insn *insn)
+{
+    return (insn->opcode & 7) | (insn->rex & 1 ? 8u : 0);
+}
+
+enum { OPC_GROUP11_8 = 0xc6, OPC_GROUP11 = 0xc7, OPC_GROUP4_5 = 0xff, OPC_XCHG = 0x87 };
+
+static bool gen_mov_imm(Translator *t)
+{
+    const Insn *insn = t->insn;
+    unsigned guest = opcode_reg(insn);
+    bool byte = insn->opcode < 0xb8, high = byte && !insn->rex && guest >= 4;
+
+    unsigned host = high ? guest : load_work(t, guest);
+    if (byte) {
+        emit_op(&t->e, high ? 0 : EMIT_LOW_RM, OPC_GROUP11_8, 0, rm_reg(host));
+        emit_raw_imm(t);
+    } else if (insn->opsize == 2) {
+        emit_op(&t->e, EMIT_66, OPC_GROUP11, 0, rm_reg(host));
+        emit_raw_imm(t);
+    } else {
+        emit_mov_imm(&t->e, host, insn->opsize == 4 ? (uint32_t)insn->imm : (uint64_t)insn->imm);
+    }
+    if (!high) {
+        store_work(t, guest);
+    }
+    return true;
+}
+
+/* MOV between the accumulator and an absolute address. */
+static bool gen_mov_moffs(Translator *t)
+{
+    const Insn *insn = t->insn;
+    bool write = insn->opcode & 2;
+    unsigned width = insn->opcode & 1 ? insn->opsize : W8;
+
+    if (!can_address(t)) {
+        return false;
+    }
+    gen_operand(t, width, write ? MMU_WRITE : MMU_READ);
+    if (write) {
+        emit_store(&t->e, width, rm_mem(S0, 0), H_AX);
+    } else {
+        emit_load(&t->e, width, H_AX, rm_mem(S0, 0));
+    }
+    return true;
+}
+
+static bool gen_mov(Translator *t)
+{
+    const Insn *insn = t->insn;
+
+    if (insn->map == INSN_MAP_1 && insn->opcode >= 0xb0 && insn->opcode <= 0xbf) {
+        return gen_mov_imm(t);
+    }
+    if (insn->map == INSN_MAP_1 && insn->opcode >= 0xa0 && insn->opcode <= 0xa3) {
+        return gen_mov_moffs(t);
+    }
+    return gen_modrm(t);
+}
+
+static bool gen_alu(Translator *t)
+{
+    const Insn *insn = t->insn;
+
+    if (insn->off_modrm) {
+        return gen_modrm(t);
+    }
+    /* AL, AX, EAX, RAX and an immediate: as it stands */
+    if (insn->opsize == 2) {
+        emit_byte(&t->e, 0x66);
+    } else if (insn->opsize == 8) {
+        emit_byte(&t->e, 0x48);
+    }
+    emit_byte(&t->e, insn->opcode);
+    emit_raw_imm(t);
+    return true;
+}
+
+static bool gen_inc_dec(Translator *t)
+{
+    const Insn *insn = t->insn;
+
+    if (insn->off_modrm) {
+        return gen_modrm(t);
+    }
+    emit_op(&t->e, size_flags(insn), OPC_GROUP4_5, insn->op == OP_DEC, rm_reg(host_of(opcode_reg(insn))));
+    return true;
+}
+
+static bool gen_xchg(Translator *t)
+{
+    const Insn *insn = t->insn;
+
+    if (insn->off_modrm) {
+        return gen_modrm(t);
+    }
+    unsigned guest = opcode_reg(insn), host = load_work(t, guest);
+    emit_op(&t->e, size_flags(insn), OPC_XCHG, H_AX, rm_reg(host));
+    store_work(t, guest);
+    return true;
+}
+
+static bool gen_bswap(Translator *t)
+{
+    const Insn *insn = t->insn;
+    unsigned guest = opcode_reg(insn);
+
+    if (insn->opsize == 2) {
+        return false;
+    }
+    emit_bswap(&t->e, insn->opsize, load_work(t, guest));
+    store_work(t, guest);
+    return true;
+}
+
+/* CBW, CWD and their wider forms. */
+static bool gen_extend(Translator *t)
+{
+    const Insn *insn = t->insn;
+
+    if (insn->opsize == 2) {
+        emit_byte(&t->e, 0x66);
+    } else if (insn->opsize == 8) {
+        emit_byte(&t->e, 0x48);
+    }
+    emit_byte(&t->e, insn->opcode);
+    return true;
+}
+
+static bool gen_lea(Translator *t)
+{
+    const Insn *insn = t->insn;
+    unsigned guest = (insn->modrm >> 3 & 7) | (insn->rex & 4 ? 8u : 0);
+    Insn plain = *insn;
+
+    if (insn->addrsize == 2 || insn->opsize == 2) {
+        return false;
+    }
+    plain.seg = SEG_DS;
+    t->insn = &plain;
+    gen_address(t);
+    t->insn = insn;
+    unsigned host = host_of(guest) == H_NONE ? (unsigned)S1 : host_of(guest);
+    emit_mov(&t->e, insn->opsize, host, S0);
+    if (host_of(guest) == H_NONE) {
+        emit_store(&t->e, W64, env_reg(guest), host);
+    }
+    return true;
+}
+
+/* ---- the stack ---- */
+
+/* Checks the word below the stack pointer for writing: its host address in S0. */
+static void gen_push_address(Translator *t)
+{
+    emit_lea(&t->e, t->word, S0, rm_mem(GUEST_SP, -(int32_t)t->word));
+    gen_translate(t, t->word, MMU_WRITE);
+}
+
+static void gen_move_sp(Translator *t, int32_t by)
+{
+    emit_lea(&t->e, t->word, GUEST_SP, rm_mem(GUEST_SP, by));
+}
+
+static bool gen_push(Translator *t)
+{
+    const Insn *insn = t->insn;
+    Emitter *e = &t->e;
+
+    if (insn->opsize != t->word) {
+        return false;
+    }
+    switch (insn->ops[0].kind) {
+    case OPND_GPR: {
+        unsigned guest = insn->ops[0].reg, host = host_of(guest);
+        gen_flags_away(t);
+        gen_push_address(t);
+        gen_flags_back(t);
+        if (host == H_NONE) {
+            host = S1;
+            emit_load(e, W64, S1, env_reg(guest));
+        }
+        emit_store(e, t->word, rm_mem(S0, 0), host);
+        break;
+    }
+    case OPND_IMM:
+        gen_flags_away(t);
+        gen_push_address(t);
+        gen_flags_back(t);
+        emit_store_imm(e, t->word, rm_mem(S0, 0), (int32_t)insn->imm);
+        break;
+    case OPND_MEM: {
+        HostRm temp = rm_env(offsetof(CPUX86State, jit_temp));
+        if (!can_address(t)) {
+            return false;
+        }
+        gen_flags_away(t);
+        gen_address(t);
+        gen_translate(t, t->word, MMU_READ);
+        emit_load(e, t->word, S0, rm_mem(S0, 0));
+        emit_store(e, W64, temp, S0);
+        gen_push_address(t);
+        gen_flags_back(t);
+        emit_load(e, W64, S1, temp);
+        emit_store(e, t->word, rm_mem(S0, 0), S1);
+        break;
+    }
+    default:
+        return false;
+    }
+    gen_move_sp(t, -(int32_t)t->word);
+    return true;
+}
+
+static bool gen_pop(Translator *t)
+{
+    const Insn *insn = t->insn;
+    unsigned guest = insn->ops[0].reg;
+
+    if (insn->opsize != t->word || insn->ops[0].kind != OPND_GPR || guest == R_SP) {
+        return false;
+    }
+    gen_flags_away(t);
+    emit_mov(&t->e, t->word, S0, GUEST_SP);
+    gen_translate(t, t->word, MMU_READ);
+    gen_flags_back(t);
+    emit_load(&t->e, t->word, S1, rm_mem(S0, 0));
+    gen_store_guest(t, guest, S1);
+    gen_move_sp(t, (int32_t)t->word);
+    return true;
+}
+
+static bool gen_leave(Translator *t)
+{
+    if (t->insn->opsize != t->word) {
+        return false;
+    }
+    gen_flags_away(t);
+    emit_mov(&t->e, t->word, S0, H_BP);
+    gen_translate(t, t->word, MMU_READ);
+    gen_flags_back(t);
+    emit_lea(&t->e, t->word, GUEST_SP, rm_mem(H_BP, (int32_t)t->word));
+    emit_load(&t->e, t->word, H_BP, rm_mem(S0, 0));
+    return true;
+}
+
+/* ---- division: the host must never fault, so what might overflow goes to the handler ---- */
+
+enum { OPC_GROUP3 = 0xf7, GROUP3_DIV = 6, GROUP3_IDIV = 7 };
+
+static bool gen_divide(Translator *t)
+{
+    const Insn *insn = t->insn;
+    Emitter *e = &t->e;
+    unsigned width = insn->opsize;
+
+    if (width < 4 || t->live) {
+        return false;
+    }
+    if (insn->ops[0].kind == OPND_MEM) {
+        if (!can_address(t)) {
+            return false;
+        }
+        gen_operand(t, width, MMU_READ);
+        emit_load(e, width, S0, rm_mem(S0, 0));
+    } else {
+        gen_load_guest(t, S0, insn->ops[0].reg);
+    }
+    if (insn->op == OP_DIV) {
+        emit_alu(e, width, ALU_CMP, H_DX, rm_reg(S0));
+        gen_slow_unless(t, COND_B);
+        emit_op(e, size_flags(insn), OPC_GROUP3, GROUP3_DIV, rm_reg(S0));
+        return true;
+    }
+    /* A dividend that is just a sign-extended accumulator overflows by 0 and -1 only. */
+    emit_mov(e, width, S1, H_AX);
+    emit_sar(e, width, S1, 8 * width - 1);
+    emit_alu(e, width, ALU_CMP, S1, rm_reg(H_DX));
+    gen_slow_unless(t, COND_E);
+    emit_lea(e, width, S1, rm_mem(S0, 1));
+    emit_alu_imm(e, width, ALU_CMP, rm_reg(S1), 2);
+    gen_slow_unless(t, COND_AE);
+    emit_op(e, size_flags(insn), OPC_GROUP3, GROUP3_IDIV, rm_reg(S0));
+    return true;
+}
+
+bool gen_integer(Translator *t)
+{
+    const Insn *insn = t->insn;
+
+    switch (insn->op) {
+    case OP_ADD:
+    case OP_OR:
+    case OP_ADC:
+    case OP_SBB:
+    case OP_AND:
+    case OP_SUB:
+    case OP_XOR:
+    case OP_CMP:
+    case OP_TEST:
+        return gen_alu(t);
+    case OP_MOV:
+        return gen_mov(t);
+    case OP_INC:
+    case OP_DEC:
+        return gen_inc_dec(t);
+    case OP_NOT:
+    case OP_NEG:
+    case OP_MUL:
+    case OP_IMUL:
+    case OP_ROL:
+    case OP_ROR:
+    case OP_RCL:
+    case OP_RCR:
+    case OP_SHL:
+    case OP_SHR:
+    case OP_SAR:
+    case OP_SHLD:
+    case OP_SHRD:
+    case OP_BT:
+    case OP_BTS:
+    case OP_BTR:
+    case OP_BTC:
+    case OP_BSF:
+    case OP_BSR:
+    case OP_POPCNT:
+    case OP_LZCNT:
+    case OP_TZCNT:
+    case OP_CMPXCHG:
+    case OP_XADD:
+    case OP_MOVZX:
+    case OP_MOVSX:
+    case OP_MOVSXD:
+    case OP_CMOVCC:
+    case OP_SETCC:
+    case OP_MOVNTI:
+        return gen_modrm(t);
+    case OP_DIV:
+    case OP_IDIV:
+        return gen_divide(t);
+    case OP_XCHG:
+        return gen_xchg(t);
+    case OP_BSWAP:
+        return gen_bswap(t);
+    case OP_LEA:
+        return gen_lea(t);
+    case OP_PUSH:
+        return gen_push(t);
+    case OP_POP:
+        return gen_pop(t);
+    case OP_LEAVE:
+        return gen_leave(t);
+    case OP_CBW:
+    case OP_CWD:
+        return gen_extend(t);
+    case OP_LAHF:
+    case OP_SAHF:
+    case OP_CLC:
+    case OP_STC:
+    case OP_CMC:
+        emit_byte(&t->e, insn->opcode);
+        return true;
+    case OP_NOP:
+    case OP_ENDBR32:
+    case OP_ENDBR64:
+    case OP_PREFETCHT0:
+    case OP_PREFETCHT1:
+    case OP_PREFETCHT2:
+    case OP_PREFETCHNTA:
+    case OP_PREFETCH:
+    case OP_PREFETCHW:
+        return true;
+    default:
+        return false;
+    }
+}

@@ -1,0 +1,159 @@
+/*
+ * The translator: blocks. Decodes the instructions, finds out where flags are live, emits one after the other.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "target-i386/translate.h"
+
+/* ---- liveness of the arithmetic flags ---- */
+
+/* Undefined flags that the host's instruction sets without regard to what they were. */
+static bool undefined_is_set(const Insn *insn)
+{
+    switch (insn->op) {
+    case OP_AND:
+    case OP_OR:
+    case OP_XOR:
+    case OP_TEST:
+    case OP_MUL:
+    case OP_IMUL:
+    case OP_DIV:
+    case OP_IDIV:
+        return true;
+    case OP_SHL:
+    case OP_SHR:
+    case OP_SAR:
+        return !(insn->flags & INSN_EFLAGS_COND);
+    default:
+        return false;
+    }
+}
+
+/* The flags whose values before the instruction matter, from those that matter behind it. */
+static uint16_t live_before(const Insn *insn, uint16_t live)
+{
+    uint16_t changed = insn->eflags_written | insn->eflags_undefined;
+
+    if (insn->flags & INSN_EFLAGS_COND) {
+        return live | insn->eflags_read;
+    }
+    live &= ~(undefined_is_set(insn) ? changed : insn->eflags_written);
+    return (live | insn->eflags_read) & EFL_ARITH;
+}
+
+/* ---- blocks ---- */
+
+static void gen_handler_call(Translator *t)
+{
+    JitInsn *ji = insn_record(t);
+
+    emit_mov_imm(&t->e, S0, (uint64_t)(uintptr_t)ji);
+    emit_patch(emit_call(&t->e), t->jit->exec_insn);
+    t->ended = ji->end != JIT_END_NONE;
+}
+
+static void gen_insn(Translator *t)
+{
+    uint8_t *start = t->e.p;
+
+    t->ji = NULL;
+    t->saved = false;
+    t->first_stub = t->nstubs;
+    bool native = gen_integer(t) || gen_control(t);
+    if (!native) {
+        t->e.p = start;
+        t->nstubs = t->first_stub;
+        t->saved = false;
+        t->ended = false;
+        gen_handler_call(t);
+    }
+    for (unsigned i = t->first_stub; i < t->nstubs; i++) {
+        if (t->stubs[i].kind == STUB_HANDLER && !t->ended) {
+            t->stubs[i].back = t->e.p;
+        }
+    }
+}
+
+/* Looks whether somebody wants the thread. */
+static void gen_block_entry(Translator *t, JitBlock *b)
+{
+    Emitter *e = &t->e;
+
+    b->saved = e->p + e->to_exec;
+    if (t->live) {
+        gen_restore_flags(t);
+    }
+    b->direct = e->p + e->to_exec;
+    if (t->live) {
+        gen_save_flags(t);
+    }
+    emit_alu_imm(e, W32, ALU_CMP, rm_env(offsetof(CPUX86State, exit_request)), 0);
+    Stub *s = add_stub(t, STUB_KICK, emit_jcc(e, COND_NE));
+    s->target = t->block_rip;
+    s->saved = t->live;
+    if (t->live) {
+        gen_restore_flags(t);
+    }
+}
+
+static unsigned decode_block(CPUX86State *env, const uint8_t *host, unsigned avail, Insn *insns)
+{
+    unsigned n = 0, bytes = 0;
+
+    while (n < JIT_BLOCK_MAX_INSNS) {
+        Insn *insn = &insns[n];
+        if (exec_decode(env, host + bytes, avail - bytes, insn) == INSN_TRUNCATED) {
+            break;
+        }
+        n++;
+        bytes += insn->len;
+        if (exec_ends_block(insn) && !(insn->flags & INSN_STRING && !(insn->flags & INSN_IOPL))) {
+            break;
+        }
+    }
+    return n;
+}
+
+JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, ram_addr ram)
+{
+    CpuJit *jit = env->jit;
+    Insn insns[JIT_BLOCK_MAX_INSNS];
+    uint16_t live[JIT_BLOCK_MAX_INSNS + 1];
+    unsigned n = decode_block(env, host, avail, insns);
+
+    if (n == 0) {
+        return NULL;
+    }
+    live[n] = EFL_ARITH;
+    for (unsigned i = n; i--;) {
+        live[i] = live_before(&insns[i], live[i + 1]);
+    }
+
+    Translator t = {.e = {jit->write + jit->code_used, jit->exec - jit->write}, .env = env, .jit = jit};
+    t.mode64 = env->hflags & HF_CS64;
+    t.word = t.mode64 ? 8 : 4;
+    t.cls = env->tlb->data_class;
+    t.key = jit_key(env);
+    t.block_rip = t.rip = env->rip;
+    t.live = live[0];
+
+    JitBlock *b = jit_record(jit, sizeof(*b));
+    *b = (JitBlock){.ram = ram, .rip = env->rip, .key = t.key};
+    gen_block_entry(&t, b);
+    for (unsigned i = 0; i < n; i++) {
+        t.insn = &insns[i];
+        t.next_rip = t.rip + insns[i].len;
+        if (!t.mode64) {
+            t.next_rip = (uint32_t)t.next_rip;
+        }
+        t.live = live[i];
+        gen_insn(&t);
+        t.rip = t.next_rip;
+    }
+    if (!t.ended) {
+        gen_goto(&t, t.rip, false);
+    }
+    gen_stubs(&t);
+    jit->code_used = (size_t)(t.e.p - jit->write + 15) & ~(size_t)15;
+    return b;
+}

@@ -1,0 +1,91 @@
+/*
+ * The translator's inside: what its files share. target-i386/jit.h says where guest state lives in translated code.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef TARGET_I386_TRANSLATE_H
+#define TARGET_I386_TRANSLATE_H
+
+#include "target-i386/emit.h"
+#include "target-i386/jit.h"
+
+enum { S0 = H_13, S1 = H_14, S2 = H_15, GUEST_SP = H_12 };
+
+typedef enum StubKind {
+    STUB_HANDLER, /* the instruction by its handler, then back */
+    STUB_LINK,    /* leave; the jump is to be patched */
+    STUB_GOTO,    /* on to another page */
+    STUB_KICK,    /* leave at the block's start */
+} StubKind;
+
+/* Code out of line, made when the block is complete. */
+typedef struct Stub {
+    StubKind kind;
+    uint8_t *rel;        /* the jump that comes here */
+    const uint8_t *back; /* STUB_HANDLER: where to go on */
+    const JitInsn *ji;
+    uint64_t target;
+    bool saved; /* flags are in jit_flags */
+} Stub;
+
+enum { MAX_STUBS = 4 * JIT_BLOCK_MAX_INSNS + 4 };
+
+typedef struct Translator {
+    Emitter e;
+    CPUX86State *env;
+    CpuJit *jit;
+    bool mode64;
+    unsigned word; /* width of addresses and of the stack: 4 or 8 */
+    unsigned cls;  /* of data accesses */
+    uint32_t key;
+    uint64_t block_rip;
+    bool ended; /* control has left the block */
+
+    /* the instruction at work */
+    const Insn *insn;
+    uint64_t rip, next_rip;
+    bool live; /* its flags on entry matter */
+    bool saved; /* they are in jit_flags now */
+    JitInsn *ji;
+    unsigned first_stub;
+
+    unsigned nstubs;
+    Stub stubs[MAX_STUBS];
+} Translator;
+
+/* ---- translate-common.c ---- */
+void gen_save_flags(Translator *t);
+void gen_restore_flags(Translator *t);
+void gen_load_guest(Translator *t, unsigned host, unsigned guest);
+void gen_store_guest(Translator *t, unsigned guest, unsigned host);
+/* The host register that holds a guest register, or H_NONE. */
+unsigned host_of(unsigned guest);
+HostRm env_reg(unsigned guest);
+/* The instruction's record for its handler. */
+JitInsn *insn_record(Translator *t);
+Stub *add_stub(Translator *t, StubKind kind, uint8_t *rel);
+/* A conditional jump to the instruction's handler, which does all of it. */
+void gen_slow_unless(Translator *t, unsigned good_cond);
+
+/* ---- translate-mem.c ---- */
+bool can_address(const Translator *t);
+/* The effective address, segment base added, in S0. S1 is used. */
+void gen_address(Translator *t);
+/* Turns the linear address in S0 into a host address; S1 and S2 are used, flags destroyed. Misses go to the handler. */
+void gen_translate(Translator *t, unsigned size, MmuAccess access);
+/* Both for the memory operand, flags kept where they are live. */
+void gen_operand(Translator *t, unsigned size, MmuAccess access);
+/* Keep and put back flags around what destroys them, if they are live. */
+void gen_flags_away(Translator *t);
+void gen_flags_back(Translator *t);
+
+/* ---- translate-integer.c: false, with nothing emitted: the handler has to do it ---- */
+bool gen_integer(Translator *t);
+
+/* ---- translate-control.c ---- */
+/* Ends the block: goes on at target. */
+void gen_goto(Translator *t, uint64_t target, bool saved);
+bool gen_control(Translator *t);
+void gen_stubs(Translator *t);
+
+#endif
