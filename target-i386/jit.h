@@ -10,8 +10,8 @@
  * What translated code cannot do inline (a TLB miss, a device, a fault, an instruction without a translation) is done
  * by the executor's handler for the whole instruction: all registers go to CPUX86State first, so faults find it exact.
  *
- * Where flags are overwritten before anything reads them they are not kept: an exception or interrupt there
- * pushes an EFLAGS image with arithmetic flags that nothing in the interrupted code depends on.
+ * Exceptions see exact flags. An interrupt at the start of a block that overwrites all arithmetic flags before it
+ * reads any may push others than the last instruction left: nothing in the interrupted code depends on them.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

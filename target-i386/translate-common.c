@@ -17,26 +17,32 @@ HostRm env_reg(unsigned guest)
     return rm_env(offsetof(CPUX86State, regs) + 8 * guest);
 }
 
+void gen_flags_to_ax(Translator *t)
+{
+    emit_mov(&t->e, W64, S2, H_AX);
+    emit_lahf(&t->e);
+    emit_seto_al(&t->e);
+}
+
+void gen_flags_from_ax(Translator *t)
+{
+    emit_of_from_al(&t->e);
+    emit_sahf(&t->e);
+    emit_mov(&t->e, W64, H_AX, S2);
+}
+
 void gen_save_flags(Translator *t)
 {
-    Emitter *e = &t->e;
-
-    emit_mov(e, W64, S2, H_AX);
-    emit_lahf(e);
-    emit_seto_al(e);
-    emit_store(e, W16, ENV(jit_flags), H_AX);
-    emit_mov(e, W64, H_AX, S2);
+    gen_flags_to_ax(t);
+    emit_store(&t->e, W16, ENV(jit_flags), H_AX);
+    emit_mov(&t->e, W64, H_AX, S2);
 }
 
 void gen_restore_flags(Translator *t)
 {
-    Emitter *e = &t->e;
-
-    emit_mov(e, W64, S2, H_AX);
-    emit_load_u16(e, H_AX, ENV(jit_flags));
-    emit_of_from_al(e);
-    emit_sahf(e);
-    emit_mov(e, W64, H_AX, S2);
+    emit_mov(&t->e, W64, S2, H_AX);
+    emit_load_u16(&t->e, H_AX, ENV(jit_flags));
+    gen_flags_from_ax(t);
 }
 
 /* Copies a guest register into a host register. */

@@ -41,7 +41,7 @@ void gen_goto(Translator *t, uint64_t target, bool saved)
         s->target = target;
         s->saved = saved;
     } else {
-        if (!saved) {
+        if (!saved && !t->in_memory) {
             gen_save_flags(t);
         }
         gen_goto_other_page(t, target);
@@ -79,12 +79,6 @@ static bool target_of(const Translator *t, uint64_t *target)
         return false;
     }
     return t->insn->opsize == t->word;
-}
-
-static void away_always(Translator *t)
-{
-    gen_save_flags(t);
-    t->saved = true;
 }
 
 /* The host address of the word to push, in S0. */
@@ -140,7 +134,7 @@ static bool gen_call(Translator *t)
     if (!target_of(t, &target)) {
         return false;
     }
-    away_always(t);
+    gen_flags_away(t);
     gen_call_slot(t);
     gen_push_return(t);
     gen_goto(t, target, true);
@@ -155,7 +149,7 @@ static bool gen_ret(Translator *t)
     if (insn->opsize != t->word) {
         return false;
     }
-    away_always(t);
+    gen_flags_away(t);
     emit_mov(&t->e, t->word, S0, GUEST_SP);
     gen_translate(t, t->word, MMU_READ);
     emit_load(&t->e, t->word, S0, rm_mem(S0, 0));
@@ -177,12 +171,12 @@ static bool gen_indirect_target(Translator *t)
         if (!can_address(t)) {
             return false;
         }
-        away_always(t);
+        gen_flags_away(t);
         gen_address(t);
         gen_translate(t, t->word, MMU_READ);
         emit_load(&t->e, t->word, S0, rm_mem(S0, 0));
     } else {
-        away_always(t);
+        gen_flags_away(t);
         gen_load_guest(t, S0, insn->ops[0].reg);
         if (t->word == W32) {
             emit_mov(&t->e, W32, S0, S0);
@@ -270,6 +264,8 @@ static void gen_stub(Translator *t, const Stub *s)
     case STUB_KICK:
         if (s->saved) {
             gen_restore_flags(t);
+        } else if (s->in_ax) {
+            gen_flags_from_ax(t);
         }
         gen_set_rip(t, s->target);
         emit_mov_imm(e, S1, JIT_LEAVE_LOOKUP);

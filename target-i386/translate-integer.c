@@ -495,21 +495,25 @@ static bool gen_divide(Translator *t)
     Emitter *e = &t->e;
     unsigned width = insn->opsize;
 
-    if (width < 4 || t->live) {
+    if (width < 4) {
         return false;
     }
     if (insn->ops[0].kind == OPND_MEM) {
         if (!can_address(t)) {
             return false;
         }
-        gen_operand(t, width, MMU_READ);
+        gen_flags_away(t);
+        gen_address(t);
+        gen_translate(t, width, MMU_READ);
         emit_load(e, width, S0, rm_mem(S0, 0));
     } else {
+        gen_flags_away(t);
         gen_load_guest(t, S0, insn->ops[0].reg);
     }
     if (insn->op == OP_DIV) {
         emit_alu(e, width, ALU_CMP, H_DX, rm_reg(S0));
         gen_slow_unless(t, COND_B);
+        gen_restore_flags(t); /* undefined afterwards, but as the host makes them */
         emit_op(e, size_flags(insn), OPC_GROUP3, GROUP3_DIV, rm_reg(S0));
         return true;
     }
@@ -521,6 +525,7 @@ static bool gen_divide(Translator *t)
     emit_lea(e, width, S1, rm_mem(S0, 1));
     emit_alu_imm(e, width, ALU_CMP, rm_reg(S1), 2);
     gen_slow_unless(t, COND_AE);
+    gen_restore_flags(t);
     emit_op(e, size_flags(insn), OPC_GROUP3, GROUP3_IDIV, rm_reg(S0));
     return true;
 }

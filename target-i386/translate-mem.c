@@ -83,17 +83,20 @@ void gen_translate(Translator *t, unsigned size, MmuAccess access)
 
 void gen_flags_away(Translator *t)
 {
-    if (t->live) {
+    if (!t->in_memory) {
         gen_save_flags(t);
-        t->saved = true;
+        t->in_memory = true;
     }
+    t->in_eflags = false;
+    t->saved = true;
 }
 
 void gen_flags_back(Translator *t)
 {
-    if (t->saved) {
+    t->saved = false;
+    if (t->live && !t->in_eflags) {
         gen_restore_flags(t);
-        t->saved = false;
+        t->in_eflags = true;
     }
 }
 

@@ -34,11 +34,15 @@ static uint16_t live_before(const Insn *insn, uint16_t live)
 {
     uint16_t changed = insn->eflags_written | insn->eflags_undefined;
 
-    if (insn->flags & INSN_EFLAGS_COND) {
-        return live | insn->eflags_read;
+    uint16_t set = insn->flags & INSN_EFLAGS_COND ? 0
+                   : undefined_is_set(insn)       ? changed
+                                                  : insn->eflags_written;
+
+    /* What changes some flags keeps the others in EFLAGS: they have to be there. */
+    if (changed & EFL_ARITH) {
+        live = EFL_ARITH;
     }
-    live &= ~(undefined_is_set(insn) ? changed : insn->eflags_written);
-    return (live | insn->eflags_read) & EFL_ARITH;
+    return ((live & ~set) | insn->eflags_read) & EFL_ARITH;
 }
 
 /* ---- blocks ---- */
@@ -47,9 +51,14 @@ static void gen_handler_call(Translator *t)
 {
     JitInsn *ji = insn_record(t);
 
+    if (!t->in_eflags) {
+        gen_restore_flags(t);
+    }
     emit_mov_imm(&t->e, S0, (uint64_t)(uintptr_t)ji);
     emit_patch(emit_call(&t->e), t->jit->exec_insn);
     t->ended = ji->end != JIT_END_NONE;
+    t->in_eflags = true;
+    t->in_memory = false;
 }
 
 static void gen_insn(Translator *t)
@@ -59,13 +68,19 @@ static void gen_insn(Translator *t)
     t->ji = NULL;
     t->saved = false;
     t->first_stub = t->nstubs;
+    bool in_memory = t->in_memory, in_eflags = t->in_eflags;
     bool native = gen_integer(t) || gen_control(t);
     if (!native) {
         t->e.p = start;
         t->nstubs = t->first_stub;
         t->saved = false;
         t->ended = false;
+        t->in_memory = in_memory;
+        t->in_eflags = in_eflags;
         gen_handler_call(t);
+    } else if (t->insn->eflags_written | t->insn->eflags_undefined) {
+        t->in_eflags = true;
+        t->in_memory = false;
     }
     for (unsigned i = t->first_stub; i < t->nstubs; i++) {
         if (t->stubs[i].kind == STUB_HANDLER && !t->ended) {
@@ -74,26 +89,49 @@ static void gen_insn(Translator *t)
     }
 }
 
-/* Looks whether somebody wants the thread. */
-static void gen_block_entry(Translator *t, JitBlock *b)
+/* Whether something may leave for a handler, which wants exact flags, before all of them are overwritten. */
+static bool flags_are_needed(const Insn *insns, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (insns[i].flags & (INSN_MEM_READ | INSN_MEM_WRITE | INSN_MAY_FAULT | INSN_ENDS_BLOCK)) {
+            return true;
+        }
+        if ((insns[i].eflags_written & EFL_ARITH) == EFL_ARITH) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Looks whether somebody wants the thread: the flags' three cases. */
+static void gen_block_entry(Translator *t, JitBlock *b, bool needed)
 {
     Emitter *e = &t->e;
+    HostRm exit_request = rm_env(offsetof(CPUX86State, exit_request));
+    Stub *s;
 
-    b->saved = e->p + e->to_exec;
     if (t->live) {
+        b->saved = e->p + e->to_exec;
         gen_restore_flags(t);
+        b->direct = e->p + e->to_exec;
+        gen_flags_to_ax(t);
+        emit_alu_imm(e, W32, ALU_CMP, exit_request, 0);
+        s = add_stub(t, STUB_KICK, emit_jcc(e, COND_NE));
+        s->in_ax = true;
+        gen_flags_from_ax(t);
+    } else {
+        b->direct = e->p + e->to_exec;
+        if (needed) {
+            gen_save_flags(t);
+        }
+        b->saved = e->p + e->to_exec;
+        emit_alu_imm(e, W32, ALU_CMP, exit_request, 0);
+        s = add_stub(t, STUB_KICK, emit_jcc(e, COND_NE));
+        s->saved = needed;
     }
-    b->direct = e->p + e->to_exec;
-    if (t->live) {
-        gen_save_flags(t);
-    }
-    emit_alu_imm(e, W32, ALU_CMP, rm_env(offsetof(CPUX86State, exit_request)), 0);
-    Stub *s = add_stub(t, STUB_KICK, emit_jcc(e, COND_NE));
     s->target = t->block_rip;
-    s->saved = t->live;
-    if (t->live) {
-        gen_restore_flags(t);
-    }
+    t->in_eflags = t->live || !needed;
+    t->in_memory = !t->live && needed;
 }
 
 static unsigned decode_block(CPUX86State *env, const uint8_t *host, unsigned avail, Insn *insns)
@@ -139,7 +177,7 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
 
     JitBlock *b = jit_record(jit, sizeof(*b));
     *b = (JitBlock){.ram = ram, .rip = env->rip, .key = t.key};
-    gen_block_entry(&t, b);
+    gen_block_entry(&t, b, flags_are_needed(insns, n));
     for (unsigned i = 0; i < n; i++) {
         t.insn = &insns[i];
         t.next_rip = t.rip + insns[i].len;

@@ -26,6 +26,7 @@ typedef struct Stub {
     const JitInsn *ji;
     uint64_t target;
     bool saved; /* flags are in jit_flags */
+    bool in_ax; /* flags are in AX, and its own value in S2 */
 } Stub;
 
 enum { MAX_STUBS = 4 * JIT_BLOCK_MAX_INSNS + 4 };
@@ -40,12 +41,14 @@ typedef struct Translator {
     uint32_t key;
     uint64_t block_rip;
     bool ended; /* control has left the block */
+    bool in_memory;  /* jit_flags holds the guest's flags as they are now */
+    bool in_eflags;  /* EFLAGS does */
 
     /* the instruction at work */
     const Insn *insn;
     uint64_t rip, next_rip;
     bool live; /* its flags on entry matter */
-    bool saved; /* they are in jit_flags now */
+    bool saved; /* EFLAGS are being used for something else: jit_flags has them */
     JitInsn *ji;
     unsigned first_stub;
 
@@ -54,6 +57,9 @@ typedef struct Translator {
 } Translator;
 
 /* ---- translate-common.c ---- */
+/* Between EFLAGS and AX, whose value is in S2 meanwhile; between EFLAGS and jit_flags. */
+void gen_flags_to_ax(Translator *t);
+void gen_flags_from_ax(Translator *t);
 void gen_save_flags(Translator *t);
 void gen_restore_flags(Translator *t);
 void gen_load_guest(Translator *t, unsigned host, unsigned guest);
@@ -75,7 +81,10 @@ void gen_address(Translator *t);
 void gen_translate(Translator *t, unsigned size, MmuAccess access);
 /* Both for the memory operand, flags kept where they are live. */
 void gen_operand(Translator *t, unsigned size, MmuAccess access);
-/* Keep and put back flags around what destroys them, if they are live. */
+/*
+ * Keep the flags before something destroys them; put them back if they are live. What may fault in between has
+ * them, live or not: exceptions see exact flags.
+ */
 void gen_flags_away(Translator *t);
 void gen_flags_back(Translator *t);
 
