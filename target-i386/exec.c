@@ -436,15 +436,16 @@ bool exec_run_one_block(CPUX86State *env)
         return false;
     }
     uint64_t mask = b->ip_mask;
-    const Insn *insn = b->insns;
+    const Insn *insn = b->insns, *last = insn + b->count - 1;
     bool near_end = b->near_end;
-    cc->end = insn + b->count;
-    do {
+    for (cc->end = last; insn <= last; insn++) {
         env->rip_next = (env->rip + insn->len) & mask;
         insn->exec(env, insn);
         env->rip = env->rip_next;
-        insn++;
-    } while (insn < cc->end);
+        if (!cc->end) {
+            break; /* the rest was written, or is mapped elsewhere now */
+        }
+    }
     return near_end;
 }
 
