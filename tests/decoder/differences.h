@@ -59,6 +59,11 @@ typedef struct Difference {
     const char *reason;
 } Difference;
 
+static bool is_xchg(const DiffContext *c)
+{
+    return c->insn->op == OP_XCHG;
+}
+
 static bool encoding_left_out(const DiffContext *c)
 {
     return c->zi->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX ||
@@ -200,6 +205,8 @@ static const Difference known[] = {
     {KIND(ACCESS), "extrq insertq", NULL, "reads its first operand"},
     {KIND(ACCESS), "ffree ffreep", NULL, "only the tag is touched"},
     {KIND(ACCESS), "nop prefetch* invlpg", NULL, "no access takes place"},
+
+    {KIND(NAME), "pause", is_xchg, "on the host F3 41 90 exchanges R8 and RAX"},
 
     /* EFLAGS. */
     {KIND(FLAGS_READ), "int int1 int3", NULL, "pushes EFLAGS"},
