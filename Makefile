@@ -96,6 +96,10 @@ run-check: all $(UNIT_BINS)
 run-check-long: all $(UNIT_BINS)
 	$(Q)tests/run --long $(B)
 
+# Side by side with the distribution's QEMU; on an otherwise idle machine.
+bench: all
+	$(Q)tests/bench/boot.py $(B)/vole
+
 report-size:
 	$(Q)scripts/report-size
 
@@ -121,7 +125,7 @@ clean:
 distclean: clean
 	rm -f config.mk config.h
 
-.PHONY: all unit run-demo run-check run-check-long report-size install uninstall clean distclean
+.PHONY: all unit run-demo run-check run-check-long bench report-size install uninstall clean distclean
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
