@@ -128,5 +128,5 @@ distclean: clean
 .PHONY: all unit run-demo run-check run-check-long bench report-size install uninstall clean distclean
 .SECONDARY:
 .DELETE_ON_ERROR:
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -path $(B)/guests -prune -o -name '*.d' -type f -print 2>/dev/null)
 endif

@@ -158,7 +158,10 @@ void cpu_insn_end(CPUX86State *env)
 {
     if (env->step_trap) {
         env->step_trap = false;
-        env->pending_db |= DR6_BS; /* the loop, which called, looks at it next */
+        /* MOV SS suppresses its own single-step trap; data breakpoints it only delays. */
+        if (!(env->shadow & CPU_SHADOW_MOV_SS)) {
+            env->pending_db |= DR6_BS; /* the loop, which called, looks at it next */
+        }
     }
 }
 

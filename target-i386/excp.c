@@ -393,7 +393,14 @@ void sys_into(CPUX86State *env, const Insn *insn)
 /* ICEBP: a #DB trap without DR6 bits, not subject to the gate's DPL. */
 void sys_int1(CPUX86State *env, const Insn *insn)
 {
+    uint32_t held = env->pending_db;
+
     env->rip = env->rip_next;
+    if (held) {
+        /* Breakpoints of a MOV SS before it are reported together with it. */
+        env->pending_db = 0;
+        debug_set_dr6(env, held);
+    }
     cpu_deliver(env, EXCP_DB, INT_TRAP, false, 0);
 }
 

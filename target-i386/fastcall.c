@@ -82,6 +82,10 @@ void sys_sysret(CPUX86State *env, const Insn *insn)
     }
     env->rip_next = to64 ? env->regs[R_CX] : (uint32_t)env->regs[R_CX];
     load_flat(env, (uint16_t)(to64 ? base + 16 : base), (uint16_t)(base + 8), 3, to64);
+    if (env->eflags & FLAG_TF) {
+        /* Unlike IRET's and POPF's, a TF that SYSRET sets traps before the next instruction. */
+        cpu_set_pending_db(env, DR6_BS);
+    }
     cpu_update_hflags(env);
 }
 

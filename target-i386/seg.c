@@ -169,7 +169,9 @@ void seg_drop_inner(CPUX86State *env)
         bool conforming =
             (s->attr & (SEG_ATTR_CODE | SEG_ATTR_DC)) == (SEG_ATTR_CODE | SEG_ATTR_DC);
         if ((s->attr & SEG_ATTR_P) && !conforming && (s->attr >> SEG_ATTR_DPL_SHIFT & 3u) < cpl) {
-            *s = (Segment){0};
+            /* Null, but the base stays: FS and GS of 64-bit code go on using it. */
+            s->selector = 0;
+            s->attr = 0;
         }
     }
     cpu_update_hflags(env);
