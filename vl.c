@@ -308,7 +308,8 @@ static bool opt_kernel(const char *value, Error **errp)
 static bool opt_initrd(const char *value, Error **errp)
 {
     machine_config.initrd = value;
-    return true;
+    /* A list of Multiboot modules with arguments is taken apart by the loader. */
+    return strpbrk(value, " ,") || need_file("-initrd", value, errp);
 }
 
 static bool opt_append(const char *value, Error **errp)

@@ -67,7 +67,7 @@ enum {
 enum {
     INFO_ADDR = 0x9000,
     INFO_MAX = 0x5000,
-    LOW_START = 0x10000,
+    LOW_START = 0x10000, /* what lies below is the ROM's stack, the structure and the map */
     LOW_END = 0x90000,
     HIGH_START = 0x100000,
 };

@@ -18,6 +18,7 @@
 
 #include "target-i386/accel.h"
 #include "target-i386/code-cache.h"
+#include "target-i386/cpu-query.h"
 #include "target-i386/disas.h"
 #include "target-i386/exec-fpu.h"
 #include "target-i386/exec-select.h"
@@ -379,6 +380,15 @@ static inline __attribute__((always_inline)) bool requests_pending(CPUX86State *
            (requests & ~CPU_INTERRUPT_HARD || env->eflags & FLAG_IF);
 }
 
+static void log_registers(CPUX86State *env)
+{
+    Buffer text = {0};
+
+    cpu_dump_registers(env, &text);
+    log_write("%.*s\n", (int)text.size, (const char *)text.data);
+    buffer_free(&text);
+}
+
 /* Runs blocks until something has to be looked at. On its own, so that setjmp() spoils no
  * registers. */
 static __attribute__((noinline)) void run_blocks(CPUX86State *env)
@@ -391,6 +401,9 @@ static __attribute__((noinline)) void run_blocks(CPUX86State *env)
         if (__builtin_expect(!b, 0)) {
             run_uncached(env);
             return;
+        }
+        if (log_enabled(LOG_CPU)) {
+            log_registers(env);
         }
         if (log_enabled(LOG_EXEC)) {
             log_write("exec 0x%016llx\n", (unsigned long long)linear_ip(env, env->rip));

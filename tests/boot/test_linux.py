@@ -72,9 +72,15 @@ def clock_drift(busy, results):
             time.sleep(5)
 
             def sample():
-                before = time.monotonic()
-                guest = float(m.run("cat /proc/uptime").split()[0])
-                return (before + time.monotonic()) / 2, guest, m.cpu_seconds()
+                """Host time, guest time, host CPU seconds: of several tries the one that was answered fastest."""
+                tries = []
+                for _ in range(8):
+                    before = time.monotonic()
+                    guest = float(m.run("cat /proc/uptime").split()[0])
+                    after = time.monotonic()
+                    tries.append((after - before, (before + after) / 2, guest))
+                _, host, guest = min(tries)
+                return host, guest, m.cpu_seconds()
 
             t0, g0, c0 = sample()
             time.sleep(60)
