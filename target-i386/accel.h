@@ -42,6 +42,12 @@ bool exec_is_near_end(const Insn *insn);
 /* Bytes of translated code and its records a vCPU may keep; before any vCPU runs. */
 void jit_set_cache_size(uint64_t bytes);
 
+/*
+ * For tests: translates the instructions in bytes as if they stood at env->rip, and runs that code. False, and nothing was
+ * done: what the mode or the bytes are is not translated.
+ */
+bool jit_exec_bytes(CPUX86State *env, const uint8_t *bytes, unsigned len);
+
 #define JIT_CACHE_SIZE_MIN (1ull << 20)
 #define JIT_CACHE_SIZE_MAX (1ull << 30)
 

@@ -235,6 +235,16 @@ static void patch_link(uint64_t link, uint64_t from_generation, const CpuJit *ji
     }
 }
 
+static void choose_mode(CPUX86State *env, CpuJit *jit, uint32_t key, unsigned cls)
+{
+    set_gs_base(env);
+    if (jit->jumps_key[cls] != key) {
+        clear_jumps(jit, cls);
+        jit->jumps_key[cls] = key;
+    }
+    env->jit_jumps = jit->jumps[cls];
+}
+
 static void jit_run(CPUX86State *env)
 {
     CpuJit *jit = env->jit;
@@ -247,14 +257,9 @@ static void jit_run(CPUX86State *env)
         jit = env->jit = jit_new(env);
         jit->flushes_seen = env->code_cache->flushes;
     }
-    set_gs_base(env);
     uint32_t key = jit_key(env);
     unsigned cls = env->tlb->data_class;
-    if (jit->jumps_key[cls] != key) {
-        clear_jumps(jit, cls);
-        jit->jumps_key[cls] = key;
-    }
-    env->jit_jumps = jit->jumps[cls];
+    choose_mode(env, jit, key, cls);
 
     uint64_t link = 0;
     do {
@@ -285,6 +290,24 @@ static void jit_run(CPUX86State *env)
         }
         link = jit->enter(code, env);
     } while (link != JIT_LEAVE_OUTER && !exec_requests_pending(env));
+}
+
+bool jit_exec_bytes(CPUX86State *env, const uint8_t *bytes, unsigned len)
+{
+    if (!translatable(env)) {
+        return false;
+    }
+    if (!env->jit) {
+        env->jit = jit_new(env);
+    }
+    jit_flush(env->jit);
+    choose_mode(env, env->jit, jit_key(env), env->tlb->data_class);
+    JitBlock *b = jit_translate(env, bytes, len, 0);
+    if (!b) {
+        return false;
+    }
+    env->jit->enter(b->saved, env);
+    return true;
 }
 
 /* ---- upkeep ---- */

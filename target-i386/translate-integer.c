@@ -194,8 +194,8 @@ static bool gen_modrm(Translator *t)
         host_rm = rm_reg(rm_high ? rm : host_of(rm));
         if (host_rm.base == H_NONE && !f.ext && rm == reg) {
             host_rm = rm_reg(S1);
-        } else if (host_rm.base == H_NONE && !writes_guest(insn, rm)) {
-            host_rm = env_reg(rm);
+        } else if (host_rm.base == H_NONE && !writes_guest(insn, rm) && insn->op != OP_BT) {
+            host_rm = env_reg(rm); /* BT with memory would address by the whole index */
         } else if (host_rm.base == H_NONE) {
             rm_in_state = true;
             host_rm = rm_reg(S2);

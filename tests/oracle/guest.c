@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "hw/memory.h"
+#include "target-i386/accel.h"
 #include "target-i386/code-cache.h"
 #include "target-i386/excp.h"
 #include "target-i386/exec.h"
@@ -142,8 +143,29 @@ static void store_state(OracleResult *r)
     r->ran = true;
 }
 
+static bool translated;
+
+void guest_use_translator(void)
+{
+    translated = true;
+    accel_select(&accel_jit);
+}
+
+static bool execute_translated(const OracleCase *c)
+{
+    do {
+        if (!jit_exec_bytes(env, c->code, c->len)) {
+            return false;
+        }
+    } while (env->rip == c->in.rip);
+    return true;
+}
+
 static void execute(const OracleCase *c)
 {
+    if (translated && !c->step && execute_translated(c)) {
+        return;
+    }
     Insn insn;
 
     if (host_thunks_full(env->code_cache->thunks)) {

@@ -3,10 +3,10 @@
  * the host's processor and on the executor; registers, flags, vector and x87 state, memory and
  * faults have to agree.
  *
- *     oracle [-n CASES] [-seed N] [-form N] [-op NAME] [-v] [-progress] [-list] [-executor]
+ *     oracle [-n CASES] [-seed N] [-form N] [-op NAME] [-v] [-progress] [-list] [-executor] [-jit]
  *
  * -v shows the inputs of more differences, -list what is not compared and why, -executor runs the
- * executor alone (under sanitizers, which do not let the native process be).
+ * executor alone (under sanitizers, which do not let the native process be), -jit the translator in its place.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -333,6 +333,8 @@ int main(int argc, char **argv)
             progress = true;
         } else if (!strcmp(argv[i], "-executor")) {
             executor_only = true;
+        } else if (!strcmp(argv[i], "-jit")) {
+            guest_use_translator();
         } else if (!strcmp(argv[i], "-list")) {
             list_not_compared();
             return 0;

@@ -68,6 +68,8 @@ bool native_run(OracleBatch *b);
 /* ---- guest.c ---- */
 /* Returns the CPU's MXCSR_MASK. */
 uint32_t guest_init(void);
+/* From now on the translator runs what it can. */
+void guest_use_translator(void);
 bool guest_has_feature(InsnFeature f);
 InsnStatus guest_decode(const uint8_t *code, unsigned len, bool mode64, Insn *insn);
 void guest_run(const OracleBatch *b, const OracleCase *c, OracleResult *r);

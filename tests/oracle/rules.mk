@@ -1,5 +1,6 @@
 # The instruction oracle: the executor against the host's processor.
 #   make check-oracle        a sample of cases a form (under a minute)
+#   make check-oracle-jit    the same on the translator
 #   make check-oracle-long   a thousand and more a form, with progress (minutes)
 ORACLE_OBJS = $(patsubst %.c,$(B)/%.o,$(wildcard tests/oracle/*.c))
 
@@ -10,7 +11,10 @@ $(B)/tests/oracle/oracle: $(ORACLE_OBJS) $(B)/libvole.a
 check-oracle: $(B)/tests/oracle/oracle
 	$(Q)$(B)/tests/oracle/oracle -n 60
 
+check-oracle-jit: $(B)/tests/oracle/oracle
+	$(Q)$(B)/tests/oracle/oracle -n 16 -jit
+
 check-oracle-long: $(B)/tests/oracle/oracle
 	$(Q)$(B)/tests/oracle/oracle -n 1000 -progress
 
-.PHONY: check-oracle check-oracle-long
+.PHONY: check-oracle check-oracle-jit check-oracle-long
