@@ -52,8 +52,10 @@ LIB_OBJS = $(LIB_SRCS:%.c=$(B)/%.o)
 UNIT_SRCS = $(wildcard tests/unit/*/*.c)
 UNIT_BINS = $(UNIT_SRCS:%.c=$(B)/%)
 VOLE_LINKS = qemu qemu-system-i386 qemu-system-x86_64
+IMG_LINKS = qemu-img
 
-all: $(B)/libvole.a $(if $(wildcard vl.c),$(B)/vole $(VOLE_LINKS:%=$(B)/%) $(B)/vole.1)
+all: $(B)/libvole.a $(if $(wildcard vl.c),$(B)/vole $(VOLE_LINKS:%=$(B)/%) $(B)/vole.1) \
+	$(B)/vole-img $(IMG_LINKS:%=$(B)/%)
 
 $(B)/libvole.a: $(LIB_OBJS)
 	$(call say,AR,$@)
@@ -65,6 +67,13 @@ $(B)/vole: $(B)/vl.o $(B)/libvole.a
 
 $(VOLE_LINKS:%=$(B)/%): $(B)/vole
 	$(Q)ln -sf vole $@
+
+$(B)/vole-img: $(B)/vole-img.o $(B)/libvole.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(IMG_LINKS:%=$(B)/%): $(B)/vole-img
+	$(Q)ln -sf vole-img $@
 
 # The manual page: a frame, and the options from the program's own table.
 $(B)/vole.1: $(B)/vole docs/vole.1.in
@@ -112,11 +121,14 @@ install: all
 	install -d $(bindir) $(datadir) $(mandir)
 	install -m 755 $(B)/vole $(bindir)/vole
 	for l in $(VOLE_LINKS); do ln -sf vole $(bindir)/$$l; done
+	install -m 755 $(B)/vole-img $(bindir)/vole-img
+	for l in $(IMG_LINKS); do ln -sf vole-img $(bindir)/$$l; done
 	install -m 644 $(PC_BIOS_ROMS) $(datadir)/
 	install -m 644 $(B)/vole.1 $(mandir)/vole.1
 
 uninstall:
-	rm -f $(bindir)/vole $(VOLE_LINKS:%=$(bindir)/%) $(mandir)/vole.1
+	rm -f $(bindir)/vole $(VOLE_LINKS:%=$(bindir)/%) $(bindir)/vole-img $(IMG_LINKS:%=$(bindir)/%) \
+		$(mandir)/vole.1
 	rm -rf $(datadir)
 
 clean:

@@ -37,6 +37,8 @@ struct BlkNode {
 
 /* A file or host block device, its bytes as they are. */
 BlkNode *raw_open(const char *file, bool readonly, Error **errp);
+/* Locks an open image file against other programs until fd is closed; false: somebody has it. */
+bool raw_lock(int fd, const char *file, bool readonly, Error **errp);
 /* Writes to a temporary file in front of `below`, which the overlay owns from now on (also on
  * failure). */
 BlkNode *overlay_open(BlkNode *below, Error **errp);

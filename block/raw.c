@@ -139,7 +139,7 @@ static const BlkDriver raw_driver = {
     .close = raw_close,
 };
 
-static bool lock_image(int fd, const char *file, bool readonly, Error **errp)
+bool raw_lock(int fd, const char *file, bool readonly, Error **errp)
 {
     struct flock lock = {
         .l_type = readonly ? F_RDLCK : F_WRLCK,
@@ -206,7 +206,7 @@ BlkNode *raw_open(const char *file, bool readonly, Error **errp)
     raw->node.driver = &raw_driver;
     raw->node.readonly = readonly;
     raw->fd = fd;
-    if (!find_size(raw, file, errp) || !lock_image(fd, file, readonly, errp)) {
+    if (!find_size(raw, file, errp) || !raw_lock(fd, file, readonly, errp)) {
         raw_close(&raw->node);
         return NULL;
     }

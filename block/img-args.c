@@ -1,0 +1,375 @@
+/*
+ * The command lines of vole-img: a command's option table gives its parser and its help text.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "block/img.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "block/block.h"
+#include "util/options.h"
+
+enum {
+    MAX_OPTIONS = 24,
+    HELP_COLUMN = 26,
+    LONG_ONLY = 256, /* getopt's value of the first row; letters lie below */
+};
+
+/* ---- values ---- */
+
+static uint64_t unit_of(const char *suffix)
+{
+    static const char units[] = "bkmgtpe";
+    const char *unit = *suffix ? strchr(units, tolower((unsigned char)*suffix)) : units;
+
+    return !unit || (*suffix && suffix[1]) ? 0 : 1ull << (10 * (unit - units));
+}
+
+bool img_parse_size(const char *what, const char *text, uint64_t *bytes, Error **errp)
+{
+    /* Rounding up to a sector must not leave the range either. */
+    const uint64_t max = INT64_MAX - (BLK_SECTOR_SIZE - 1);
+    char *end = (char *)text;
+    uint64_t unit = 0, whole = 0, part = 0;
+
+    errno = 0;
+    if (isdigit((unsigned char)text[0])) {
+        whole = strtoull(text, &end, 10);
+        double fraction = *end == '.' && isdigit((unsigned char)end[1]) ? strtod(end, &end) : 0;
+        unit = fraction < 1 ? unit_of(end) : 0; /* 1.5e3 is none either */
+        part = (uint64_t)(fraction * (double)unit);
+    }
+    if (!unit) {
+        error_set(errp, "%s: '%s' is no size; possible: a number of bytes, or one with k, M, G, T, P or E "
+                        "as in 10G", what, text);
+        return false;
+    }
+    if (errno || whole > (max - part) / unit) {
+        error_set(errp, "%s: '%s' is too large; possible: below 8E", what, text);
+        return false;
+    }
+    *bytes = whole * unit + part;
+    return true;
+}
+
+static bool one_of(const char *what, const char *value, const char *const *names, int *index, Error **errp)
+{
+    for (*index = 0; names[*index]; (*index)++) {
+        if (!strcmp(names[*index], value)) {
+            return true;
+        }
+    }
+    char all[128] = "";
+    for (size_t i = 0; names[i]; i++) {
+        snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "", names[i]);
+    }
+    error_set(errp, "%s: '%s' is not possible; possible: %s", what, value, all);
+    return false;
+}
+
+static bool is_raw(const char *what, const char *value, Error **errp)
+{
+    static const char *const formats[] = {"raw", NULL};
+    int index;
+
+    return one_of(what, value, formats, &index, errp);
+}
+
+bool img_set_format(ImgArgs *args, const char *value, Error **errp)
+{
+    args->open.format_given = true;
+    return is_raw("image format", value, errp);
+}
+
+bool img_set_output_format(ImgArgs *args, const char *value, Error **errp)
+{
+    return is_raw("target format", value, errp);
+}
+
+bool img_set_output(ImgArgs *args, const char *value, Error **errp)
+{
+    static const char *const forms[] = {"human", "json", NULL};
+    int index;
+
+    if (!one_of("--output", value, forms, &index, errp)) {
+        return false;
+    }
+    args->json = index == 1;
+    return true;
+}
+
+bool img_set_quiet(ImgArgs *args, const char *value, Error **errp)
+{
+    args->quiet = true;
+    return true;
+}
+
+bool img_set_progress(ImgArgs *args, const char *value, Error **errp)
+{
+    args->progress = true;
+    return true;
+}
+
+bool img_set_force_share(ImgArgs *args, const char *value, Error **errp)
+{
+    args->open.force_share = true;
+    return true;
+}
+
+bool img_set_size(ImgArgs *args, const char *value, Error **errp)
+{
+    args->size_given = true;
+    return img_parse_size("size", value, &args->size, errp);
+}
+
+bool img_set_prealloc(ImgArgs *args, const char *value, Error **errp)
+{
+    static const char *const modes[] = {[PREALLOC_OFF] = "off", [PREALLOC_FALLOC] = "falloc",
+                                        [PREALLOC_FULL] = "full", NULL};
+    int index;
+
+    if (!one_of("preallocation", value, modes, &index, errp)) {
+        return false;
+    }
+    args->prealloc = index;
+    args->prealloc_name = modes[index];
+    return true;
+}
+
+static void print_creation_help(void)
+{
+    puts("Options for raw images:\n"
+         "  size=SIZE                   size of the disk\n"
+         "  preallocation=MODE          storage from the beginning: off, falloc (reserved),\n"
+         "                              full (written)");
+}
+
+bool img_set_creation(ImgArgs *args, const char *value, Error **errp)
+{
+    static const char *const keys[] = {"size", "preallocation", NULL};
+    SubOptions so;
+
+    if (!strcmp(value, "help") || !strcmp(value, "?")) {
+        print_creation_help();
+        exit(0);
+    }
+    suboptions_parse(&so, value, NULL);
+    const char *size = suboptions_get(&so, "size");
+    const char *prealloc = suboptions_get(&so, "preallocation");
+    bool ok = suboptions_check(&so, "-o", keys, errp) && (!size || img_set_size(args, size, errp)) &&
+              (!prealloc || img_set_prealloc(args, prealloc, errp));
+    suboptions_free(&so);
+    return ok;
+}
+
+static const char *const cache_modes[] = {"none", "writeback", "writethrough", "directsync", "unsafe", NULL};
+
+bool img_set_cache(ImgArgs *args, const char *value, Error **errp)
+{
+    int index;
+
+    if (!one_of("-t", value, cache_modes, &index, errp)) {
+        return false;
+    }
+    args->flush = strcmp(value, "unsafe") != 0;
+    return true;
+}
+
+bool img_set_source_cache(ImgArgs *args, const char *value, Error **errp)
+{
+    int index;
+
+    return one_of("-T", value, cache_modes, &index, errp);
+}
+
+bool img_set_nothing(ImgArgs *args, const char *value, Error **errp)
+{
+    return true;
+}
+
+/* ---- progress ---- */
+
+static void print_progress(const ImgProgress *progress)
+{
+    printf("    (%d.00/100%%)\r", progress->percent);
+    fflush(stdout);
+}
+
+void img_progress_start(ImgProgress *progress, bool shown)
+{
+    *progress = (ImgProgress){.shown = shown};
+    if (shown) {
+        print_progress(progress);
+    }
+}
+
+void img_progress(ImgProgress *progress, uint64_t done, uint64_t total)
+{
+    int percent = total ? (int)((double)done * 100 / (double)total) : 100;
+
+    if (progress->shown && percent != progress->percent) {
+        progress->percent = percent;
+        print_progress(progress);
+    }
+}
+
+void img_progress_end(ImgProgress *progress, bool complete)
+{
+    if (complete) {
+        img_progress(progress, 1, 1);
+    }
+    if (progress->shown) {
+        putchar('\n');
+        fflush(stdout);
+    }
+}
+
+/* ---- help ---- */
+
+static void print_option(const ImgOption *o)
+{
+    char head[64], letter[8] = "   ";
+
+    if (o->letter) {
+        snprintf(letter, sizeof(letter), "-%c%s", o->letter, o->name ? "," : "");
+    }
+    snprintf(head, sizeof(head), "%s%s%s%s%s", letter, o->name ? " --" : "", o->name ? o->name : "",
+             o->arg ? (o->name ? "=" : " ") : "", o->arg ? o->arg : "");
+    printf("  %-*s  %s\n", HELP_COLUMN, head, o->help);
+}
+
+void img_command_help(const ImgCommand *command)
+{
+    printf("usage: vole-img %s [OPTIONS] %s\n\n%s.\n\n", command->name, command->operands, command->summary);
+    for (const ImgOption *o = command->options; o->help; o++) {
+        print_option(o);
+    }
+    printf("  %-*s  %s\n", HELP_COLUMN, "-h, --help", "this text");
+}
+
+/* ---- parsing ---- */
+
+int img_failed(const ImgArgs *args, Error *err, int status)
+{
+    error_prepend(&err, "%s: ", args->command->name);
+    error_report_free(err);
+    return status;
+}
+
+/* A table in getopt's form. A row's value is its index from LONG_ONLY on, also for its letter. */
+static void make_getopt(const ImgOption *options, struct option *longs, char *letters)
+{
+    *letters++ = ':'; /* a missing value is told apart from an unknown option */
+    for (int i = 0; options[i].help; i++) {
+        if (options[i].name) {
+            *longs++ = (struct option){options[i].name, options[i].arg ? required_argument : no_argument, NULL,
+                                       LONG_ONLY + i};
+        }
+        if (options[i].letter) {
+            *letters++ = options[i].letter;
+            if (options[i].arg) {
+                *letters++ = ':';
+            }
+        }
+    }
+    *longs++ = (struct option){"help", no_argument, NULL, 'h'};
+    *longs = (struct option){0};
+    strcpy(letters, "h");
+}
+
+static const ImgOption *find_option(const ImgOption *options, int value)
+{
+    for (int i = 0; options[i].help; i++) {
+        if (value == LONG_ONLY + i || (options[i].letter && value == options[i].letter)) {
+            return &options[i];
+        }
+    }
+    return NULL;
+}
+
+static void wrong_option(const struct option *longs, const char *word, bool lacks_value, Error **errp)
+{
+    const char *names[MAX_OPTIONS + 2];
+    size_t n = 0;
+    char given[64];
+
+    if (optopt > 0 && optopt < LONG_ONLY) {
+        snprintf(given, sizeof(given), "-%c", optopt);
+    } else {
+        snprintf(given, sizeof(given), "%.*s", (int)strcspn(word, "="), word);
+    }
+    if (lacks_value) {
+        error_set(errp, "%s: needs a value (--help tells more)", given);
+        return;
+    }
+    if (optopt >= LONG_ONLY) {
+        error_set(errp, "%s: takes no value (--help tells more)", given);
+        return;
+    }
+    for (const struct option *o = longs; o->name; o++) {
+        names[n++] = o->name;
+    }
+    names[n] = NULL;
+    const char *near = given[1] == '-' ? nearest_name(given + 2, names) : NULL;
+    error_set(errp, "%s: unknown option%s%s%s", given, near ? "; did you mean --" : "", near ? near : "",
+              near ? "?" : " (--help lists all)");
+}
+
+/* Leaves optind at the first operand. */
+static bool parse_options(ImgArgs *args, int argc, char **argv, Error **errp)
+{
+    struct option longs[MAX_OPTIONS + 2];
+    char letters[2 * MAX_OPTIONS + 4];
+    int value;
+
+    make_getopt(args->command->options, longs, letters);
+    opterr = 0;
+    while ((value = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
+        if (value == 'h') {
+            img_command_help(args->command);
+            exit(0);
+        }
+        const ImgOption *o = find_option(args->command->options, value);
+        if (!o) {
+            wrong_option(longs, argv[optind - 1], value == ':', errp);
+            return false;
+        }
+        if (!o->set(args, optarg, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* -5M at the end of resize is an operand, though it looks like an option. */
+static bool is_negative_size(const char *word)
+{
+    return word[0] == '-' && isdigit((unsigned char)word[1]);
+}
+
+int img_run_command(const ImgCommand *command, int argc, char **argv)
+{
+    ImgArgs args = {.command = command, .length = UINT64_MAX, .sparse = 4096};
+    Error *err = NULL;
+    bool apart = command->signed_size && argc > 1 && is_negative_size(argv[argc - 1]);
+
+    if (!parse_options(&args, argc - apart, argv, &err)) {
+        return img_failed(&args, err, command->usage_status);
+    }
+    /* getopt has moved the operands behind the options. */
+    args.operands = argv + optind;
+    args.count = argc - optind;
+    if (args.count < command->min_operands || (command->max_operands && args.count > command->max_operands)) {
+        error_set(&err, "%s; usage: vole-img %s [OPTIONS] %s",
+                  args.count < command->min_operands ? "an operand is missing" : "too many operands",
+                  command->name, command->operands);
+        return img_failed(&args, err, command->usage_status);
+    }
+    return command->run(&args);
+}

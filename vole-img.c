@@ -1,0 +1,105 @@
+/*
+ * vole-img: makes, examines, copies and compares disk images.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "block/img.h"
+#include "config.h"
+#include "util/error.h"
+
+static const ImgCommand *const img_commands[] = {
+    &img_check_command,  &img_compare_command, &img_convert_command, &img_create_command, &img_dd_command,
+    &img_info_command,   &img_map_command,     &img_measure_command, &img_resize_command, NULL,
+};
+
+enum { COMMANDS = sizeof(img_commands) / sizeof(img_commands[0]) };
+
+/* Commands of the tradition that mean nothing to raw images: the reason is a better answer than a guess. */
+static const struct {
+    const char *name, *reason;
+} pointless[] = {
+    {"amend", "raw images have no options to change"},
+    {"bitmap", "raw images hold no bitmaps"},
+    {"commit", "raw images have no backing file"},
+    {"rebase", "raw images have no backing file"},
+    {"snapshot", "raw images hold no snapshots"},
+};
+
+static void print_help(void)
+{
+    puts("usage: vole-img COMMAND [OPTIONS] ...\n\n"
+         "Makes, examines, copies and compares disk images (format: raw).\n\nCommands:");
+    for (size_t i = 0; img_commands[i]; i++) {
+        printf("  %-10s %s\n", img_commands[i]->name, img_commands[i]->summary);
+    }
+    puts("\nvole-img COMMAND --help tells a command's options.\n"
+         "A size is a number of bytes, or one with k, M, G, T, P or E (of 1024), as in 10G or 1.5M.\n\n"
+         "  -h, --help     this text\n"
+         "  -V, --version  the version");
+}
+
+static const ImgCommand *find_command(const char *name)
+{
+    for (size_t i = 0; img_commands[i]; i++) {
+        if (!strcmp(img_commands[i]->name, name)) {
+            return img_commands[i];
+        }
+    }
+    return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+    const char *names[COMMANDS] = {NULL};
+
+    for (size_t i = 0; i < sizeof(pointless) / sizeof(pointless[0]); i++) {
+        if (!strcmp(pointless[i].name, name)) {
+            error_report("%s: %s", name, pointless[i].reason);
+            return 1;
+        }
+    }
+    for (size_t i = 0; img_commands[i]; i++) {
+        names[i] = img_commands[i]->name;
+    }
+    const char *near = nearest_name(name, names);
+    if (near) {
+        error_report("%s: unknown command; did you mean %s?", name, near);
+    } else {
+        error_report("%s: unknown command (vole-img --help lists all)", name);
+    }
+    return 1;
+}
+
+/* A full disk under redirected output must not look like success. */
+static int finish(int status)
+{
+    if (fflush(stdout) || ferror(stdout)) {
+        error_report("cannot write the output");
+        return status ? status : 1;
+    }
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    error_set_program("vole-img");
+    if (argc < 2) {
+        error_report("the command is missing (vole-img --help lists all)");
+        return 1;
+    }
+    const char *word = argv[1];
+    if (!strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help")) {
+        print_help();
+        return finish(0);
+    }
+    if (!strcmp(word, "--version") || !strcmp(word, "-V")) {
+        puts("vole-img version " VOLE_VERSION);
+        return finish(0);
+    }
+    const ImgCommand *command = find_command(word);
+    return finish(command ? img_run_command(command, argc - 1, argv + 1) : unknown_command(word));
+}
