@@ -12,13 +12,16 @@
 #include "util/error.h"
 
 static const ImgCommand *const img_commands[] = {
-    &img_check_command,  &img_compare_command, &img_convert_command, &img_create_command, &img_dd_command,
-    &img_info_command,   &img_map_command,     &img_measure_command, &img_resize_command, NULL,
+    &img_check_command,   &img_compare_command,
+    &img_convert_command, &img_create_command,
+    &img_dd_command,      &img_info_command,
+    &img_map_command,     &img_measure_command,
+    &img_resize_command,  NULL,
 };
 
 enum { COMMANDS = sizeof(img_commands) / sizeof(img_commands[0]) };
 
-/* Commands of the tradition that mean nothing to raw images: the reason is a better answer than a guess. */
+/* Commands of the tradition that mean nothing to raw images: a reason is better than a guess. */
 static const struct {
     const char *name, *reason;
 } pointless[] = {
@@ -37,7 +40,8 @@ static void print_help(void)
         printf("  %-10s %s\n", img_commands[i]->name, img_commands[i]->summary);
     }
     puts("\nvole-img COMMAND --help tells a command's options.\n"
-         "A size is a number of bytes, or one with k, M, G, T, P or E (of 1024), as in 10G or 1.5M.\n\n"
+         "A size is a number of bytes, or one with k, M, G, T, P or E (of 1024), as in 10G or "
+         "1.5M.\n\n"
          "  -h, --help     this text\n"
          "  -V, --version  the version");
 }

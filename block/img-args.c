@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "block/block.h"
 #include "util/options.h"
 
 enum {
@@ -46,8 +45,11 @@ bool img_parse_size(const char *what, const char *text, uint64_t *bytes, Error *
         part = (uint64_t)(fraction * (double)unit);
     }
     if (!unit) {
-        error_set(errp, "%s: '%s' is no size; possible: a number of bytes, or one with k, M, G, T, P or E "
-                        "as in 10G", what, text);
+        error_set(
+            errp,
+            "%s: '%s' is no size; possible: a number of bytes, or one with k, M, G, T, P or E "
+            "as in 10G",
+            what, text);
         return false;
     }
     if (errno || whole > (max - part) / unit) {
@@ -58,7 +60,8 @@ bool img_parse_size(const char *what, const char *text, uint64_t *bytes, Error *
     return true;
 }
 
-static bool one_of(const char *what, const char *value, const char *const *names, int *index, Error **errp)
+static bool one_of(const char *what, const char *value, const char *const *names, int *index,
+                   Error **errp)
 {
     for (*index = 0; names[*index]; (*index)++) {
         if (!strcmp(names[*index], value)) {
@@ -130,8 +133,8 @@ bool img_set_size(ImgArgs *args, const char *value, Error **errp)
 
 bool img_set_prealloc(ImgArgs *args, const char *value, Error **errp)
 {
-    static const char *const modes[] = {[PREALLOC_OFF] = "off", [PREALLOC_FALLOC] = "falloc",
-                                        [PREALLOC_FULL] = "full", NULL};
+    static const char *const modes[] = {
+        [PREALLOC_OFF] = "off", [PREALLOC_FALLOC] = "falloc", [PREALLOC_FULL] = "full", NULL};
     int index;
 
     if (!one_of("preallocation", value, modes, &index, errp)) {
@@ -162,13 +165,15 @@ bool img_set_creation(ImgArgs *args, const char *value, Error **errp)
     suboptions_parse(&so, value, NULL);
     const char *size = suboptions_get(&so, "size");
     const char *prealloc = suboptions_get(&so, "preallocation");
-    bool ok = suboptions_check(&so, "-o", keys, errp) && (!size || img_set_size(args, size, errp)) &&
+    bool ok = suboptions_check(&so, "-o", keys, errp) &&
+              (!size || img_set_size(args, size, errp)) &&
               (!prealloc || img_set_prealloc(args, prealloc, errp));
     suboptions_free(&so);
     return ok;
 }
 
-static const char *const cache_modes[] = {"none", "writeback", "writethrough", "directsync", "unsafe", NULL};
+static const char *const cache_modes[] = {"none",       "writeback", "writethrough",
+                                          "directsync", "unsafe",    NULL};
 
 bool img_set_cache(ImgArgs *args, const char *value, Error **errp)
 {
@@ -246,7 +251,8 @@ static void print_option(const ImgOption *o)
 
 void img_command_help(const ImgCommand *command)
 {
-    printf("usage: vole-img %s [OPTIONS] %s\n\n%s.\n\n", command->name, command->operands, command->summary);
+    printf("usage: vole-img %s [OPTIONS] %s\n\n%s.\n\n", command->name, command->operands,
+           command->summary);
     for (const ImgOption *o = command->options; o->help; o++) {
         print_option(o);
     }
@@ -268,8 +274,9 @@ static void make_getopt(const ImgOption *options, struct option *longs, char *le
     *letters++ = ':'; /* a missing value is told apart from an unknown option */
     for (int i = 0; options[i].help; i++) {
         if (options[i].name) {
-            *longs++ = (struct option){options[i].name, options[i].arg ? required_argument : no_argument, NULL,
-                                       LONG_ONLY + i};
+            *longs++ =
+                (struct option){options[i].name, options[i].arg ? required_argument : no_argument,
+                                NULL, LONG_ONLY + i};
         }
         if (options[i].letter) {
             *letters++ = options[i].letter;
@@ -293,7 +300,8 @@ static const ImgOption *find_option(const ImgOption *options, int value)
     return NULL;
 }
 
-static void wrong_option(const struct option *longs, const char *word, bool lacks_value, Error **errp)
+static void wrong_option(const struct option *longs, const char *word, bool lacks_value,
+                         Error **errp)
 {
     const char *names[MAX_OPTIONS + 2];
     size_t n = 0;
@@ -317,8 +325,8 @@ static void wrong_option(const struct option *longs, const char *word, bool lack
     }
     names[n] = NULL;
     const char *near = given[1] == '-' ? nearest_name(given + 2, names) : NULL;
-    error_set(errp, "%s: unknown option%s%s%s", given, near ? "; did you mean --" : "", near ? near : "",
-              near ? "?" : " (--help lists all)");
+    error_set(errp, "%s: unknown option%s%s%s", given, near ? "; did you mean --" : "",
+              near ? near : "", near ? "?" : " (--help lists all)");
 }
 
 /* Leaves optind at the first operand. */
@@ -365,9 +373,11 @@ int img_run_command(const ImgCommand *command, int argc, char **argv)
     /* getopt has moved the operands behind the options. */
     args.operands = argv + optind;
     args.count = argc - optind;
-    if (args.count < command->min_operands || (command->max_operands && args.count > command->max_operands)) {
+    if (args.count < command->min_operands ||
+        (command->max_operands && args.count > command->max_operands)) {
         error_set(&err, "%s; usage: vole-img %s [OPTIONS] %s",
-                  args.count < command->min_operands ? "an operand is missing" : "too many operands",
+                  args.count < command->min_operands ? "an operand is missing"
+                                                     : "too many operands",
                   command->name, command->operands);
         return img_failed(&args, err, command->usage_status);
     }

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "block/block.h"
 #include "block/img.h"
 
 /* 1 means "different" to scripts, so every error has another status. */
@@ -87,7 +86,8 @@ static int note_mismatch(Comparison *c, uint64_t offset, size_t n)
 /* The shorter image counts as if zeroes followed it. */
 static int compare_contents(Comparison *c, Error **errp)
 {
-    const uint64_t a_size = c->a->size, b_size = c->b->size, total = a_size > b_size ? a_size : b_size;
+    const uint64_t a_size = c->a->size, b_size = c->b->size,
+                   total = a_size > b_size ? a_size : b_size;
 
     for (uint64_t offset = 0, end; offset < total; offset = end) {
         uint64_t end_a, end_b;
@@ -113,7 +113,8 @@ static int compare_contents(Comparison *c, Error **errp)
 static int compare(Comparison *c, Error **errp)
 {
     if (c->a->size != c->b->size) {
-        say(c, c->args->strict ? "Strict mode: Image size mismatch!" : "Warning: Image size mismatch!");
+        say(c, c->args->strict ? "Strict mode: Image size mismatch!"
+                               : "Warning: Image size mismatch!");
         if (c->args->strict) {
             return DIFFERENT;
         }

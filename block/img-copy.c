@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "block/block.h"
 #include "block/img.h"
 #include "util/options.h"
 
@@ -16,10 +15,10 @@ enum { CHUNK = 1 << 20, MAX_SPARSE = 16 << 20 };
 
 typedef struct Copy {
     Image *target;
-    uint64_t sparse;   /* unit of zero detection; 0: everything is written */
+    uint64_t sparse; /* unit of zero detection; 0: everything is written */
     uint64_t done, total;
     uint8_t *buffer;
-    size_t chunk;      /* size of buffer, a multiple of sparse */
+    size_t chunk; /* size of buffer, a multiple of sparse */
     ImgProgress progress;
 } Copy;
 
@@ -78,7 +77,8 @@ static bool write_chunk(Copy *copy, uint64_t offset, size_t n, Error **errp)
 }
 
 /* `bytes` from `from` in source to `to` in the target. */
-static bool copy_part(Copy *copy, Image *source, uint64_t from, uint64_t bytes, uint64_t to, Error **errp)
+static bool copy_part(Copy *copy, Image *source, uint64_t from, uint64_t bytes, uint64_t to,
+                      Error **errp)
 {
     const uint64_t last = from + bytes;
 
@@ -104,7 +104,10 @@ static bool copy_part(Copy *copy, Image *source, uint64_t from, uint64_t bytes, 
     return true;
 }
 
-/* Reports err with what became of the target, if there is one already. Ends the program on a signal. */
+/*
+ * Reports err with what became of the target, if there is one already. Ends the program on a
+ * signal.
+ */
 static int target_failed(const ImgArgs *args, Image *target, Error *err)
 {
     if (target) {
@@ -151,8 +154,10 @@ static bool set_sparse(ImgArgs *args, const char *value, Error **errp)
         return false;
     }
     if (args->sparse % BLK_SECTOR_SIZE || args->sparse > MAX_SPARSE) {
-        error_set(errp, "-S: '%s' is not possible; possible: multiples of 512 up to 16M, or 0 to write "
-                        "everything", value);
+        error_set(errp,
+                  "-S: '%s' is not possible; possible: multiples of 512 up to 16M, or 0 to write "
+                  "everything",
+                  value);
         return false;
     }
     return true;
@@ -186,15 +191,17 @@ static bool refuse_snapshot(ImgArgs *args, const char *value, Error **errp)
 static const ImgOption convert_options[] = {
     {'f', NULL, "FORMAT", "format of the sources: raw", img_set_format},
     {'O', NULL, "FORMAT", "format of the target: raw", img_set_output_format},
-    {'o', NULL, "OPTIONS", "size=SIZE, preallocation=off|falloc|full; help explains", img_set_creation},
+    {'o', NULL, "OPTIONS", "size=SIZE, preallocation=off|falloc|full; help explains",
+     img_set_creation},
     {'p', NULL, NULL, "show progress", img_set_progress},
     {'q', NULL, NULL, "print nothing but errors", img_set_quiet},
     {'n', NULL, NULL, "the target exists and is written into", set_no_create},
     {0, "target-is-zero", NULL, "with -n: the target holds zeroes only", set_target_is_zero},
     {'S', NULL, "SIZE", "runs of zeroes that long become holes (4k); 0: none", set_sparse},
-    {'t', NULL, "CACHE", "cache mode of the target; not unsafe (default): data is on disk at the end",
-     img_set_cache},
-    {'T', NULL, "CACHE", "cache mode of the sources; accepted, changes nothing", img_set_source_cache},
+    {'t', NULL, "CACHE",
+     "cache mode of the target; not unsafe (default): data is on disk at the end", img_set_cache},
+    {'T', NULL, "CACHE", "cache mode of the sources; accepted, changes nothing",
+     img_set_source_cache},
     {'m', NULL, "N", "parallel requests; accepted, changes nothing", set_workers},
     {'W', NULL, NULL, "out-of-order writes; accepted, changes nothing", img_set_nothing},
     {'C', NULL, NULL, "copy offloading; accepted, changes nothing", img_set_nothing},
@@ -250,8 +257,8 @@ static Image *open_target(ImgArgs *args, const char *file, uint64_t total, Error
     Image *target = image_open(file, &how, errp);
 
     if (target && target->size < total) {
-        error_set(errp, "target %s has %" PRIu64 " bytes, the sources have %" PRIu64, file, target->size,
-                  total);
+        error_set(errp, "target %s has %" PRIu64 " bytes, the sources have %" PRIu64, file,
+                  target->size, total);
         image_close(target, NULL);
         return NULL;
     }
@@ -268,10 +275,11 @@ static Image *make_target(ImgArgs *args, const char *file, uint64_t total, Error
     }
     uint64_t size = total;
     if (args->size_given) {
-        size = (args->size + BLK_SECTOR_SIZE - 1) / BLK_SECTOR_SIZE * BLK_SECTOR_SIZE;
+        size = whole_sectors(args->size);
     }
     if (size < total) {
-        error_set(errp, "-o size=%" PRIu64 ": the sources have %" PRIu64 " bytes", args->size, total);
+        error_set(errp, "-o size=%" PRIu64 ": the sources have %" PRIu64 " bytes", args->size,
+                  total);
         return NULL;
     }
     return image_create(file, size, args->prealloc, errp);
@@ -400,20 +408,21 @@ static uint64_t limited_product(uint64_t blocks, uint64_t block, uint64_t limit)
     return blocks > limit / block ? limit : blocks * block;
 }
 
-static bool copy_blocks(ImgArgs *args, const DdOperands *dd, Image *input, Image **output, Error **errp)
+static bool copy_blocks(ImgArgs *args, const DdOperands *dd, Image *input, Image **output,
+                        Error **errp)
 {
     uint64_t skip = limited_product(dd->skip, dd->block, input->size);
     uint64_t bytes = input->size - skip;
     Copy copy;
 
     if (skip == input->size && dd->skip) {
-        warn_report("dd: %s has only %" PRIu64 " bytes; skipped all of them", dd->input, input->size);
+        warn_report("dd: %s has only %" PRIu64 " bytes; skipped all of them", dd->input,
+                    input->size);
     }
     if (dd->count_given) {
         bytes = limited_product(dd->count, dd->block, bytes);
     }
-    *output = image_create(dd->output, (bytes + BLK_SECTOR_SIZE - 1) / BLK_SECTOR_SIZE * BLK_SECTOR_SIZE,
-                           PREALLOC_OFF, errp);
+    *output = image_create(dd->output, whole_sectors(bytes), PREALLOC_OFF, errp);
     if (!*output) {
         return false;
     }

@@ -8,13 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "block/block.h"
 #include "block/img.h"
-
-static uint64_t whole_sectors(uint64_t bytes)
-{
-    return (bytes + BLK_SECTOR_SIZE - 1) / BLK_SECTOR_SIZE * BLK_SECTOR_SIZE;
-}
 
 /* ---- create ---- */
 
@@ -26,7 +20,8 @@ static bool refuse_backing(ImgArgs *args, const char *value, Error **errp)
 
 static const ImgOption create_options[] = {
     {'f', NULL, "FORMAT", "format of the image: raw", img_set_format},
-    {'o', NULL, "OPTIONS", "size=SIZE, preallocation=off|falloc|full; help explains", img_set_creation},
+    {'o', NULL, "OPTIONS", "size=SIZE, preallocation=off|falloc|full; help explains",
+     img_set_creation},
     {'q', NULL, NULL, "print nothing but errors", img_set_quiet},
     {'u', NULL, NULL, "accepted, changes nothing for raw", img_set_nothing},
     {'b', NULL, "FILE", "backing file: none for raw", refuse_backing},
@@ -42,12 +37,14 @@ static int run_create(ImgArgs *args)
         return img_failed(args, err, 1);
     }
     if (!args->size_given) {
-        error_set(&err, "%s: the size is missing; usage: vole-img create [OPTIONS] FILE SIZE", file);
+        error_set(&err, "%s: the size is missing; usage: vole-img create [OPTIONS] FILE SIZE",
+                  file);
         return img_failed(args, err, 1);
     }
     if (!args->quiet) {
         printf("Formatting '%s', fmt=raw size=%" PRIu64 "%s%s\n", file, args->size,
-               args->prealloc_name ? " preallocation=" : "", args->prealloc_name ? args->prealloc_name : "");
+               args->prealloc_name ? " preallocation=" : "",
+               args->prealloc_name ? args->prealloc_name : "");
         fflush(stdout);
     }
     image_catch_signals();
@@ -98,7 +95,8 @@ static bool new_size(const char *text, uint64_t old, uint64_t *size, Error **err
         return false;
     }
     if (sign == '-' ? value > old : sign && value > (uint64_t)INT64_MAX - BLK_SECTOR_SIZE - old) {
-        error_set(errp, "size: '%s' leads out of range; the image has %" PRIu64 " bytes", text, old);
+        error_set(errp, "size: '%s' leads out of range; the image has %" PRIu64 " bytes", text,
+                  old);
         return false;
     }
     *size = whole_sectors(sign == '+' ? old + value : sign == '-' ? old - value : value);
@@ -113,8 +111,11 @@ static bool resize(ImgArgs *args, Image *image, Error **errp)
         return false;
     }
     if (size < image->size && !args->shrink) {
-        error_set(errp, "%s would shrink from %" PRIu64 " to %" PRIu64 " bytes and lose what lies behind; "
-                        "--shrink allows it", image->file, image->size, size);
+        error_set(errp,
+                  "%s would shrink from %" PRIu64 " to %" PRIu64
+                  " bytes and lose what lies behind; "
+                  "--shrink allows it",
+                  image->file, image->size, size);
         return false;
     }
     if (size <= image->size && args->prealloc != PREALLOC_OFF) {

@@ -1,5 +1,6 @@
 /*
- * Images as vole-img reads and writes them: raw files and host block devices, by plain system calls.
+ * Images as vole-img reads and writes them: raw files and host block devices, by plain system
+ * calls.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -16,7 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "block/block.h"
 #include "block/driver.h"
 
 enum { ZEROES = 64 * 1024 };
@@ -85,11 +85,11 @@ static bool find_size(Image *image, Error **errp)
         return false;
     }
     image->stored = size;
-    image->size = (size + BLK_SECTOR_SIZE - 1) / BLK_SECTOR_SIZE * BLK_SECTOR_SIZE;
+    image->size = whole_sectors(size);
     return true;
 }
 
-/* Raw contents may look like anything, but who gave no format and has such a file means its contents. */
+/* Who gives no format and has a file in another one means the disk inside it. */
 static bool looks_raw(const Image *image, Error **errp)
 {
     static const struct {
@@ -277,8 +277,8 @@ bool image_write(Image *image, uint64_t offset, const void *buf, size_t bytes, E
             continue;
         }
         if (n <= 0) {
-            error_set_errno(errp, n < 0 ? errno : ENOSPC, "cannot write %s at byte %llu", image->file,
-                            (unsigned long long)offset);
+            error_set_errno(errp, n < 0 ? errno : ENOSPC, "cannot write %s at byte %llu",
+                            image->file, (unsigned long long)offset);
             return false;
         }
         p += n;
@@ -345,7 +345,7 @@ void image_next_range(const Image *image, uint64_t offset, bool *data, uint64_t 
         *end = hole > (off_t)offset ? (uint64_t)hole : image->size;
     }
     /* A file's odd end belongs to the last sector. */
-    *end = (*end + BLK_SECTOR_SIZE - 1) / BLK_SECTOR_SIZE * BLK_SECTOR_SIZE;
+    *end = whole_sectors(*end);
     if (*end > image->size) {
         *end = image->size;
     }
@@ -360,7 +360,8 @@ uint64_t image_allocated(const Image *image)
 
 /* ---- size ---- */
 
-static bool preallocate(Image *image, uint64_t from, uint64_t to, ImagePrealloc prealloc, Error **errp)
+static bool preallocate(Image *image, uint64_t from, uint64_t to, ImagePrealloc prealloc,
+                        Error **errp)
 {
     if (prealloc == PREALLOC_FALLOC && to > from) {
         int ret;

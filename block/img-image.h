@@ -11,7 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "block/block.h"
 #include "util/error.h"
+
+/* bytes, rounded up to a multiple of BLK_SECTOR_SIZE. At most INT64_MAX. */
+static inline uint64_t whole_sectors(uint64_t bytes)
+{
+    return (bytes + BLK_SECTOR_SIZE - 1) / BLK_SECTOR_SIZE * BLK_SECTOR_SIZE;
+}
 
 typedef struct Image {
     char *file;
@@ -27,7 +34,7 @@ typedef enum ImagePrealloc { PREALLOC_OFF, PREALLOC_FALLOC, PREALLOC_FULL } Imag
 
 typedef struct ImageOpen {
     bool writable;
-    bool force_share; /* also while another program writes it */
+    bool force_share;  /* also while another program writes it */
     bool format_given; /* the user said raw: contents that look like another format do not matter */
 } ImageOpen;
 
@@ -51,7 +58,8 @@ bool image_write(Image *image, uint64_t offset, const void *buf, size_t bytes, E
 bool image_zero(Image *image, uint64_t offset, uint64_t bytes, Error **errp);
 /* On stable storage afterwards. */
 bool image_flush(Image *image, Error **errp);
-/* What stands at offset (below the size) and where that ends: data, or a hole, which reads as zeroes. */
+/* What stands at offset (below the size) and where that ends: data, or a hole, which reads as
+ * zeroes. */
 void image_next_range(const Image *image, uint64_t offset, bool *data, uint64_t *end);
 /* A failed attempt leaves the old size. */
 bool image_resize(Image *image, uint64_t size, ImagePrealloc prealloc, Error **errp);
@@ -59,9 +67,9 @@ bool image_resize(Image *image, uint64_t size, ImagePrealloc prealloc, Error **e
 uint64_t image_allocated(const Image *image);
 
 /*
- * From image_catch_signals() on, an interrupt (^C, SIGTERM, SIGHUP) makes the next read or write fail, so
- * that the command can clean up. image_die() then ends the program by that signal; it returns
- * where there was none.
+ * From image_catch_signals() on, an interrupt (^C, SIGTERM, SIGHUP) makes the next read or write
+ * fail, so that the command can clean up. image_die() then ends the program by that signal; it
+ * returns where there was none.
  */
 void image_catch_signals(void);
 void image_die(void);

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "block/block.h"
 #include "block/img.h"
 
 enum { CHECK_UNSUPPORTED = 63 };
@@ -74,12 +73,12 @@ static void print_info_json(const Image *image, bool chain)
 {
     const char *in = chain ? "    " : "";
 
-    printf("%s%s{\n%s    \"virtual-size\": %" PRIu64 ",\n%s    \"filename\": ", chain ? "[\n" : "", in, in,
-           image->size, in);
+    printf("%s%s{\n%s    \"virtual-size\": %" PRIu64 ",\n%s    \"filename\": ", chain ? "[\n" : "",
+           in, in, image->size, in);
     print_json_string(image->file);
     printf(",\n%s    \"format\": \"raw\",\n%s    \"actual-size\": %" PRIu64
-           ",\n%s    \"dirty-flag\": false\n%s}\n%s", in, in, image_allocated(image), in, in,
-           chain ? "]\n" : "");
+           ",\n%s    \"dirty-flag\": false\n%s}\n%s",
+           in, in, image_allocated(image), in, in, chain ? "]\n" : "");
 }
 
 static int run_info(ImgArgs *args)
@@ -173,8 +172,10 @@ static void print_map(const ImgArgs *args, const Image *image)
         print_range_json(offset, end - offset, data);
     }
     if (args->json && first) {
-        printf("[{ \"start\": %" PRIu64 ", \"length\": 0, \"depth\": 0, \"present\": false, \"zero\": false, "
-               "\"data\": false}", offset);
+        printf("[{ \"start\": %" PRIu64
+               ", \"length\": 0, \"depth\": 0, \"present\": false, \"zero\": false, "
+               "\"data\": false}",
+               offset);
     }
     fputs(args->json ? "]\n" : "", stdout);
 }
@@ -220,7 +221,7 @@ static bool measure(ImgArgs *args, uint64_t *bytes, Error **errp)
         error_set(errp, "possible: either --size SIZE or one FILE");
         return false;
     }
-    *bytes = (args->size + BLK_SECTOR_SIZE - 1) / BLK_SECTOR_SIZE * BLK_SECTOR_SIZE;
+    *bytes = whole_sectors(args->size);
     if (args->count) {
         Image *image = image_open(args->operands[0], &args->open, errp);
         if (!image) {
@@ -241,7 +242,8 @@ static int run_measure(ImgArgs *args)
         return img_failed(args, err, 1);
     }
     /* A raw file is as long as its disk, whatever lies in it. */
-    printf(args->json ? "{\n    \"required\": %" PRIu64 ",\n    \"fully-allocated\": %" PRIu64 "\n}\n"
+    printf(args->json ? "{\n    \"required\": %" PRIu64 ",\n    \"fully-allocated\": %" PRIu64
+                        "\n}\n"
                       : "required size: %" PRIu64 "\nfully allocated size: %" PRIu64 "\n",
            bytes, bytes);
     return 0;

@@ -25,13 +25,13 @@ typedef struct ImgOption {
 
 typedef struct ImgCommand {
     const char *name;
-    const char *operands;    /* "FILE SIZE" */
-    const char *summary;     /* one line */
+    const char *operands; /* "FILE SIZE" */
+    const char *summary;  /* one line */
     const ImgOption *options;
     int min_operands, max_operands; /* max 0: any number */
-    int usage_status;        /* exit status of a wrong command line */
-    bool signed_size;        /* the last operand may be -SIZE and is no option */
-    int (*run)(ImgArgs *args); /* gives the exit status */
+    int usage_status;               /* exit status of a wrong command line */
+    bool signed_size;               /* the last operand may be -SIZE and is no option */
+    int (*run)(ImgArgs *args);      /* gives the exit status */
 } ImgCommand;
 
 struct ImgArgs {
