@@ -217,6 +217,7 @@ struct CPUX86State {
     CpuJit *jit;          /* the translator's part, and what its code looks at: */
     JitJump *jit_jumps;   /* the jump table for the mode that runs */
     uint64_t jit_temp;    /* between the two halves of one instruction */
+    uint32_t jit_mxcsr;   /* the host's */
     uint32_t jit_flags;   /* arithmetic flags as LAHF and SETO leave them in AX */
     Segment segs[SEG_COUNT];
 

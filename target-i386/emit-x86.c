@@ -52,6 +52,11 @@ enum {
     SHIFT_SAR = 7,
     OPC_MOVZX8 = 0xb6, /* 0F */
     OPC_BSWAP = 0xc8,  /* 0F */
+    OPC_GROUP3_8 = 0xf6,
+    GROUP3_TEST = 0,
+    OPC_GROUP15 = 0xae, /* 0F */
+    GROUP15_LDMXCSR = 2,
+    GROUP15_STMXCSR = 3,
     RM_SIB = 4,
     SIB_NO_INDEX = 4,
     SIB_NO_BASE = 5,
@@ -230,6 +235,22 @@ void emit_alu_imm(Emitter *e, unsigned width, unsigned op, HostRm rm, int32_t im
 void emit_alu(Emitter *e, unsigned width, unsigned op, unsigned reg, HostRm rm)
 {
     emit_op(e, width_flags(width), (uint8_t)(OPC_ALU_RM + 8 * op), reg, rm);
+}
+
+void emit_test_imm8(Emitter *e, unsigned reg, uint8_t imm)
+{
+    emit_op(e, EMIT_LOW_RM, OPC_GROUP3_8, GROUP3_TEST, rm_reg(reg));
+    emit_byte(e, imm);
+}
+
+void emit_ldmxcsr(Emitter *e, HostRm from)
+{
+    emit_op(e, EMIT_0F, OPC_GROUP15, GROUP15_LDMXCSR, from);
+}
+
+void emit_stmxcsr(Emitter *e, HostRm to)
+{
+    emit_op(e, EMIT_0F, OPC_GROUP15, GROUP15_STMXCSR, to);
 }
 
 void emit_shl(Emitter *e, unsigned width, unsigned reg, unsigned count)

@@ -79,6 +79,7 @@ void emit_load_u16(Emitter *e, unsigned reg, HostRm from);
 enum { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
 void emit_alu_imm(Emitter *e, unsigned width, unsigned op, HostRm rm, int32_t imm);
 void emit_alu(Emitter *e, unsigned width, unsigned op, unsigned reg, HostRm rm);
+void emit_test_imm8(Emitter *e, unsigned reg, uint8_t imm); /* the register's low byte */
 void emit_shl(Emitter *e, unsigned width, unsigned reg, unsigned count);
 void emit_shr(Emitter *e, unsigned width, unsigned reg, unsigned count);
 
@@ -92,6 +93,9 @@ void emit_sahf(Emitter *e);
 void emit_seto_al(Emitter *e);
 /* Sets OF from the 0 or 1 in AL; destroys AL and the other flags. */
 void emit_of_from_al(Emitter *e);
+
+void emit_ldmxcsr(Emitter *e, HostRm from);
+void emit_stmxcsr(Emitter *e, HostRm to);
 
 void emit_push(Emitter *e, unsigned reg);
 void emit_pop(Emitter *e, unsigned reg);

@@ -16,6 +16,8 @@
 #include "target-i386/exec.h"
 #include "target-i386/mem.h"
 
+#define HOST_MXCSR 0x1f80u /* as C code expects it: all exceptions masked, round to nearest */
+
 static uint64_t cache_size = 32u << 20;
 
 void jit_set_cache_size(uint64_t bytes)
@@ -238,6 +240,7 @@ static void patch_link(uint64_t link, uint64_t from_generation, const CpuJit *ji
 static void choose_mode(CPUX86State *env, CpuJit *jit, uint32_t key, unsigned cls)
 {
     set_gs_base(env);
+    env->jit_mxcsr = HOST_MXCSR;
     if (jit->jumps_key[cls] != key) {
         clear_jumps(jit, cls);
         jit->jumps_key[cls] = key;

@@ -108,8 +108,21 @@ static void common_flags_to_ax(Emitter *e)
     emit_alu(e, W32, ALU_OR, H_AX, rm_reg(H_CX));
 }
 
+/* MXCSR with translated code's meaning, and with C's. The guest's may have no exception unmasked in the host's. */
+static void common_load_mxcsr(Emitter *e)
+{
+    emit_ldmxcsr(e, ENV(fpu.mxcsr));
+}
+
+static void common_store_mxcsr(Emitter *e)
+{
+    emit_stmxcsr(e, ENV(fpu.mxcsr));
+    emit_ldmxcsr(e, ENV(jit_mxcsr));
+}
+
 static void common_load_regs(Emitter *e)
 {
+    common_load_mxcsr(e);
     for (unsigned g = 0; g < 16; g++) {
         if (host_of(g) != H_NONE) {
             emit_load(e, W64, host_of(g), env_reg(g));
@@ -120,6 +133,7 @@ static void common_load_regs(Emitter *e)
 /* Registers and flags to the CPU state; AX, CX, DX are used. */
 static void common_store_regs(Emitter *e)
 {
+    common_store_mxcsr(e);
     for (unsigned g = 0; g < 16; g++) {
         if (host_of(g) != H_NONE) {
             emit_store(e, W64, env_reg(g), host_of(g));

@@ -59,6 +59,7 @@ static void gen_handler_call(Translator *t)
     t->ended = ji->end != JIT_END_NONE;
     t->in_eflags = true;
     t->in_memory = false;
+    t->xmm = 0;
 }
 
 static void gen_insn(Translator *t)
@@ -69,7 +70,7 @@ static void gen_insn(Translator *t)
     t->saved = false;
     t->first_stub = t->nstubs;
     bool in_memory = t->in_memory, in_eflags = t->in_eflags;
-    bool native = gen_integer(t) || gen_control(t);
+    bool native = gen_integer(t) || gen_control(t) || gen_vector(t);
     if (!native) {
         t->e.p = start;
         t->nstubs = t->first_stub;
@@ -85,6 +86,7 @@ static void gen_insn(Translator *t)
     for (unsigned i = t->first_stub; i < t->nstubs; i++) {
         if (t->stubs[i].kind == STUB_HANDLER && !t->ended) {
             t->stubs[i].back = t->e.p;
+            t->stubs[i].xmm = t->xmm;
         }
     }
 }

@@ -23,6 +23,7 @@ typedef struct Stub {
     StubKind kind;
     uint8_t *rel;        /* the jump that comes here */
     const uint8_t *back; /* STUB_HANDLER: where to go on */
+    uint16_t xmm;        /* and what has to be loaded before */
     const JitInsn *ji;
     uint64_t target;
     bool saved; /* flags are in jit_flags */
@@ -41,6 +42,7 @@ typedef struct Translator {
     uint32_t key;
     uint64_t block_rip;
     bool ended; /* control has left the block */
+    uint16_t xmm;    /* guest registers that stand in the host's */
     bool in_memory;  /* jit_flags holds the guest's flags as they are now */
     bool in_eflags;  /* EFLAGS does */
 
@@ -90,6 +92,11 @@ void gen_flags_back(Translator *t);
 
 /* ---- translate-integer.c: false, with nothing emitted: the handler has to do it ---- */
 bool gen_integer(Translator *t);
+
+/* ---- translate-vector.c ---- */
+bool gen_vector(Translator *t);
+/* Loads guest XMM registers, a bit each. */
+void gen_reload_xmm(Translator *t, uint16_t regs);
 
 /* ---- translate-control.c ---- */
 /* Ends the block: goes on at target. */
