@@ -18,6 +18,12 @@ enum {
     REX_R = 4,
     REX_X = 2,
     REX_B = 1,
+    VEX3 = 0xc4,
+    VEX_R = 0x80,
+    VEX_X = 0x40,
+    VEX_B = 0x20,
+    VEX_W = 0x80,
+    VEX_L = 0x04,
     OPC_ESCAPE = 0x0f,
     OPC_ESCAPE_38 = 0x38,
     OPC_ESCAPE_3A = 0x3a,
@@ -158,6 +164,22 @@ void emit_op(Emitter *e, unsigned flags, uint8_t opcode, unsigned reg, HostRm rm
     if (flags & EMIT_0F3A) {
         emit_byte(e, OPC_ESCAPE_3A);
     }
+    emit_byte(e, opcode);
+    emit_rm_bytes(e, reg, rm);
+}
+
+void emit_vex(Emitter *e, VexForm form, uint8_t opcode, unsigned reg, HostRm rm)
+{
+    bool extended_base = rm.kind != RM_ENV && rm.base != H_NONE && rm.base & 8;
+    bool extended_index = rm.index != H_NONE && rm.index & 8;
+
+    if (rm.kind == RM_ENV) {
+        emit_byte(e, PFX_GS);
+    }
+    emit_byte(e, VEX3);
+    emit_byte(e, (uint8_t)((reg & 8 ? 0 : VEX_R) | (extended_index ? 0 : VEX_X) |
+                           (extended_base ? 0 : VEX_B) | form.map));
+    emit_byte(e, (uint8_t)((form.w ? VEX_W : 0) | (~form.vvvv & 15) << 3 | (form.l ? VEX_L : 0) | form.pp));
     emit_byte(e, opcode);
     emit_rm_bytes(e, reg, rm);
 }

@@ -62,6 +62,12 @@ enum {
 
 /* Any instruction with a ModRM byte, without its immediate. */
 void emit_op(Emitter *e, unsigned flags, uint8_t opcode, unsigned reg, HostRm rm);
+/* Any VEX instruction: map 1 to 3, pp as in VEX, vvvv 0 where it names nothing (it is inverted here). */
+typedef struct VexForm {
+    uint8_t map, pp, vvvv;
+    bool w, l;
+} VexForm;
+void emit_vex(Emitter *e, VexForm form, uint8_t opcode, unsigned reg, HostRm rm);
 void emit_byte(Emitter *e, uint8_t v);
 void emit_imm32(Emitter *e, uint32_t v);
 void emit_bytes(Emitter *e, const void *bytes, size_t n);

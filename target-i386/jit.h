@@ -35,9 +35,11 @@ enum {
     (HF_CPL_MASK | HF_CS32 | HF_CS64 | HF_SS32 | HF_PE | HF_VM | HF_LMA | HF_PG | HF_SMM | HF_FLAT | HF_AC)
 #define JIT_KEY_SSE    0x10000u /* SSE instructions just work: no #UD, no #NM, its state is in use */
 #define JIT_KEY_MASKED 0x20000u /* no SIMD floating point exception is unmasked */
+#define JIT_KEY_AVX    0x40000u /* the same for AVX */
 #define JIT_KEY_CLASS_SHIFT 28
 
 #define JIT_XSTATE_SSE 2u
+#define JIT_XSTATE_AVX 6u /* with SSE */
 #define JIT_MXCSR_MASKS 0x1f80u
 
 static inline uint32_t jit_key(const CPUX86State *env)
@@ -46,6 +48,10 @@ static inline uint32_t jit_key(const CPUX86State *env)
 
     if (!(env->cr0 & (CR0_EM | CR0_TS)) && env->cr4 & CR4_OSFXSR && env->xstate_bv & JIT_XSTATE_SSE) {
         key |= JIT_KEY_SSE;
+    }
+    if (!(env->cr0 & CR0_TS) && env->cr4 & CR4_OSXSAVE && (env->xcr0 & JIT_XSTATE_AVX) == JIT_XSTATE_AVX &&
+        (env->xstate_bv & JIT_XSTATE_AVX) == JIT_XSTATE_AVX) {
+        key |= JIT_KEY_AVX;
     }
     if ((env->fpu.mxcsr & JIT_MXCSR_MASKS) == JIT_MXCSR_MASKS) {
         key |= JIT_KEY_MASKED;

@@ -246,7 +246,7 @@ static void gen_stub(Translator *t, const Stub *s)
         emit_mov_imm(e, S0, (uint64_t)(uintptr_t)s->ji);
         emit_patch(emit_call(e), t->jit->exec_insn);
         if (s->back) {
-            gen_reload_xmm(t, s->xmm);
+            gen_reload_vectors(t, s->xmm, s->ymm);
             emit_patch(emit_jmp(e), s->back);
         }
         break;

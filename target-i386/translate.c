@@ -59,7 +59,7 @@ static void gen_handler_call(Translator *t)
     t->ended = ji->end != JIT_END_NONE;
     t->in_eflags = true;
     t->in_memory = false;
-    t->xmm = 0;
+    t->xmm = t->ymm = 0;
 }
 
 static void gen_insn(Translator *t)
@@ -70,7 +70,7 @@ static void gen_insn(Translator *t)
     t->saved = false;
     t->first_stub = t->nstubs;
     bool in_memory = t->in_memory, in_eflags = t->in_eflags;
-    bool native = gen_integer(t) || gen_control(t) || gen_vector(t);
+    bool native = t->insn->op != OP_INVALID && (gen_integer(t) || gen_control(t) || gen_vector(t));
     if (!native) {
         t->e.p = start;
         t->nstubs = t->first_stub;
@@ -87,6 +87,7 @@ static void gen_insn(Translator *t)
         if (t->stubs[i].kind == STUB_HANDLER && !t->ended) {
             t->stubs[i].back = t->e.p;
             t->stubs[i].xmm = t->xmm;
+            t->stubs[i].ymm = t->ymm;
         }
     }
 }

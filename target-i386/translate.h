@@ -23,7 +23,7 @@ typedef struct Stub {
     StubKind kind;
     uint8_t *rel;        /* the jump that comes here */
     const uint8_t *back; /* STUB_HANDLER: where to go on */
-    uint16_t xmm;        /* and what has to be loaded before */
+    uint16_t xmm, ymm;   /* and what has to be loaded before */
     const JitInsn *ji;
     uint64_t target;
     bool saved; /* flags are in jit_flags */
@@ -42,7 +42,7 @@ typedef struct Translator {
     uint32_t key;
     uint64_t block_rip;
     bool ended; /* control has left the block */
-    uint16_t xmm;    /* guest registers that stand in the host's */
+    uint16_t xmm, ymm; /* guest registers whose lower half, whose all stands in the host's; ymm is part of xmm */
     bool in_memory;  /* jit_flags holds the guest's flags as they are now */
     bool in_eflags;  /* EFLAGS does */
 
@@ -95,8 +95,8 @@ bool gen_integer(Translator *t);
 
 /* ---- translate-vector.c ---- */
 bool gen_vector(Translator *t);
-/* Loads guest XMM registers, a bit each. */
-void gen_reload_xmm(Translator *t, uint16_t regs);
+/* Loads guest vector registers, a bit each: lower halves, and those in ymm whole. */
+void gen_reload_vectors(Translator *t, uint16_t xmm, uint16_t ymm);
 
 /* ---- translate-control.c ---- */
 /* Ends the block: goes on at target. */
