@@ -23,10 +23,13 @@ class Machine:
     """`serial=True` puts COM1 on a pipe that expect() and send() use; monitor() needs `monitor=True`."""
 
     emulator = "build/vole"
+    accel = None  # the program's default
 
     def __init__(self, *args, serial=True, monitor=False):
         self.dir = tempfile.TemporaryDirectory(prefix="vole-test-")
         command = [self.emulator, "-display", "none"]
+        if self.accel and "-accel" not in args:
+            command += ["-accel", self.accel]
         if serial:
             command += ["-serial", "stdio"]
         self.monitor_path = os.path.join(self.dir.name, "monitor")
