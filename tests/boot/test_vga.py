@@ -101,6 +101,7 @@ def sector():
 
 class Qemu(Machine):
     emulator = shutil.which("qemu-system-x86_64")
+    accel = "tcg"
 
 
 def pictures(machine, name):
