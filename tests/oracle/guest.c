@@ -207,3 +207,58 @@ void guest_run(const OracleBatch *b, const OracleCase *c, OracleResult *r)
     }
     store_state(r);
 }
+
+/* Straight-line code at env->rip, instruction by instruction; ends behind it. */
+static void execute_line(const uint8_t *code, unsigned len)
+{
+    uint64_t start = env->rip;
+    Insn insn;
+
+    while (env->rip - start < len) {
+        uint64_t at = env->rip - start;
+        if (host_thunks_full(env->code_cache->thunks)) {
+            code_cache_flush(env->code_cache);
+        }
+        if (insn_decode(&env->decode_mode, code + at, len - at, &insn) != INSN_OK) {
+            cpu_raise(env, EXCP_UD);
+        }
+        exec_prepare(env, &insn);
+        env->rip_next = env->rip + insn.len;
+        insn.exec(env, &insn);
+        env->rip = env->rip_next;
+    }
+}
+
+static void translate_line(const uint8_t *code, unsigned len)
+{
+    uint64_t start = env->rip;
+
+    while (env->rip - start < len) {
+        uint64_t at = env->rip - start;
+        if (!jit_exec_bytes(env, code + at, len - (unsigned)at)) {
+            execute_line(code + at, len - (unsigned)at);
+        }
+    }
+}
+
+void guest_run_line(const OracleBatch *b, const OracleCase *c, const uint8_t *code, unsigned len,
+                    bool by_translator, OracleResult *r)
+{
+    static jmp_buf landing;
+
+    memcpy(phys(PHYS_PAGES), b->memory, ORACLE_DATA_SIZE);
+    memcpy(phys(PHYS_PAGES) + c->patch, c->patch_bytes, sizeof(c->patch_bytes));
+    load_state(c);
+    r->vector = -1;
+    r->error = 0;
+    r->cr2 = 0;
+    env->fault_jmp = &landing;
+    if (setjmp(landing) == 0) {
+        (by_translator ? translate_line : execute_line)(code, len);
+    } else {
+        r->vector = env->excp_vector;
+        r->error = env->excp_error;
+        r->cr2 = env->cr2;
+    }
+    store_state(r);
+}

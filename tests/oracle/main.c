@@ -3,10 +3,11 @@
  * the host's processor and on the executor; registers, flags, vector and x87 state, memory and
  * faults have to agree.
  *
- *     oracle [-n CASES] [-seed N] [-form N] [-op NAME] [-v] [-progress] [-list] [-executor] [-jit]
+ *     oracle [-n CASES] [-seed N] [-form N] [-op NAME] [-v] [-progress] [-list] [-executor] [-jit] [-blocks N]
  *
  * -v shows the inputs of more differences, -list what is not compared and why, -executor runs the
- * executor alone (under sanitizers, which do not let the native process be), -jit the translator in its place.
+ * executor alone (under sanitizers, which do not let the native process be), -jit the translator in its place;
+ * -blocks compares translated blocks of random instructions with the executor.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -304,10 +305,79 @@ static void run_form(const InsnForm *form, bool mode64, unsigned cases)
     run_batch();
 }
 
+/* ---- blocks: the translator against the executor ---- */
+
+enum { LINE_MAX_INSNS = 10 };
+
+/* One instruction that goes on behind itself; its case's state counts for the first of a line only. */
+static bool random_straight_case(bool mode64, OracleCase *c)
+{
+    InsnForm form;
+    Insn insn;
+
+    insn_form(oracle_random() % insn_form_count(), &form);
+    return !reason_not_compared(form.op) && guest_has_feature(form.feature) &&
+           generate_case(&form, mode64, c) && !c->step &&
+           guest_decode(c->code, c->len, mode64, &insn) == INSN_OK &&
+           !(insn.flags & (INSN_BRANCH | INSN_ENDS_BLOCK | INSN_SYSTEM | INSN_IOPL | INSN_SHADOW));
+}
+
+static void run_line(bool mode64)
+{
+    static OracleResult got, want;
+    static OracleCase first, c;
+    uint8_t code[LINE_MAX_INSNS * INSN_MAX_LENGTH];
+    unsigned len = 0, n = 0, most = 1 + oracle_random() % LINE_MAX_INSNS;
+
+    while (n < most) {
+        OracleCase *to = n ? &c : &first;
+        if (random_straight_case(mode64, to)) {
+            memcpy(code + len, to->code, to->len);
+            len += to->len;
+            n++;
+        }
+    }
+    Report r = {.used = 0};
+    guest_run_line(batch, &first, code, len, false, &want);
+    guest_run_line(batch, &first, code, len, true, &got);
+    compare(&r, &first, &got, &want);
+    cases_run++;
+    if (r.used) {
+        differences++;
+        if (shown_of_form++ < 5) {
+            uint64_t at = first.in.rip;
+            for (unsigned i = 0; i < len;) {
+                Insn insn;
+                char text[128];
+                guest_decode(code + i, len - i, mode64, &insn);
+                insn_print(&insn, at + i, text, sizeof(text));
+                printf("# %s\n", text);
+                i += insn.len;
+            }
+            printf("# ended at +%d, the executor at +%d of %u\n%s", (int)(got.out.rip - at),
+                   (int)(want.out.rip - at), len, r.text);
+        }
+    }
+}
+
+static void run_lines(uint64_t seed, unsigned long lines)
+{
+    guest_use_translator();
+    oracle_seed(seed);
+    for (unsigned long i = 0; i < lines; i++) {
+        if (i % 64 == 0) {
+            generate_memory(batch->memory, sizeof(batch->memory));
+        }
+        run_line(i & 1);
+    }
+    printf("%s - oracle: %" PRIu64 " blocks, %" PRIu64 " differ\n", differences ? "not ok" : "ok",
+           cases_run, differences);
+}
+
 static void usage(void)
 {
     fprintf(stderr, "usage: oracle [-n CASES] [-seed N] [-form N] [-op NAME] [-v] [-progress] "
-                    "[-list] [-executor]\n");
+                    "[-list] [-executor] [-jit] [-blocks N]\n");
     exit(2);
 }
 
@@ -325,6 +395,7 @@ int main(int argc, char **argv)
     long only_form = -1;
     const char *only_op = NULL;
     bool progress = false;
+    unsigned long lines = 0;
 
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "-v")) {
@@ -342,6 +413,8 @@ int main(int argc, char **argv)
             usage();
         } else if (!strcmp(argv[i], "-n")) {
             cases = (unsigned)strtoul(argv[++i], NULL, 0);
+        } else if (!strcmp(argv[i], "-blocks")) {
+            lines = strtoul(argv[++i], NULL, 0);
         } else if (!strcmp(argv[i], "-seed")) {
             seed = strtoull(argv[++i], NULL, 0);
         } else if (!strcmp(argv[i], "-form")) {
@@ -359,6 +432,10 @@ int main(int argc, char **argv)
         return 1;
     }
     generate_init(guest_init());
+    if (lines) {
+        run_lines(seed, lines);
+        return differences != 0;
+    }
     for (size_t i = 0; i < insn_form_count(); i++) {
         InsnForm form;
         insn_form(i, &form);

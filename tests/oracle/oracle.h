@@ -74,6 +74,10 @@ bool guest_has_feature(InsnFeature f);
 InsnStatus guest_decode(const uint8_t *code, unsigned len, bool mode64, Insn *insn);
 void guest_run(const OracleBatch *b, const OracleCase *c, OracleResult *r);
 
+/* Straight-line code from the case's state, by the executor or the translator. */
+void guest_run_line(const OracleBatch *b, const OracleCase *c, const uint8_t *code, unsigned len,
+                    bool by_translator, OracleResult *r);
+
 /* ---- generate.c ---- */
 uint64_t oracle_random(void);
 void oracle_seed(uint64_t seed);

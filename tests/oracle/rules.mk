@@ -13,6 +13,7 @@ check-oracle: $(B)/tests/oracle/oracle
 
 check-oracle-jit: $(B)/tests/oracle/oracle
 	$(Q)$(B)/tests/oracle/oracle -n 16 -jit
+	$(Q)$(B)/tests/oracle/oracle -blocks 100000
 
 check-oracle-long: $(B)/tests/oracle/oracle
 	$(Q)$(B)/tests/oracle/oracle -n 1000 -progress
