@@ -89,24 +89,27 @@ static bool choose(const char *option, const char *value, const char *const *wor
     return false;
 }
 
+/* tcg: what scripts written for QEMU ask for when they want its translator. */
 static bool opt_accel(const char *value, Error **errp)
 {
-    static const char *const accels[] = {"interp", "jit", "help", NULL};
+    enum { JIT, TCG, INTERP, LIST };
+    static const char *const accels[] = {"jit", "tcg", "interp", "help", NULL};
     static const char *const keys[] = {"accel", "cache-size", NULL};
     SubOptions so;
-    unsigned choice = 0;
+    unsigned choice = JIT;
     uint64_t bytes;
 
     suboptions_parse(&so, value, "accel");
     const char *name = suboptions_get(&so, "accel"), *size = suboptions_get(&so, "cache-size");
     bool ok = suboptions_check(&so, "-accel", keys, errp) &&
               choose("-accel", name ? name : "", accels, &choice, errp);
-    if (ok && choice == 2) {
-        puts("interp   the reference executor (default)\n"
-             "jit      the translator; cache-size=SIZE bounds the translated code of a CPU (32M)");
+    if (ok && choice == LIST) {
+        puts("jit      the translator (default); cache-size=SIZE bounds the translated code of a CPU (32M)\n"
+             "tcg      the same\n"
+             "interp   the reference executor");
         exit(0);
     }
-    if (ok && size && choice != 1) {
+    if (ok && size && choice == INTERP) {
         error_set(errp, "-accel: cache-size belongs to 'jit'");
         ok = false;
     }
@@ -121,7 +124,7 @@ static bool opt_accel(const char *value, Error **errp)
         }
     }
     if (ok) {
-        accel_select(choice == 1 ? &accel_jit : &accel_interp);
+        accel_select(choice == INTERP ? &accel_interp : &accel_jit);
     }
     suboptions_free(&so);
     return ok;
@@ -505,7 +508,7 @@ static const Option options[] = {
     {"M", "TYPE", MACHINE, "the board: pc (default) or isapc", NULL, opt_machine},
     {"machine", "TYPE[,accel=NAME]", MACHINE, "same as -M", NULL, opt_machine},
     {"accel", "NAME[,cache-size=SIZE]", MACHINE,
-     "how guest code runs: interp, the reference executor; jit, the translator", NULL, opt_accel},
+     "how guest code runs: jit, the translator (default), or interp, the reference executor", NULL, opt_accel},
     {"cpu", "MODEL[,+FEATURE][,-FEATURE]", MACHINE, "the CPU; -cpu help lists models and features",
      "The default, max, has everything that the host's CPU has and Vole runs.", opt_cpu},
     {"smp", "N", MACHINE, "number of CPUs, 1 to 64 (default 1)", NULL, opt_smp},
@@ -834,6 +837,7 @@ int main(int argc, char **argv)
 
     machine_config = (MachineConfig){
         .ram_size = DEFAULT_RAM_MIB * MIB, .cpus = 1, .machine = "pc", .acpi = true, .vga = true};
+    accel_select(&accel_jit);
     if (!options_parse(options, argc, argv, opt_positional, &err) || !check_options(&err)) {
         die(err);
     }
