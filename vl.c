@@ -1,584 +1,38 @@
 /*
- * The launcher: options to a machine description, start, main loop, exit status.
- *
- * Every option is a row of one table, which also makes -help and the manual page. Handlers only check and note
- * values (the room that owns a value parses it); the machine is made afterwards, in the order of main().
+ * The launcher: start, main loop, exit status. vl-options.c notes what the command line asks for;
+ * the machine is made of it afterwards, in the order of main().
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "block/block.h"
 #include "block/drive.h"
 #include "char/char.h"
-#include "config.h"
 #include "hw/device.h"
-#include "hw/loader.h"
 #include "hw/machine.h"
 #include "hw/memory.h"
 #include "hw/pc.h"
 #include "monitor/monitor.h"
-#include "target-i386/accel.h"
-#include "target-i386/cpuid.h"
 #include "target-i386/exec.h"
 #include "target-i386/vcpu.h"
-#include "util/log.h"
 #include "util/loop.h"
-#include "util/options.h"
+#include "vl-options.h"
 
 #define MIB (1ull << 20)
 
-enum {
-    MAX_SERIALS = 4,
-    MAX_LISTED = 64, /* -device, -chardev, -monitor rows kept until the machine is made */
-    DEFAULT_RAM_MIB = 128,
-    MAX_RAM_MIB = 1 << 20, /* 40 physical address bits */
-};
 /* Beyond the guest's RAM the RAM file holds ROMs and video memory. */
 #define RAM_FILE_EXTRA (1024 * MIB)
 
-typedef struct TextList {
-    const char *items[MAX_LISTED];
-    unsigned count;
-} TextList;
-
-static TextList device_specs, monitor_specs, serial_specs, chardev_specs;
-static const char *debugcon_spec, *pidfile_path;
 static int pidfile_fd = -1;
-static bool daemonize, nodefaults, display_chosen;
-
-static bool list_add(TextList *list, const char *option, const char *value, Error **errp)
-{
-    if (list->count == MAX_LISTED) {
-        error_set(errp, "%s %s: given too often; at most %d are possible", option, value, MAX_LISTED);
-        return false;
-    }
-    list->items[list->count++] = value;
-    return true;
-}
-
-/* ---- options: machine ---- */
-
-/* Finds value in words; the error lists them. */
-static bool choose(const char *option, const char *value, const char *const *words, unsigned *choice,
-                   Error **errp)
-{
-    char all[256] = "";
-
-    for (unsigned i = 0; words[i]; i++) {
-        if (!strcmp(value, words[i])) {
-            *choice = i;
-            return true;
-        }
-        snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "", words[i]);
-    }
-    const char *near = nearest_name(value, words);
-    error_set(errp, "%s: '%s' is not possible%s%s%s; possible: %s", option, value,
-              near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "", all);
-    return false;
-}
-
-/* tcg: what scripts written for QEMU ask for when they want its translator. */
-static bool opt_accel(const char *value, Error **errp)
-{
-    enum { JIT, TCG, INTERP, LIST };
-    static const char *const accels[] = {"jit", "tcg", "interp", "help", NULL};
-    static const char *const keys[] = {"accel", "cache-size", NULL};
-    SubOptions so;
-    unsigned choice = JIT;
-    uint64_t bytes;
-
-    suboptions_parse(&so, value, "accel");
-    const char *name = suboptions_get(&so, "accel"), *size = suboptions_get(&so, "cache-size");
-    bool ok = suboptions_check(&so, "-accel", keys, errp) &&
-              choose("-accel", name ? name : "", accels, &choice, errp);
-    if (ok && choice == LIST) {
-        puts("jit      the translator (default); cache-size=SIZE bounds the translated code of a CPU (32M)\n"
-             "tcg      the same\n"
-             "interp   the reference executor");
-        exit(0);
-    }
-    if (ok && size && choice == INTERP) {
-        error_set(errp, "-accel: cache-size belongs to 'jit'");
-        ok = false;
-    }
-    if (ok && size) {
-        ok = parse_size("-accel", size, MIB, &bytes, errp);
-        if (ok && (bytes < JIT_CACHE_SIZE_MIN || bytes > JIT_CACHE_SIZE_MAX)) {
-            error_set(errp, "-accel: cache-size '%s' is not possible; possible: 1M to 1G", size);
-            ok = false;
-        }
-        if (ok) {
-            jit_set_cache_size(bytes);
-        }
-    }
-    if (ok) {
-        accel_select(choice == INTERP ? &accel_interp : &accel_jit);
-    }
-    suboptions_free(&so);
-    return ok;
-}
-
-static bool opt_machine(const char *value, Error **errp)
-{
-    static const char *const machines[] = {"pc", "isapc", "help", NULL};
-    static const char *const keys[] = {"type", "accel", NULL};
-    SubOptions so;
-    unsigned choice = 0;
-
-    suboptions_parse(&so, value, "type");
-    const char *type = suboptions_get(&so, "type"), *accel = suboptions_get(&so, "accel");
-    bool ok = suboptions_check(&so, "-machine", keys, errp) &&
-              (!type || choose("-machine", type, machines, &choice, errp)) &&
-              (!accel || opt_accel(accel, errp));
-    if (ok && choice == 2) {
-        puts("pc       i440FX and PIIX3, PCI (default)");
-        puts("isapc    ISA only, no PCI");
-        exit(0);
-    }
-    if (ok && type) {
-        machine_config.machine = machines[choice];
-    }
-    suboptions_free(&so);
-    return ok;
-}
-
-static bool opt_cpu(const char *value, Error **errp)
-{
-    if (!strcmp(value, "help") || !strcmp(value, "?")) {
-        cpu_model_help();
-        exit(0);
-    }
-    machine_config.cpu_model = value;
-    return true;
-}
-
-static bool opt_smp(const char *value, Error **errp)
-{
-    static const char *const keys[] = {"cpus", "maxcpus", "sockets", "cores", "threads", NULL};
-    SubOptions so;
-    uint64_t cpus = 0, n;
-
-    suboptions_parse(&so, value, "cpus");
-    bool ok = suboptions_check(&so, "-smp", keys, errp);
-    for (size_t i = 0; ok && i < so.count; i++) {
-        const char *key = so.items[i].key;
-        bool one = !strcmp(key, "cores") || !strcmp(key, "threads");
-        /* Every CPU is a package of its own. */
-        ok = parse_number("-smp", so.items[i].value, 1, one ? 1 : CPU_MAX, &n, errp);
-        if (ok && (!strcmp(key, "cpus") || (!cpus && !strcmp(key, "sockets")))) {
-            cpus = n;
-        }
-    }
-    suboptions_free(&so);
-    if (ok && cpus) {
-        machine_config.cpus = (unsigned)cpus;
-    }
-    return ok;
-}
-
-static bool opt_m(const char *value, Error **errp)
-{
-    static const char *const keys[] = {"size", NULL};
-    SubOptions so;
-    uint64_t bytes;
-
-    suboptions_parse(&so, value, "size");
-    const char *size = suboptions_get(&so, "size");
-    bool ok = suboptions_check(&so, "-m", keys, errp) && parse_size("-m", size ? size : "", MIB, &bytes, errp);
-    if (ok && (bytes < MIB || bytes > MAX_RAM_MIB * MIB)) {
-        error_set(errp, "-m: '%s' is not possible; possible: 1M to 1T", value);
-        ok = false;
-    }
-    if (ok) {
-        machine_config.ram_size = (bytes + GUEST_PAGE_SIZE - 1) & GUEST_PAGE_MASK;
-    }
-    suboptions_free(&so);
-    return ok;
-}
-
-static bool opt_boot(const char *value, Error **errp)
-{
-    static const char *const keys[] = {"order", "once", "menu", "splash-time", "reboot-timeout", "strict", NULL};
-    SubOptions so;
-
-    suboptions_parse(&so, value, "order");
-    bool ok = suboptions_check(&so, "-boot", keys, errp);
-    const char *order = suboptions_get(&so, "order");
-    if (ok && order && order[strspn(order, "acdn")]) {
-        error_set(errp, "-boot: order '%s' is not possible; possible: letters of c (disk), d (CD-ROM), "
-                        "a (floppy), n (network)", order);
-        ok = false;
-    }
-    suboptions_free(&so);
-    machine_config.boot = value;
-    return ok;
-}
-
-static bool opt_name(const char *value, Error **errp)
-{
-    SubOptions so;
-
-    suboptions_parse(&so, value, "guest");
-    const char *name = suboptions_get(&so, "guest");
-    machine_config.name = strdup(name ? name : value);
-    suboptions_free(&so);
-    return true;
-}
-
-/* base=utc, localtime or 2026-11-21T08:00:00; clock=host or vm. */
-static bool opt_rtc(const char *value, Error **errp)
-{
-    static const char *const keys[] = {"base", "clock", "driftfix", NULL};
-    static const char *const clocks[] = {"host", "rt", "vm", NULL};
-    static const char *const driftfixes[] = {"none", "slew", NULL};
-    SubOptions so;
-    unsigned choice = 0;
-
-    suboptions_parse(&so, value, "base");
-    bool ok = suboptions_check(&so, "-rtc", keys, errp);
-    const char *base = suboptions_get(&so, "base"), *clock = suboptions_get(&so, "clock");
-    const char *driftfix = suboptions_get(&so, "driftfix");
-    ok = ok && (!driftfix || choose("-rtc: driftfix", driftfix, driftfixes, &choice, errp));
-    if (ok && clock && (ok = choose("-rtc: clock", clock, clocks, &choice, errp))) {
-        machine_config.rtc_clock_vm = choice == 2;
-    }
-    if (ok && base) {
-        struct tm tm = {0};
-        const char *end;
-        machine_config.rtc_localtime = !strcmp(base, "localtime");
-        if (!machine_config.rtc_localtime && strcmp(base, "utc")) {
-            end = strptime(base, "%Y-%m-%dT%H:%M:%S", &tm);
-            end = end ? end : strptime(base, "%Y-%m-%d", &tm);
-            if (!end || *end) {
-                error_set(errp, "-rtc: base '%s' is not possible; possible: utc, localtime, "
-                                "2026-01-31T12:00:00, 2026-01-31", base);
-                ok = false;
-            }
-            machine_config.rtc_offset_sec = timegm(&tm) - time(NULL);
-        }
-    }
-    suboptions_free(&so);
-    return ok;
-}
-
-static bool opt_localtime(const char *value, Error **errp)
-{
-    machine_config.rtc_localtime = true;
-    return true;
-}
-
-static bool opt_no_acpi(const char *value, Error **errp)
-{
-    machine_config.acpi = false;
-    return true;
-}
-
-/* ---- options: files to start from ---- */
-
-static bool need_file(const char *option, const char *path, Error **errp)
-{
-    if (access(path, R_OK)) {
-        error_set_errno(errp, errno, "%s: cannot read '%s'", option, path);
-        return false;
-    }
-    return true;
-}
-
-static bool opt_bios(const char *value, Error **errp)
-{
-    machine_config.bios = value;
-    return true;
-}
-
-static bool opt_kernel(const char *value, Error **errp)
-{
-    machine_config.kernel = value;
-    return need_file("-kernel", value, errp);
-}
-
-static bool opt_initrd(const char *value, Error **errp)
-{
-    machine_config.initrd = value;
-    /* A list of Multiboot modules with arguments is taken apart by the loader. */
-    return strpbrk(value, " ,") || need_file("-initrd", value, errp);
-}
-
-static bool opt_append(const char *value, Error **errp)
-{
-    machine_config.append = value;
-    return true;
-}
-
-static bool opt_data_dir(const char *value, Error **errp)
-{
-    loader_add_data_dir(value);
-    return true;
-}
-
-/* ---- options: disks ---- */
-
-static bool opt_hda(const char *value, Error **errp)
-{
-    return drive_add_file("-hda", 0, false, value, errp);
-}
-
-static bool opt_hdb(const char *value, Error **errp)
-{
-    return drive_add_file("-hdb", 1, false, value, errp);
-}
-
-static bool opt_hdc(const char *value, Error **errp)
-{
-    return drive_add_file("-hdc", 2, false, value, errp);
-}
-
-static bool opt_hdd(const char *value, Error **errp)
-{
-    return drive_add_file("-hdd", 3, false, value, errp);
-}
-
-static bool opt_cdrom(const char *value, Error **errp)
-{
-    return drive_add_file("-cdrom", 2, true, value, errp);
-}
-
-static bool opt_drive(const char *value, Error **errp)
-{
-    return drive_add(value, errp);
-}
-
-static bool opt_snapshot(const char *value, Error **errp)
-{
-    drive_set_snapshot(true);
-    return true;
-}
-
-/* ---- options: screens, lines, devices ---- */
-
-static bool opt_nographic(const char *value, Error **errp)
-{
-    machine_config.nographic = true;
-    display_chosen = true;
-    return true;
-}
-
-static bool opt_display(const char *value, Error **errp)
-{
-    static const char *const displays[] = {"none", "help", NULL};
-    unsigned choice;
-
-    if (!choose("-display", value, displays, &choice, errp)) {
-        return false;
-    }
-    if (choice == 1) {
-        puts("none     no window; the screen can be seen with the monitor's screendump");
-        exit(0);
-    }
-    display_chosen = true;
-    return true;
-}
-
-static bool opt_vga(const char *value, Error **errp)
-{
-    static const char *const cards[] = {"none", "std", NULL};
-    unsigned choice;
-
-    if (!choose("-vga", value, cards, &choice, errp)) {
-        return false;
-    }
-    machine_config.vga = choice == 1;
-    return true;
-}
-
-static bool opt_serial(const char *value, Error **errp)
-{
-    if (serial_specs.count == MAX_SERIALS) {
-        error_set(errp, "-serial %s: the board has %d serial ports", value, MAX_SERIALS);
-        return false;
-    }
-    return list_add(&serial_specs, "-serial", value, errp);
-}
-
-static bool opt_monitor(const char *value, Error **errp)
-{
-    return list_add(&monitor_specs, "-monitor", value, errp);
-}
-
-static bool opt_chardev(const char *value, Error **errp)
-{
-    return list_add(&chardev_specs, "-chardev", value, errp);
-}
-
-static bool opt_debugcon(const char *value, Error **errp)
-{
-    debugcon_spec = value;
-    return true;
-}
-
-static bool opt_device(const char *value, Error **errp)
-{
-    return list_add(&device_specs, "-device", value, errp);
-}
-
-static bool opt_nodefaults(const char *value, Error **errp)
-{
-    nodefaults = true;
-    machine_config.vga = false;
-    return true;
-}
-
-/* ---- options: running ---- */
-
-static bool opt_no_reboot(const char *value, Error **errp)
-{
-    machine_config.no_reboot = true;
-    return true;
-}
-
-static bool opt_no_shutdown(const char *value, Error **errp)
-{
-    machine_config.no_shutdown = true;
-    return true;
-}
-
-static bool opt_stopped(const char *value, Error **errp)
-{
-    machine_config.start_stopped = true;
-    return true;
-}
-
-static bool opt_pidfile(const char *value, Error **errp)
-{
-    pidfile_path = value;
-    return true;
-}
-
-static bool opt_daemonize(const char *value, Error **errp)
-{
-    daemonize = true;
-    return true;
-}
-
-static bool opt_log_items(const char *value, Error **errp)
-{
-    if (!log_set_items(value, errp)) {
-        return false;
-    }
-    if (!strcmp(value, "help")) {
-        exit(0);
-    }
-    return true;
-}
-
-static bool opt_log_file(const char *value, Error **errp)
-{
-    return log_set_file(value, errp);
-}
-
-static bool opt_help(const char *value, Error **errp);
-static bool opt_manual(const char *value, Error **errp);
-
-static bool opt_version(const char *value, Error **errp)
-{
-    puts("Vole PC emulator version " VOLE_VERSION);
-    exit(0);
-}
-
-#define MACHINE "Machine"
-#define START   "What to start"
-#define DISKS   "Disks"
-#define IO      "Screen, lines and devices"
-#define RUN     "Running"
-#define LOGGING "Looking inside"
-#define HELP    "Help"
-
-static const Option options[] = {
-    {"M", "TYPE", MACHINE, "the board: pc (default) or isapc", NULL, opt_machine},
-    {"machine", "TYPE[,accel=NAME]", MACHINE, "same as -M", NULL, opt_machine},
-    {"accel", "NAME[,cache-size=SIZE]", MACHINE,
-     "how guest code runs: jit, the translator (default), or interp, the reference executor", NULL, opt_accel},
-    {"cpu", "MODEL[,+FEATURE][,-FEATURE]", MACHINE, "the CPU; -cpu help lists models and features",
-     "The default, max, has everything that the host's CPU has and Vole runs.", opt_cpu},
-    {"smp", "N", MACHINE, "number of CPUs, 1 to 64 (default 1)", NULL, opt_smp},
-    {"m", "SIZE", MACHINE, "guest memory in MB, or with K, M, G, T (default 128)", NULL, opt_m},
-    {"rtc", "base=TIME,clock=CLOCK", MACHINE, "the clock chip: base=utc, localtime or a date; clock=host or vm",
-     "With clock=host the guest's clock chip follows the host's time, also while the guest is stopped; with "
-     "clock=vm it stands still then.", opt_rtc},
-    {"localtime", NULL, MACHINE, "the clock chip shows local time, as some systems want", NULL, opt_localtime},
-    {"no-acpi", NULL, MACHINE, "a board without ACPI tables", NULL, opt_no_acpi},
-    {"name", "NAME", MACHINE, "the machine's name, shown in SMBIOS tables", NULL, opt_name},
-
-    {"kernel", "FILE", START, "start this Linux (bzImage) or Multiboot kernel", NULL, opt_kernel},
-    {"initrd", "FILE", START, "initial RAM disk; for Multiboot: \"FILE ARGS,FILE ARGS\" as modules", NULL,
-     opt_initrd},
-    {"append", "TEXT", START, "the kernel's command line", NULL, opt_append},
-    {"boot", "ORDER", START, "boot order: c disk, d CD-ROM, as in -boot order=dc,menu=on", NULL, opt_boot},
-    {"bios", "FILE", START, "another BIOS image", NULL, opt_bios},
-    {"L", "DIR", START, "look for BIOS images in DIR first", NULL, opt_data_dir},
-
-    {"hda", "FILE", DISKS, "first hard disk (primary master)", NULL, opt_hda},
-    {"hdb", "FILE", DISKS, "second hard disk (primary slave)", NULL, opt_hdb},
-    {"hdc", "FILE", DISKS, "third hard disk (secondary master)", NULL, opt_hdc},
-    {"hdd", "FILE", DISKS, "fourth hard disk (secondary slave)", NULL, opt_hdd},
-    {"cdrom", "FILE", DISKS, "CD-ROM image (secondary master)", NULL, opt_cdrom},
-    {"drive", "file=FILE,...", DISKS, "a drive in detail: file= if= index= media= format= readonly= snapshot=",
-     "if= is ide or none; index= counts primary master, primary slave, secondary master, secondary slave from "
-     "0; media= is disk or cdrom; readonly= and snapshot= are on or off.", opt_drive},
-    {"snapshot", NULL, DISKS, "throw away what the guest writes to its disks when it ends", NULL, opt_snapshot},
-
-    {"nographic", NULL, IO, "no window; serial port and monitor share the terminal (Ctrl-a h)", NULL,
-     opt_nographic},
-    {"display", "NAME", IO, "none", NULL, opt_display},
-    {"vga", "CARD", IO, "std (default) or none", NULL, opt_vga},
-    {"serial", "CHARDEV", IO, "a serial port on stdio, file:PATH, unix:PATH,server, pty, none ...", NULL,
-     opt_serial},
-    {"monitor", "CHARDEV", IO, "a monitor on stdio, unix:PATH,server, tcp::PORT,server ...", NULL, opt_monitor},
-    {"debugcon", "CHARDEV", IO, "what the guest writes to port 0xe9", NULL, opt_debugcon},
-    {"chardev", "TYPE,id=ID,...", IO, "a character device for -device to name", NULL, opt_chardev},
-    {"device", "NAME[,PROP=VALUE]", IO, "adds a device; -device help lists them, NAME,help its properties", NULL,
-     opt_device},
-    {"nodefaults", NULL, IO, "nothing on the board but what is asked for", NULL, opt_nodefaults},
-
-    {"S", NULL, RUN, "do not start the guest; the monitor's cont does", NULL, opt_stopped},
-    {"no-reboot", NULL, RUN, "end instead of rebooting", NULL, opt_no_reboot},
-    {"no-shutdown", NULL, RUN, "stop instead of ending when the guest powers off", NULL, opt_no_shutdown},
-    {"daemonize", NULL, RUN, "go to the background once the machine is made", NULL, opt_daemonize},
-    {"pidfile", "FILE", RUN, "write the process number to FILE", NULL, opt_pidfile},
-
-    {"d", "ITEM,...", LOGGING, "log these items; -d help lists them", NULL, opt_log_items},
-    {"D", "FILE", LOGGING, "log to FILE instead of stderr", NULL, opt_log_file},
-
-    {"help", NULL, HELP, "this list", NULL, opt_help},
-    {"h", NULL, HELP, "this list", NULL, opt_help},
-    {"version", NULL, HELP, "the version", NULL, opt_version},
-    {"help-manual", NULL, HELP, "the list as a section of the manual page", NULL, opt_manual},
-    {0},
-};
-
-static bool opt_help(const char *value, Error **errp)
-{
-    puts("Usage: vole [OPTIONS] [DISK]\n\nA PC emulator. DISK is the same as -hda DISK.\n");
-    options_print_help(options);
-    exit(0);
-}
-
-static bool opt_manual(const char *value, Error **errp)
-{
-    options_print_manual(options);
-    exit(0);
-}
 
 /* ---- starting ---- */
 
@@ -591,8 +45,8 @@ static void die(Error *err)
 }
 
 /*
- * Forks: the child goes on, the parent waits until it says through *ready_fd that the machine is made, or
- * ends with the child's status.
+ * Forks: the child goes on, the parent waits until it says through *ready_fd that the machine is
+ * made, or ends with the child's status.
  */
 static void go_to_background(int *ready_fd)
 {
@@ -633,25 +87,25 @@ static void finish_background(int ready_fd)
 
 static void remove_pidfile(void)
 {
-    unlink(pidfile_path);
+    unlink(launch.pidfile);
 }
 
 static bool write_pidfile(Error **errp)
 {
     char text[32];
 
-    pidfile_fd = open(pidfile_path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    pidfile_fd = open(launch.pidfile, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (pidfile_fd < 0) {
-        error_set_errno(errp, errno, "-pidfile: cannot write '%s'", pidfile_path);
+        error_set_errno(errp, errno, "-pidfile: cannot write '%s'", launch.pidfile);
         return false;
     }
     if (flock(pidfile_fd, LOCK_EX | LOCK_NB)) {
-        error_set(errp, "-pidfile: '%s' belongs to another running process", pidfile_path);
+        error_set(errp, "-pidfile: '%s' belongs to another running process", launch.pidfile);
         return false;
     }
     int n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
     if (ftruncate(pidfile_fd, 0) || write(pidfile_fd, text, (size_t)n) != n) {
-        error_set_errno(errp, errno, "-pidfile: cannot write '%s'", pidfile_path);
+        error_set_errno(errp, errno, "-pidfile: cannot write '%s'", launch.pidfile);
         return false;
     }
     atexit(remove_pidfile);
@@ -691,20 +145,22 @@ static void catch_signals(void)
 }
 
 /*
- * Without a word from the user: -nographic shares the terminal between serial port and monitor; else the
- * monitor has it.
+ * Without a word from the user: -nographic shares the terminal between serial port and monitor;
+ * else the monitor has it.
  */
 static void choose_default_lines(void)
 {
-    if (nodefaults) {
+    if (launch.nodefaults) {
         return;
     }
     if (machine_config.nographic) {
-        if (!serial_specs.count) {
-            serial_specs.items[serial_specs.count++] = monitor_specs.count ? "stdio" : "mon:stdio";
+        if (!launch.serials.count) {
+            launch.serials.items[launch.serials.count++] =
+                launch.monitors.count ? "stdio" : "mon:stdio";
         }
-    } else if (!display_chosen && !monitor_specs.count && !serial_specs.count && isatty(STDIN_FILENO)) {
-        monitor_specs.items[monitor_specs.count++] = "stdio";
+    } else if (!launch.display_chosen && !launch.monitors.count && !launch.serials.count &&
+               isatty(STDIN_FILENO)) {
+        launch.monitors.items[launch.monitors.count++] = "stdio";
     }
 }
 
@@ -712,9 +168,9 @@ static bool open_lines(Error **errp)
 {
     char id[32];
 
-    for (unsigned i = 0; i < chardev_specs.count; i++) {
+    for (unsigned i = 0; i < launch.chardevs.count; i++) {
         Error *err = NULL;
-        if (!chr_open_option(chardev_specs.items[i], &err)) {
+        if (!chr_open_option(launch.chardevs.items[i], &err)) {
             if (!err) {
                 exit(0); /* it was a request for help */
             }
@@ -723,10 +179,10 @@ static bool open_lines(Error **errp)
             return false;
         }
     }
-    for (unsigned i = 0; i < serial_specs.count; i++) {
+    for (unsigned i = 0; i < launch.serials.count; i++) {
         snprintf(id, sizeof(id), "serial%u", i);
         Error *err = NULL;
-        machine_config.serial[i] = chr_open(id, serial_specs.items[i], &err);
+        machine_config.serial[i] = chr_open(id, launch.serials.items[i], &err);
         if (err) {
             error_prepend(&err, "-serial: ");
             error_propagate(errp, err);
@@ -741,15 +197,16 @@ static bool open_monitors(Error **errp)
 {
     char id[32];
 
-    for (unsigned i = 0; i < serial_specs.count; i++) {
-        if (!strncmp(serial_specs.items[i], "mon:", 4) && !monitor_open(machine_config.serial[i], errp)) {
+    for (unsigned i = 0; i < launch.serials.count; i++) {
+        if (!strncmp(launch.serials.items[i], "mon:", 4) &&
+            !monitor_open(machine_config.serial[i], errp)) {
             return false;
         }
     }
-    for (unsigned i = 0; i < monitor_specs.count; i++) {
+    for (unsigned i = 0; i < launch.monitors.count; i++) {
         Error *err = NULL;
         snprintf(id, sizeof(id), "monitor%u", i);
-        CharBackend *chr = chr_open(id, monitor_specs.items[i], &err);
+        CharBackend *chr = chr_open(id, launch.monitors.items[i], &err);
         if (chr) {
             monitor_open(chr, &err);
         }
@@ -764,8 +221,8 @@ static bool open_monitors(Error **errp)
 
 static bool add_devices(Error **errp)
 {
-    if (debugcon_spec) {
-        if (!chr_open("debugcon", debugcon_spec, errp)) {
+    if (launch.debugcon) {
+        if (!chr_open("debugcon", launch.debugcon, errp)) {
             error_prepend(errp, "-debugcon: ");
             return !*errp; /* none */
         }
@@ -773,8 +230,8 @@ static bool add_devices(Error **errp)
             return false;
         }
     }
-    for (unsigned i = 0; i < device_specs.count; i++) {
-        if (!device_add(device_specs.items[i], errp)) {
+    for (unsigned i = 0; i < launch.devices.count; i++) {
+        if (!device_add(launch.devices.items[i], errp)) {
             if (!*errp) {
                 exit(0); /* it was a request for help */
             }
@@ -788,8 +245,8 @@ static bool add_devices(Error **errp)
 /* Questions that need no machine: -device help, -device NAME,help. */
 static void answer_device_help(void)
 {
-    for (unsigned i = 0; i < device_specs.count; i++) {
-        const char *spec = device_specs.items[i];
+    for (unsigned i = 0; i < launch.devices.count; i++) {
+        const char *spec = launch.devices.items[i];
         const char *comma = strrchr(spec, ',');
         if (!strcmp(spec, "help") || !strcmp(spec, "?") || (comma && !strcmp(comma, ",help"))) {
             Error *err = NULL;
@@ -802,32 +259,13 @@ static void answer_device_help(void)
     }
 }
 
-static bool check_options(Error **errp)
-{
-    if (!machine_config.kernel && (machine_config.initrd || machine_config.append)) {
-        error_set(errp, "%s: only has a meaning together with -kernel FILE",
-                  machine_config.initrd ? "-initrd" : "-append");
-        return false;
-    }
-    if (daemonize && machine_config.nographic) {
-        error_set(errp, "-daemonize: cannot go together with -nographic; use -display none -serial file:PATH");
-        return false;
-    }
-    return true;
-}
-
 static bool make_machine(Error **errp)
 {
     return open_lines(errp) && drive_open_all(errp) &&
            memory_ram_init(machine_config.ram_size + RAM_FILE_EXTRA, errp) &&
            vcpu_create_all(machine_config.cpus, machine_config.cpu_model, errp) &&
            pc_init(&machine_config, errp) && add_devices(errp) && open_monitors(errp) &&
-           (!pidfile_path || write_pidfile(errp)) && vcpu_start_threads(errp);
-}
-
-static bool opt_positional(const char *value, Error **errp)
-{
-    return opt_hda(value, errp);
+           (!launch.pidfile || write_pidfile(errp)) && vcpu_start_threads(errp);
 }
 
 int main(int argc, char **argv)
@@ -835,14 +273,11 @@ int main(int argc, char **argv)
     Error *err = NULL;
     int ready_fd = -1;
 
-    machine_config = (MachineConfig){
-        .ram_size = DEFAULT_RAM_MIB * MIB, .cpus = 1, .machine = "pc", .acpi = true, .vga = true};
-    accel_select(&accel_jit);
-    if (!options_parse(options, argc, argv, opt_positional, &err) || !check_options(&err)) {
+    if (!launch_options_parse(argc, argv, &err)) {
         die(err);
     }
     answer_device_help();
-    if (daemonize) {
+    if (launch.daemonize) {
         go_to_background(&ready_fd);
     }
     loop_init();

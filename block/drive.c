@@ -52,7 +52,8 @@ static Drive *drive_find(DriveInterface interface, int place)
 static bool drive_insert(const Drive *values, Error **errp)
 {
     if (values->place != NO_PLACE && drive_find(values->interface, values->place)) {
-        error_set(errp, "%s: two drives at place %d of the IDE interface; give the second another index=",
+        error_set(errp,
+                  "%s: two drives at place %d of the IDE interface; give the second another index=",
                   values->option, values->place);
         return false;
     }
@@ -100,7 +101,8 @@ static bool get_place(const SubOptions *so, int *place, Error **errp)
     uint64_t n = 0, b = 0, u = 0;
 
     if (index && (bus || unit)) {
-        error_set(errp, "-drive: index=%s together with bus= or unit=: give one or the other", index);
+        error_set(errp, "-drive: index=%s together with bus= or unit=: give one or the other",
+                  index);
         return false;
     }
     if (index) {
@@ -120,8 +122,8 @@ static bool get_place(const SubOptions *so, int *place, Error **errp)
 
 static bool drive_from_suboptions(const SubOptions *so, Drive *d, Error **errp)
 {
-    static const char *const keys[] = {"file",     "if",       "index",    "bus", "unit", "media", "format",
-                                       "readonly", "snapshot", "id",       NULL};
+    static const char *const keys[] = {"file",   "if",       "index",    "bus", "unit", "media",
+                                       "format", "readonly", "snapshot", "id",  NULL};
     static const char *const interfaces[] = {"ide", "none", NULL};
     static const char *const media[] = {"disk", "cdrom", NULL};
     static const char *const formats[] = {"raw", NULL};
@@ -146,8 +148,8 @@ static bool drive_from_suboptions(const SubOptions *so, Drive *d, Error **errp)
     if ((text = suboptions_get(so, "format")) && !choose("format", text, formats, &choice, errp)) {
         return false;
     }
-    if (!get_bool(so, "readonly", &d->readonly, errp) || !get_bool(so, "snapshot", &d->snapshot, errp) ||
-        !get_place(so, &d->place, errp)) {
+    if (!get_bool(so, "readonly", &d->readonly, errp) ||
+        !get_bool(so, "snapshot", &d->snapshot, errp) || !get_place(so, &d->place, errp)) {
         return false;
     }
     if (!suboptions_get(so, "file") && !d->cdrom) {
@@ -196,8 +198,8 @@ static bool give_place(Drive *d, Error **errp)
             return true;
         }
     }
-    error_set(errp, "%s: all %d places of the IDE interface are taken; use if=none for others", d->option,
-              IDE_PLACES);
+    error_set(errp, "%s: all %d places of the IDE interface are taken; use if=none for others",
+              d->option, IDE_PLACES);
     return false;
 }
 

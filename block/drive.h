@@ -1,6 +1,6 @@
 /*
- * Drives: -drive, -hda .. -hdd, -cdrom and a bare file name, from the command line to opened backends on
- * numbered places of an interface, where the board finds them.
+ * Drives: -drive, -hda .. -hdd, -cdrom and a bare file name, from the command line to opened
+ * backends on numbered places of an interface, where the board finds them.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,7 +1,7 @@
 /*
- * The running machine: run state, and the requests (reset, power off, power button) that devices and the
- * monitor make. Requests only set flags; the main loop carries them out, so that a device that asks for a reset in
- * the middle of a register write is not reset beneath its own feet.
+ * The running machine: run state, and the requests (reset, power off, power button) that devices
+ * and the monitor make. Requests only set flags; the main loop carries them out, so that a device
+ * that asks for a reset in the middle of a register write is not reset beneath its own feet.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,13 +1,14 @@
 /*
  * vCPU threads.
  *
- * A vCPU thread is in one of three places: inside cpu_exec() ("in guest"), asleep (halted, paused, or waiting
- * for a reset), or between the two. Everything that wants its attention goes through vcpu_kick(), which
- * sets exit_request for a thread in guest and `kicked` for one that sleeps; a thread clears both before it looks
- * at what there is to do, so that no kick is lost.
+ * A vCPU thread is in one of three places: inside cpu_exec() ("in guest"), asleep (halted, paused,
+ * or waiting for a reset), or between the two. Everything that wants its attention goes through
+ * vcpu_kick(), which sets exit_request for a thread in guest and `kicked` for one that sleeps; a
+ * thread clears both before it looks at what there is to do, so that no kick is lost.
  *
- * Three mutexes, taken in this order and never the other way round: the machine lock (util/loop.h), then
- * guest_mutex (who is in guest, exclusive sections), then a vCPU's own (its sleep and its work queue).
+ * Three mutexes, taken in this order and never the other way round: the machine lock (util/loop.h),
+ * then guest_mutex (who is in guest, exclusive sections), then a vCPU's own (its sleep and its work
+ * queue).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -280,7 +281,8 @@ bool vcpu_start_threads(Error **errp)
 {
     sigset_t all, old;
 
-    /* Signals that the user or the system sends are the main loop's; a vCPU only takes its own faults. */
+    /* Signals that the user or the system sends are the main loop's; a vCPU only takes its own
+     * faults. */
     sigfillset(&all);
     sigdelset(&all, SIGFPE);
     sigdelset(&all, SIGSEGV);

@@ -1,5 +1,6 @@
 /*
- * vCPU threads: one thread a CPU that only runs guest code; kicks, halting, stopping, exclusive sections.
+ * vCPU threads: one thread a CPU that only runs guest code; kicks, halting, stopping, exclusive
+ * sections.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -15,7 +16,8 @@ bool vcpu_start_threads(Error **errp);
 unsigned vcpu_count(void);
 CPUX86State *vcpu_env(unsigned index);
 
-/* Main thread, machine lock held. After vcpu_pause_all() no vCPU runs guest code or touches a device. */
+/* Main thread, machine lock held. After vcpu_pause_all() no vCPU runs guest code or touches a
+ * device. */
 void vcpu_pause_all(void);
 void vcpu_resume_all(void);
 /* Ends the threads. */
@@ -26,16 +28,16 @@ void vcpu_reset_all(void);
 /* Out of guest code at the next chance, or out of HLT. Any thread. */
 void vcpu_kick(CPUX86State *env);
 /*
- * Queues fn(env, data) to run on the vCPU's own thread before it executes anything further. Any thread,
- * no lock needed; data is fn's to free.
+ * Queues fn(env, data) to run on the vCPU's own thread before it executes anything further. Any
+ * thread, no lock needed; data is fn's to free.
  */
 void vcpu_queue_work(CPUX86State *env, void (*fn)(CPUX86State *env, void *data), void *data);
 /* Own thread: runs what was queued. Called by the execution loop when CPU_INTERRUPT_WORK is set. */
 void vcpu_run_queued_work(CPUX86State *env);
 
 /*
- * Between these two, called on a vCPU thread in guest code without the machine lock, no other vCPU executes guest code:
- * for locked accesses that a host atomic cannot do.
+ * Between these two, called on a vCPU thread in guest code without the machine lock, no other vCPU
+ * executes guest code: for locked accesses that a host atomic cannot do.
  */
 void vcpu_exclusive_begin(void);
 void vcpu_exclusive_end(void);

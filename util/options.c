@@ -142,7 +142,8 @@ void options_print_manual(const Option *table)
 
 /* ---- sub-options ---- */
 
-/* Cuts the next comma-separated piece off *text, with doubled commas made single. The caller frees it. */
+/* Cuts the next comma-separated piece off *text, with doubled commas made single. The caller frees
+ * it. */
 static char *next_piece(const char **text)
 {
     const char *p = *text;
@@ -225,7 +226,8 @@ static void list_names(const char *const *names, char *text, size_t size)
     }
 }
 
-bool suboptions_check(const SubOptions *so, const char *option, const char *const *known, Error **errp)
+bool suboptions_check(const SubOptions *so, const char *option, const char *const *known,
+                      Error **errp)
 {
     for (size_t i = 0; i < so->count; i++) {
         const char *key = so->items[i].key;
@@ -265,7 +267,8 @@ static uint64_t unit_of(char suffix)
     }
 }
 
-bool parse_size(const char *what, const char *text, uint64_t default_unit, uint64_t *bytes, Error **errp)
+bool parse_size(const char *what, const char *text, uint64_t default_unit, uint64_t *bytes,
+                Error **errp)
 {
     char *end;
     double v;
@@ -290,7 +293,8 @@ bool parse_size(const char *what, const char *text, uint64_t default_unit, uint6
     *bytes = (uint64_t)(v * (double)unit);
     return true;
 bad:
-    error_set(errp, "%s: '%s' is no size; possible: a number with K, M, G or T, as in 512M", what, text);
+    error_set(errp, "%s: '%s' is no size; possible: a number with K, M, G or T, as in 512M", what,
+              text);
     return false;
 }
 
@@ -302,8 +306,8 @@ bool parse_number(const char *what, const char *text, uint64_t min, uint64_t max
     errno = 0;
     unsigned long long v = strtoull(text, &end, 0);
     if (!isdigit((unsigned char)text[0]) || *end || errno || v < min || v > max) {
-        error_set(errp, "%s: '%s' is not possible; possible: a number from %llu to %llu", what, text,
-                  (unsigned long long)min, (unsigned long long)max);
+        error_set(errp, "%s: '%s' is not possible; possible: a number from %llu to %llu", what,
+                  text, (unsigned long long)min, (unsigned long long)max);
         return false;
     }
     *value = v;

@@ -13,8 +13,9 @@
 #include "util/error.h"
 
 /*
- * A row. Rows with the same group stand together under its heading. A handler checks its value and stores
- * it; false with an error stops the program. arg NULL: the option stands alone and value is NULL.
+ * A row. Rows with the same group stand together under its heading. A handler checks its value and
+ * stores it; false with an error stops the program. arg NULL: the option stands alone and value is
+ * NULL.
  */
 typedef struct Option {
     const char *name;  /* without the dash */
@@ -27,7 +28,8 @@ typedef struct Option {
 
 /*
  * Handles every argument in order: -name VALUE or --name VALUE by the table (which ends with a row
- * without name), anything else goes to positional (NULL: refused). False with an error that names the nearest option.
+ * without name), anything else goes to positional (NULL: refused). False with an error that names
+ * the nearest option.
  */
 bool options_parse(const Option *table, int argc, char **argv,
                    bool (*positional)(const char *value, Error **errp), Error **errp);
@@ -37,11 +39,11 @@ void options_print_help(const Option *table);
 void options_print_manual(const Option *table);
 
 /*
- * A value of the form "word,key=value,key=value,flag": the tradition's sub-options. A comma inside a
- * value is written twice. flag alone reads as flag=on.
+ * A value of the form "word,key=value,key=value,flag": the tradition's sub-options. A comma inside
+ * a value is written twice. flag alone reads as flag=on.
  */
 typedef struct SubOption {
-    char *key;   /* NULL for the leading word without '=' */
+    char *key; /* NULL for the leading word without '=' */
     char *value;
 } SubOption;
 typedef struct SubOptions {
@@ -49,17 +51,21 @@ typedef struct SubOptions {
     size_t count;
 } SubOptions;
 
-/* implied: the key of a leading word without '=' ("file"); NULL: a leading word is a flag like any other. */
+/* implied: the key of a leading word without '=' ("file"); NULL: a leading word is a flag like any
+ * other. */
 void suboptions_parse(SubOptions *so, const char *text, const char *implied);
 void suboptions_free(SubOptions *so);
 /* The last value of key, or NULL. */
 const char *suboptions_get(const SubOptions *so, const char *key);
-/* False with an error naming `option`, the stray key and the nearest of the NULL-terminated list. */
-bool suboptions_check(const SubOptions *so, const char *option, const char *const *known, Error **errp);
+/* False with an error naming `option`, the stray key and the nearest of the NULL-terminated list.
+ */
+bool suboptions_check(const SubOptions *so, const char *option, const char *const *known,
+                      Error **errp);
 
 /* ---- values; errors name `what` ("-m"), the value and what is possible ---- */
 /* "512", "1.5G", "64k": bytes; a bare number counts in default_unit. */
-bool parse_size(const char *what, const char *text, uint64_t default_unit, uint64_t *bytes, Error **errp);
+bool parse_size(const char *what, const char *text, uint64_t default_unit, uint64_t *bytes,
+                Error **errp);
 bool parse_number(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *value,
                   Error **errp);
 /* on/off, yes/no, true/false. */
