@@ -108,6 +108,7 @@ run-check-long: all $(UNIT_BINS)
 # Side by side with the distribution's QEMU; on an otherwise idle machine.
 bench: all
 	$(Q)tests/bench/boot.py $(B)/vole
+	$(Q)tests/bench/kernels.py $(B)/vole
 
 report-size:
 	$(Q)scripts/report-size
