@@ -1,14 +1,12 @@
 /*
- * Translated code of one vCPU: the cache, the way from an address to a block, entering and leaving.
+ * Translated code of one vCPU: the way from an address to a block, entering and leaving.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "target-i386/jit.h"
 
 #include <asm/prctl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -18,25 +16,7 @@
 
 #define HOST_MXCSR 0x1f80u /* as C code expects it: all exceptions masked, round to nearest */
 
-static uint64_t cache_size = 32u << 20;
-
-void jit_set_cache_size(uint64_t bytes)
-{
-    cache_size = bytes;
-}
-
-static unsigned hash_block(ram_addr ram, uint64_t rip)
-{
-    return (unsigned)((ram ^ ram >> 15 ^ rip >> 12) % JIT_HASH_SIZE);
-}
-
-static unsigned hash_page(ram_addr page)
-{
-    page >>= GUEST_PAGE_BITS;
-    return (unsigned)((page ^ page >> 12) % JIT_PAGE_HASH_SIZE);
-}
-
-/* ---- memory ---- */
+/* ---- the jump tables ---- */
 
 static void clear_jumps(CpuJit *jit, unsigned cls)
 {
@@ -46,7 +26,7 @@ static void clear_jumps(CpuJit *jit, unsigned cls)
     jit->jumps_used[cls] = false;
 }
 
-static void clear_all_jumps(CpuJit *jit)
+void jit_forget_jumps(CpuJit *jit)
 {
     for (unsigned cls = 0; cls < MMU_CLASSES; cls++) {
         if (jit->jumps_used[cls]) {
@@ -55,66 +35,16 @@ static void clear_all_jumps(CpuJit *jit)
     }
 }
 
-static void *map(size_t size, int prot, int flags, int fd)
-{
-    void *p = mmap(NULL, size, prot, flags, fd, 0);
-
-    if (p == MAP_FAILED) {
-        abort();
-    }
-    return p;
-}
-
-static CpuJit *jit_new(CPUX86State *env)
-{
-    CpuJit *jit = calloc(1, sizeof(*jit));
-    int fd = memfd_create("translated code", MFD_CLOEXEC);
-    size_t half = (cache_size / 2 + 4095) & ~(size_t)4095;
-
-    if (!jit || fd < 0 || ftruncate(fd, (off_t)half) < 0) {
-        abort();
-    }
-    jit->code_size = half;
-    jit->write = map(half, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
-    jit->exec = map(half, PROT_READ | PROT_EXEC, MAP_SHARED, fd);
-    close(fd);
-    jit->records_size = half;
-    jit->records = map(half, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-    for (unsigned cls = 0; cls < MMU_CLASSES; cls++) {
-        clear_jumps(jit, cls);
-    }
-    jit_translate_common(env, jit);
-    jit->code_start = jit->code_used;
-    return jit;
-}
-
-static void jit_flush(CpuJit *jit)
-{
-    memset(jit->hash, 0, sizeof(jit->hash));
-    memset(jit->pages, 0, sizeof(jit->pages));
-    clear_all_jumps(jit);
-    jit->code_used = jit->code_start;
-    jit->records_used = 0;
-    jit->generation++;
-    jit->stop = true;
-}
-
-void *jit_record(CpuJit *jit, size_t size)
-{
-    void *p = jit->records + jit->records_used;
-
-    jit->records_used += (size + 15) & ~(size_t)15;
-    return p;
-}
-
-static bool room_for_block(const CpuJit *jit)
-{
-    return jit->code_used + JIT_BLOCK_MAX_CODE <= jit->code_size &&
-           jit->records_used + (JIT_BLOCK_MAX_INSNS + 1) * (sizeof(JitInsn) + 16) + sizeof(JitBlock) + 16 <=
-               jit->records_size;
-}
-
 /* ---- from an address to a block ---- */
+
+/* Handlers keep thunks of the executor's cache. */
+static void forget_thunks(CPUX86State *env, CpuJit *jit)
+{
+    if (jit->flushes_seen != env->code_cache->flushes) {
+        jit->flushes_seen = env->code_cache->flushes;
+        jit_cache_flush(jit);
+    }
+}
 
 static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
 {
@@ -126,11 +56,7 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
         return NULL;
     }
     ram_addr ram = (ram_addr)(host - memory_ram_base());
-    unsigned h = hash_block(ram, env->rip);
-    JitBlock *b = jit->hash[h];
-    while (b && (b->ram != ram || b->rip != env->rip || b->key != key)) {
-        b = b->hash_next;
-    }
+    JitBlock *b = jit_cache_find(jit, ram, env->rip, key);
     if (b) {
         return b;
     }
@@ -141,45 +67,13 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
     if (host_thunks_full(env->code_cache->thunks)) {
         code_cache_flush(env->code_cache);
     }
-    if (jit->flushes_seen != env->code_cache->flushes || !room_for_block(jit)) {
-        jit->flushes_seen = env->code_cache->flushes;
-        jit_flush(jit);
-    }
+    forget_thunks(env, jit);
+    jit_cache_make_room(jit);
     b = jit_translate(env, host, avail, ram);
     if (b) {
-        b->hash_next = jit->hash[h];
-        jit->hash[h] = b;
-        JitBlock **list = &jit->pages[hash_page(page)];
-        b->page_next = *list;
-        *list = b;
+        jit_cache_add(jit, b);
     }
     return b;
-}
-
-static void drop_page(CpuJit *jit, ram_addr page)
-{
-    JitBlock **p = &jit->pages[hash_page(page)];
-    bool dropped = false;
-
-    while (*p) {
-        JitBlock *b = *p;
-        if ((b->ram & GUEST_PAGE_MASK) != page) {
-            p = &b->page_next;
-            continue;
-        }
-        *p = b->page_next;
-        JitBlock **q = &jit->hash[hash_block(b->ram, b->rip)];
-        while (*q != b) {
-            q = &(*q)->hash_next;
-        }
-        *q = b->hash_next;
-        dropped = true;
-    }
-    if (dropped) {
-        clear_all_jumps(jit);
-        jit->generation++;
-        jit->stop = true;
-    }
 }
 
 /* ---- running ---- */
@@ -216,6 +110,18 @@ static void set_gs_base(CPUX86State *env)
         syscall(SYS_arch_prctl, ARCH_SET_GS, env);
         base = env;
     }
+}
+
+static CpuJit *make_jit(CPUX86State *env)
+{
+    CpuJit *jit = env->jit = jit_cache_new();
+
+    for (unsigned cls = 0; cls < MMU_CLASSES; cls++) {
+        clear_jumps(jit, cls);
+    }
+    jit_translate_common(env, jit);
+    jit->code_start = jit->code_used;
+    return jit;
 }
 
 static bool translatable(const CPUX86State *env)
@@ -257,7 +163,7 @@ static void jit_run(CPUX86State *env)
         return;
     }
     if (!jit) {
-        jit = env->jit = jit_new(env);
+        jit = make_jit(env);
         jit->flushes_seen = env->code_cache->flushes;
     }
     uint32_t key = jit_key(env);
@@ -266,10 +172,7 @@ static void jit_run(CPUX86State *env)
 
     uint64_t link = 0;
     do {
-        if (jit->flushes_seen != env->code_cache->flushes) {
-            jit->flushes_seen = env->code_cache->flushes;
-            jit_flush(jit);
-        }
+        forget_thunks(env, jit);
         JitJump *jump = &jit->jumps[cls][jit_jump_index(env->rip)];
         const uint8_t *code;
         if (link == JIT_LEAVE_LOOKUP && jump->rip == env->rip) {
@@ -301,9 +204,9 @@ bool jit_exec_bytes(CPUX86State *env, const uint8_t *bytes, unsigned len)
         return false;
     }
     if (!env->jit) {
-        env->jit = jit_new(env);
+        make_jit(env);
     }
-    jit_flush(env->jit);
+    jit_cache_flush(env->jit);
     choose_mode(env, env->jit, jit_key(env), env->tlb->data_class);
     JitBlock *b = jit_translate(env, bytes, len, 0);
     if (!b) {
@@ -318,21 +221,21 @@ bool jit_exec_bytes(CPUX86State *env, const uint8_t *bytes, unsigned len)
 static void flush_code(CPUX86State *env)
 {
     if (env->jit) {
-        jit_flush(env->jit);
+        jit_cache_flush(env->jit);
     }
 }
 
 static void invalidate_code(CPUX86State *env, ram_addr page)
 {
     if (env->jit) {
-        drop_page(env->jit, page);
+        jit_cache_drop_page(env->jit, page);
     }
 }
 
 static void mapping_changed(CPUX86State *env)
 {
     if (env->jit) {
-        clear_all_jumps(env->jit);
+        jit_forget_jumps(env->jit);
         env->jit->stop = true;
     }
 }
@@ -346,15 +249,8 @@ static void end_block(CPUX86State *env)
 
 static void free_code(CPUX86State *env)
 {
-    CpuJit *jit = env->jit;
-
-    if (jit) {
-        munmap(jit->write, jit->code_size);
-        munmap(jit->exec, jit->code_size);
-        munmap(jit->records, jit->records_size);
-        free(jit);
-        env->jit = NULL;
-    }
+    jit_cache_free(env->jit);
+    env->jit = NULL;
 }
 
 const AccelOps accel_jit = {

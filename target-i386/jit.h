@@ -126,7 +126,21 @@ void jit_translate_common(CPUX86State *env, CpuJit *jit);
  */
 JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, ram_addr ram);
 
+/* ---- jit-cache.c ---- */
+CpuJit *jit_cache_new(void);
+void jit_cache_free(CpuJit *jit); /* may be NULL */
+/* Memory for a JitInsn or JitBlock; it goes with the code that is made next. */
 void *jit_record(CpuJit *jit, size_t size);
+/* Before jit_translate(): may drop blocks. */
+void jit_cache_make_room(CpuJit *jit);
+JitBlock *jit_cache_find(const CpuJit *jit, ram_addr ram, uint64_t rip, uint32_t key);
+void jit_cache_add(CpuJit *jit, JitBlock *b);
+void jit_cache_drop_page(CpuJit *jit, ram_addr page);
+void jit_cache_flush(CpuJit *jit);
+
+/* ---- jit.c ---- */
+/* Empties the jump tables: what they lead to may have gone, or lies at other addresses now. */
+void jit_forget_jumps(CpuJit *jit);
 /* Called from translated code: runs the handler. 0: go on behind the instruction, else as enter() plus 1. */
 uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji);
 
