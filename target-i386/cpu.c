@@ -243,6 +243,7 @@ CPUX86State *cpu_new(unsigned index, const char *model, Error **errp)
     env->decode_mode.features = m->insn;
     env->tlb = mmu_new();
     env->a20_mask = a20_mask;
+    env->jit_vectors_away = env->jit_x87_away = 1;
     if (index < CPU_MAX) {
         cpus[index] = env;
     }

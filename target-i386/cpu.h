@@ -210,14 +210,18 @@ struct CPUX86State {
     uint64_t rip, rip_next;
     uint32_t eflags; /* complete at every instruction boundary; bit 1 always set */
     uint32_t hflags;
+    uint32_t jit_x87_away; /* the guest's x87 registers are in fpu, not in the host's: translate-fpu.c */
     _Atomic uint32_t exit_request; /* not 0: leave guest code at the next block end */
+    uint32_t jit_vectors_away; /* the same for vector registers; compared together with exit_request */
     _Atomic uint32_t interrupt_request;
     CpuTlb *tlb;
     CpuCodeCache *code_cache;
     CpuJit *jit;          /* the translator's part, and what its code looks at: */
     JitJump *jit_jumps;   /* the jump table for the mode that runs */
     uint64_t jit_temp;    /* between the two halves of one instruction */
+    uint64_t jit_save;    /* within a piece of common code */
     uint32_t jit_mxcsr;   /* the host's */
+    uint32_t jit_vectors_wide; /* upper halves are in the host's registers too */
     uint32_t jit_flags;   /* arithmetic flags as LAHF and SETO leave them in AX */
     Segment segs[SEG_COUNT];
 

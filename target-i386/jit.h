@@ -5,7 +5,8 @@
  * registers live in host registers: all with their own numbers but RSP, which is in R12, and R12 to R15, which stay in
  * CPUX86State; R13 to R15 are scratch. The gs base is the CPUX86State. The arithmetic flags live in the host's EFLAGS,
  * at block boundaries either there ("direct") or, as LAHF and SETO leave them in AX, in jit_flags ("saved").
- * Everything else of the guest's state is in CPUX86State.
+ * Vector registers and MXCSR are in the host's own, or in CPUX86State: translate-fpu.c. Everything else of the guest's state
+ * is in CPUX86State.
  *
  * What translated code cannot do inline (a TLB miss, a device, a fault, an instruction without a translation) is done
  * by the executor's handler for the whole instruction: all registers go to CPUX86State first, so faults find it exact.
@@ -33,24 +34,22 @@ enum {
 /* The mode bits that blocks depend on; the class of data accesses comes on top. */
 #define JIT_KEY_HFLAGS                                                                                                 \
     (HF_CPL_MASK | HF_CS32 | HF_CS64 | HF_SS32 | HF_PE | HF_VM | HF_LMA | HF_PG | HF_SMM | HF_FLAT | HF_AC)
-#define JIT_KEY_SSE    0x10000u /* SSE instructions just work: no #UD, no #NM, its state is in use */
+#define JIT_KEY_SSE    0x10000u /* SSE instructions just work: no #UD, no #NM */
 #define JIT_KEY_MASKED 0x20000u /* no SIMD floating point exception is unmasked */
 #define JIT_KEY_AVX    0x40000u /* the same for AVX */
 #define JIT_KEY_CLASS_SHIFT 28
 
-#define JIT_XSTATE_SSE 2u
-#define JIT_XSTATE_AVX 6u /* with SSE */
+#define JIT_XCR0_AVX 6u /* with SSE */
 #define JIT_MXCSR_MASKS 0x1f80u
 
 static inline uint32_t jit_key(const CPUX86State *env)
 {
     uint32_t key = (env->hflags & JIT_KEY_HFLAGS) | (uint32_t)env->tlb->data_class << JIT_KEY_CLASS_SHIFT;
 
-    if (!(env->cr0 & (CR0_EM | CR0_TS)) && env->cr4 & CR4_OSFXSR && env->xstate_bv & JIT_XSTATE_SSE) {
+    if (!(env->cr0 & (CR0_EM | CR0_TS)) && env->cr4 & CR4_OSFXSR) {
         key |= JIT_KEY_SSE;
     }
-    if (!(env->cr0 & CR0_TS) && env->cr4 & CR4_OSXSAVE && (env->xcr0 & JIT_XSTATE_AVX) == JIT_XSTATE_AVX &&
-        (env->xstate_bv & JIT_XSTATE_AVX) == JIT_XSTATE_AVX) {
+    if (!(env->cr0 & CR0_TS) && env->cr4 & CR4_OSXSAVE && (env->xcr0 & JIT_XCR0_AVX) == JIT_XCR0_AVX) {
         key |= JIT_KEY_AVX;
     }
     if ((env->fpu.mxcsr & JIT_MXCSR_MASKS) == JIT_MXCSR_MASKS) {
@@ -102,6 +101,7 @@ struct CpuJit {
     size_t records_size, records_used;
     /* Common pieces of code; writable addresses for emit_patch(), and what C calls. */
     const uint8_t *exec_insn, *leave, *leave_saved_miss;
+    const uint8_t *load_vectors, *load_vectors_wide, *store_vectors;
     uint64_t (*enter)(const uint8_t *code, CPUX86State *env);
     bool stop;              /* leave translated code after this instruction */
     uint64_t flushes_seen;  /* of the executor's code cache, whose thunks are shared */

@@ -108,21 +108,8 @@ static void common_flags_to_ax(Emitter *e)
     emit_alu(e, W32, ALU_OR, H_AX, rm_reg(H_CX));
 }
 
-/* MXCSR with translated code's meaning, and with C's. The guest's may have no exception unmasked in the host's. */
-static void common_load_mxcsr(Emitter *e)
-{
-    emit_ldmxcsr(e, ENV(fpu.mxcsr));
-}
-
-static void common_store_mxcsr(Emitter *e)
-{
-    emit_stmxcsr(e, ENV(fpu.mxcsr));
-    emit_ldmxcsr(e, ENV(jit_mxcsr));
-}
-
 static void common_load_regs(Emitter *e)
 {
-    common_load_mxcsr(e);
     for (unsigned g = 0; g < 16; g++) {
         if (host_of(g) != H_NONE) {
             emit_load(e, W64, host_of(g), env_reg(g));
@@ -130,10 +117,11 @@ static void common_load_regs(Emitter *e)
     }
 }
 
-/* Registers and flags to the CPU state; AX, CX, DX are used. */
-static void common_store_regs(Emitter *e)
+/* Registers, vector registers and flags to the CPU state; AX, CX, DX are used. */
+static void common_store_regs(Translator *t)
 {
-    common_store_mxcsr(e);
+    Emitter *e = &t->e;
+
     for (unsigned g = 0; g < 16; g++) {
         if (host_of(g) != H_NONE) {
             emit_store(e, W64, env_reg(g), host_of(g));
@@ -150,6 +138,7 @@ static void common_store_regs(Emitter *e)
     emit_alu_imm(e, W32, ALU_AND, rm_reg(H_AX), (int32_t)~FLAGS_ARITH);
     emit_alu(e, W32, ALU_OR, H_AX, rm_reg(H_CX));
     emit_store(e, W32, ENV(eflags), H_AX);
+    gen_common_leave_vectors(t);
 }
 
 static void common_epilogue(Emitter *e)
@@ -165,6 +154,8 @@ void jit_translate_common(CPUX86State *env, CpuJit *jit)
     Translator t = {.e = {jit->write, jit->exec - jit->write}, .env = env, .jit = jit};
     Emitter *e = &t.e;
 
+    gen_common_fpu(&t);
+
     /* enter(code, env) */
     jit->enter = (uint64_t (*)(const uint8_t *, CPUX86State *))(void *)(e->p + e->to_exec);
     for (unsigned i = 0; i < sizeof(host_saved); i++) {
@@ -178,7 +169,7 @@ void jit_translate_common(CPUX86State *env, CpuJit *jit)
 
     /* leave: S1 is what enter() returns; rip is stored, flags are in EFLAGS */
     jit->leave = e->p;
-    common_store_regs(e);
+    common_store_regs(&t);
     emit_mov(e, W64, H_AX, S1);
     common_epilogue(e);
 
@@ -191,7 +182,7 @@ void jit_translate_common(CPUX86State *env, CpuJit *jit)
 
     /* exec_insn: called with S0 the JitInsn, flags in EFLAGS */
     jit->exec_insn = e->p;
-    common_store_regs(e);
+    common_store_regs(&t);
     emit_mov_imm(e, H_DI, (uint64_t)(uintptr_t)env);
     emit_mov(e, W64, H_SI, S0);
     emit_mov_imm(e, H_AX, (uint64_t)(uintptr_t)jit_exec_insn);

@@ -246,7 +246,9 @@ static void gen_stub(Translator *t, const Stub *s)
         emit_mov_imm(e, S0, (uint64_t)(uintptr_t)s->ji);
         emit_patch(emit_call(e), t->jit->exec_insn);
         if (s->back) {
-            gen_reload_vectors(t, s->xmm, s->ymm);
+            if (s->vectors) {
+                gen_load_vectors(t);
+            }
             emit_patch(emit_jmp(e), s->back);
         }
         break;
@@ -263,6 +265,9 @@ static void gen_stub(Translator *t, const Stub *s)
         gen_goto_other_page(t, s->target);
         break;
     case STUB_KICK:
+        if (s->vectors) {
+            gen_vectors_or_request(t, s->back);
+        }
         if (s->saved) {
             gen_restore_flags(t);
         } else if (s->in_ax) {

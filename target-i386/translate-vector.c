@@ -1,60 +1,13 @@
 /*
- * The translator: SSE and AVX instructions, emitted again as they are. A guest vector register that an instruction names is loaded into
- * the host's register of the same number, kept there for the rest of the block, and stored whenever it is written; so the
- * CPU state always has all of them, and handlers may use the host's as they like.
+ * The translator: SSE and AVX instructions, emitted again as they are: the guest's vector registers and MXCSR are the host's
+ * (translate-fpu.c), and so are the general registers that some of them imply.
  *
- * MXCSR is the guest's while translated code runs. Blocks with floating point exceptions unmasked, or with SSE
- * not usable as it is, have another key (jit_key()); there the handlers do it.
+ * Blocks with floating point exceptions unmasked, or with SSE not usable as it is, have another key (jit_key()); there the
+ * handlers do it.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "target-i386/translate.h"
-
-enum {
-    OPC_MOVUPS_LOAD = 0x10, /* 0F */
-    OPC_MOVUPS_STORE = 0x11,
-    OPC_VINSERTF128 = 0x18,  /* VEX, map 3 */
-    OPC_VEXTRACTF128 = 0x19,
-};
-
-static HostRm env_xmm(unsigned n)
-{
-    return rm_env(offsetof(CPUX86State, fpu) + offsetof(FpuState, xmm) + 16 * n);
-}
-
-static HostRm env_ymmh(unsigned n)
-{
-    return rm_env(offsetof(CPUX86State, fpu) + offsetof(FpuState, ymmh) + 16 * n);
-}
-
-void gen_reload_vectors(Translator *t, uint16_t xmm, uint16_t ymm)
-{
-    for (unsigned n = 0; n < 16; n++) {
-        if (xmm >> n & 1) {
-            emit_op(&t->e, EMIT_0F, OPC_MOVUPS_LOAD, n, env_xmm(n));
-        }
-        if (ymm >> n & 1) {
-            emit_vex(&t->e, (VexForm){.map = 3, .pp = 1, .vvvv = (uint8_t)n, .l = true},
-                     OPC_VINSERTF128, n, env_ymmh(n));
-            emit_byte(&t->e, 1);
-        }
-    }
-}
-
-/* Stores what an instruction has written; whole registers for VEX. */
-static void gen_store_vectors(Translator *t, uint16_t written, bool whole)
-{
-    for (unsigned n = 0; n < 16; n++) {
-        if (!(written >> n & 1)) {
-            continue;
-        }
-        emit_op(&t->e, EMIT_0F, OPC_MOVUPS_STORE, n, env_xmm(n));
-        if (whole) {
-            emit_vex(&t->e, (VexForm){.map = 3, .pp = 1, .l = true}, OPC_VEXTRACTF128, n, env_ymmh(n));
-            emit_byte(&t->e, 1);
-        }
-    }
-}
 
 /* General register in ModRM.reg (CVTxx2SI, MOVMSKPx, PEXTRW, PMOVMSKB), not in ModRM.rm. */
 static bool general_in_reg(const Insn *insn)
@@ -77,10 +30,8 @@ static bool reg_is_opcode(const Insn *insn)
     return insn->map == INSN_MAP_0F && insn->opcode >= 0x71 && insn->opcode <= 0x73;
 }
 
-static bool copies_through(const Translator *t)
+static bool copies_through(const Translator *t, const Insn *insn)
 {
-    const Insn *insn = t->insn;
-
     bool vex = insn->prefixes & INSN_PFX_VEX;
 
     if (!(insn->flags & INSN_HOST_EXEC) || !insn->off_modrm || insn->eflags_read ||
@@ -109,23 +60,12 @@ static bool copies_through(const Translator *t)
             return false;
         }
     }
-    switch (insn->op) {
-    case OP_BLENDVPS: /* XMM0, ECX, EAX, EDX are implied */
-    case OP_BLENDVPD:
-    case OP_PBLENDVB:
-    case OP_SHA256RNDS2:
-    case OP_PCMPESTRM:
-    case OP_PCMPESTRI:
-    case OP_PCMPISTRM:
-    case OP_PCMPISTRI:
-    case OP_VPCMPESTRM:
-    case OP_VPCMPESTRI:
-    case OP_VPCMPISTRM:
-    case OP_VPCMPISTRI:
-        return false;
-    default:
-        return true;
-    }
+    return true;
+}
+
+bool wants_vectors(const Translator *t, const Insn *insn)
+{
+    return copies_through(t, insn);
 }
 
 static unsigned insn_flags(const Insn *insn)
@@ -142,24 +82,14 @@ bool gen_vector(Translator *t)
     Emitter *e = &t->e;
     bool mem = insn->modrm < 0xc0;
     const InsnOperand *general = NULL;
-    uint16_t needed = 0, needed_ymm = 0, written = 0;
     bool vex = insn->prefixes & INSN_PFX_VEX;
 
-    if (!copies_through(t) || (mem && (!can_address(t) || !insn->mem_size))) {
+    if (!copies_through(t, insn) || (mem && (!can_address(t) || !insn->mem_size))) {
         return false;
     }
     for (unsigned i = 0; i < insn->nops; i++) {
         const InsnOperand *op = &insn->ops[i];
-        uint16_t bit = (uint16_t)(1u << (op->reg & 15));
-        if (op->kind == OPND_XMM || op->kind == OPND_YMM) {
-            if (op->access != OPND_WRITE || op->size < (op->kind == OPND_XMM ? 16 : 32)) {
-                needed |= bit;
-                needed_ymm |= op->kind == OPND_YMM ? bit : 0;
-            }
-            if (op->access & OPND_WRITE) {
-                written |= bit;
-            }
-        } else if (op->kind == OPND_GPR) {
+        if (op->kind == OPND_GPR) {
             general = op;
         }
     }
@@ -173,7 +103,9 @@ bool gen_vector(Translator *t)
         gen_translate(t, insn->mem_size, insn->flags & INSN_MEM_WRITE ? MMU_WRITE : MMU_READ);
         gen_flags_back(t);
     }
-    gen_reload_vectors(t, needed & ~t->xmm, needed_ymm & ~t->ymm);
+    if (!gen_need_vectors(t)) {
+        return false;
+    }
 
     bool r = insn->rex & 4, b = insn->rex & 1;
     if (vex && t->mode64) {
@@ -210,8 +142,5 @@ bool gen_vector(Translator *t)
     if (general && host == S1 && general->access & OPND_WRITE) {
         emit_store(e, W64, env_reg(general->reg), S1);
     }
-    gen_store_vectors(t, written, vex);
-    t->xmm |= needed | written;
-    t->ymm |= needed_ymm | (vex ? written : 0);
     return true;
 }

@@ -59,7 +59,7 @@ static void gen_handler_call(Translator *t)
     t->ended = ji->end != JIT_END_NONE;
     t->in_eflags = true;
     t->in_memory = false;
-    t->xmm = t->ymm = 0;
+    t->vectors = FPU_AWAY;
 }
 
 static void gen_insn(Translator *t)
@@ -70,6 +70,7 @@ static void gen_insn(Translator *t)
     t->saved = false;
     t->first_stub = t->nstubs;
     bool in_memory = t->in_memory, in_eflags = t->in_eflags;
+    FpuPlace vectors = t->vectors;
     bool native = t->insn->op != OP_INVALID && (gen_integer(t) || gen_control(t) || gen_vector(t));
     if (!native) {
         t->e.p = start;
@@ -78,6 +79,7 @@ static void gen_insn(Translator *t)
         t->ended = false;
         t->in_memory = in_memory;
         t->in_eflags = in_eflags;
+        t->vectors = vectors;
         gen_handler_call(t);
     } else if (t->insn->eflags_written | t->insn->eflags_undefined) {
         t->in_eflags = true;
@@ -86,8 +88,7 @@ static void gen_insn(Translator *t)
     for (unsigned i = t->first_stub; i < t->nstubs; i++) {
         if (t->stubs[i].kind == STUB_HANDLER && !t->ended) {
             t->stubs[i].back = t->e.p;
-            t->stubs[i].xmm = t->xmm;
-            t->stubs[i].ymm = t->ymm;
+            t->stubs[i].vectors = t->vectors == FPU_LIVE;
         }
     }
 }
@@ -107,10 +108,9 @@ static bool flags_are_needed(const Insn *insns, unsigned n)
 }
 
 /* Looks whether somebody wants the thread: the flags' three cases. */
-static void gen_block_entry(Translator *t, JitBlock *b, bool needed)
+static void gen_block_entry(Translator *t, JitBlock *b, bool needed, bool vectors)
 {
     Emitter *e = &t->e;
-    HostRm exit_request = rm_env(offsetof(CPUX86State, exit_request));
     Stub *s;
 
     if (t->live) {
@@ -118,9 +118,10 @@ static void gen_block_entry(Translator *t, JitBlock *b, bool needed)
         gen_restore_flags(t);
         b->direct = e->p + e->to_exec;
         gen_flags_to_ax(t);
-        emit_alu_imm(e, W32, ALU_CMP, exit_request, 0);
+        gen_compare_requests(t, vectors);
         s = add_stub(t, STUB_KICK, emit_jcc(e, COND_NE));
         s->in_ax = true;
+        s->back = e->p;
         gen_flags_from_ax(t);
     } else {
         b->direct = e->p + e->to_exec;
@@ -128,10 +129,12 @@ static void gen_block_entry(Translator *t, JitBlock *b, bool needed)
             gen_save_flags(t);
         }
         b->saved = e->p + e->to_exec;
-        emit_alu_imm(e, W32, ALU_CMP, exit_request, 0);
+        gen_compare_requests(t, vectors);
         s = add_stub(t, STUB_KICK, emit_jcc(e, COND_NE));
         s->saved = needed;
+        s->back = e->p;
     }
+    s->vectors = vectors;
     s->target = t->block_rip;
     t->in_eflags = t->live || !needed;
     t->in_memory = !t->live && needed;
@@ -180,7 +183,11 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
 
     JitBlock *b = jit_record(jit, sizeof(*b));
     *b = (JitBlock){.ram = ram, .rip = env->rip, .key = t.key};
-    gen_block_entry(&t, b, flags_are_needed(insns, n));
+    bool vectors = false;
+    for (unsigned i = 0; i < n; i++) {
+        vectors |= wants_vectors(&t, &insns[i]);
+    }
+    gen_block_entry(&t, b, flags_are_needed(insns, n), vectors);
     for (unsigned i = 0; i < n; i++) {
         t.insn = &insns[i];
         t.next_rip = t.rip + insns[i].len;

@@ -18,12 +18,19 @@ typedef enum StubKind {
     STUB_KICK,    /* leave at the block's start */
 } StubKind;
 
+/* Where the guest's registers of a kind are, as far as is known at some point of a block. */
+typedef enum FpuPlace {
+    FPU_UNKNOWN, /* the flag in CPUX86State says */
+    FPU_AWAY,    /* in CPUX86State */
+    FPU_LIVE,    /* in the host's registers */
+} FpuPlace;
+
 /* Code out of line, made when the block is complete. */
 typedef struct Stub {
     StubKind kind;
     uint8_t *rel;        /* the jump that comes here */
     const uint8_t *back; /* STUB_HANDLER: where to go on */
-    uint16_t xmm, ymm;   /* and what has to be loaded before */
+    bool vectors; /* STUB_HANDLER: the code at `back` has them in the host's registers; STUB_KICK: or they have to be loaded */
     const JitInsn *ji;
     uint64_t target;
     bool saved; /* flags are in jit_flags */
@@ -42,7 +49,7 @@ typedef struct Translator {
     uint32_t key;
     uint64_t block_rip;
     bool ended; /* control has left the block */
-    uint16_t xmm, ymm; /* guest registers whose lower half, whose all stands in the host's; ymm is part of xmm */
+    FpuPlace vectors;
     bool in_memory;  /* jit_flags holds the guest's flags as they are now */
     bool in_eflags;  /* EFLAGS does */
 
@@ -95,8 +102,21 @@ bool gen_integer(Translator *t);
 
 /* ---- translate-vector.c ---- */
 bool gen_vector(Translator *t);
-/* Loads guest vector registers, a bit each: lower halves, and those in ymm whole. */
-void gen_reload_vectors(Translator *t, uint16_t xmm, uint16_t ymm);
+/* Whether the block had better have the vector registers in the host's for this instruction. */
+bool wants_vectors(const Translator *t, const Insn *insn);
+
+/* ---- translate-fpu.c ---- */
+/* The common pieces; in common code on its way to C: vector registers to CPUX86State, flags destroyed. */
+void gen_common_fpu(Translator *t);
+void gen_common_leave_vectors(Translator *t);
+/* Loads vector registers, which are in CPUX86State. */
+void gen_load_vectors(Translator *t);
+/* Has them in the host's registers from here on; flags are kept. False: it is not known where they are. */
+bool gen_need_vectors(Translator *t);
+/* Compares exit_request with zero; with `vectors` they are to be live as well, and a difference may also mean that they are not. */
+void gen_compare_requests(Translator *t, bool vectors);
+/* For that difference: loads them and goes back, or comes out behind for a request. Flags destroyed. */
+void gen_vectors_or_request(Translator *t, const uint8_t *back);
 
 /* ---- translate-control.c ---- */
 /* Ends the block: goes on at target. */

@@ -1,0 +1,187 @@
+/*
+ * The translator: where the guest's vector registers are.
+ *
+ * XMM, YMM and MXCSR stay in the host's registers of the same numbers from block to block; jit_vectors_away says whether
+ * they do. A block that uses them looks once, at its start, in the same comparison that looks for requests of other threads:
+ * jit_vectors_away lies behind exit_request. Whoever leaves for C, by the ways all blocks share, stores them, C being free to
+ * use the host's. So C always finds them in CPUX86State, and a block that has come back from C loads them before it goes on with them.
+ *
+ * The pieces here change no general register, and those that load no flag.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "target-i386/translate.h"
+
+#define ENV(field) rm_env(offsetof(CPUX86State, field))
+
+enum {
+    OPC_MOVUPS_LOAD = 0x10, /* 0F */
+    OPC_MOVUPS_STORE = 0x11,
+    OPC_ORPS = 0x56,
+    OPC_XORPS = 0x57,
+    OPC_PCMPEQD = 0x76, /* 66 0F */
+    OPC_MOVMSKPS = 0x50,
+    OPC_VZEROUPPER = 0x77,   /* VEX, map 1 */
+    OPC_VINSERTF128 = 0x18,  /* VEX, map 3 */
+    OPC_VEXTRACTF128 = 0x19,
+    OPC_JECXZ = 0xe3,
+    PFX_ADDRSIZE = 0x67,
+    VECTORS = 16,
+};
+
+static HostRm env_xmm(unsigned n)
+{
+    return rm_env(offsetof(CPUX86State, fpu) + offsetof(FpuState, xmm) + 16 * n);
+}
+
+static HostRm env_ymmh(unsigned n)
+{
+    return rm_env(offsetof(CPUX86State, fpu) + offsetof(FpuState, ymmh) + 16 * n);
+}
+
+static void emit_vzeroupper(Emitter *e)
+{
+    static const uint8_t bytes[] = {0xc5, 0xf8, OPC_VZEROUPPER};
+
+    emit_bytes(e, bytes, sizeof(bytes));
+}
+
+static void common_load_lower(Emitter *e)
+{
+    for (unsigned n = 0; n < VECTORS; n++) {
+        emit_op(e, EMIT_0F, OPC_MOVUPS_LOAD, n, env_xmm(n));
+    }
+}
+
+static void common_end_load(Emitter *e, bool wide)
+{
+    emit_ldmxcsr(e, ENV(fpu.mxcsr));
+    emit_store_imm(e, W32, ENV(jit_vectors_wide), wide);
+    emit_store_imm(e, W32, ENV(jit_vectors_away), 0);
+    emit_ret(e);
+}
+
+/* Leaves all bits of ECX set where no upper half has any. */
+static void common_upper_zero(Emitter *e)
+{
+    emit_op(e, EMIT_0F, OPC_MOVUPS_LOAD, 0, env_ymmh(0));
+    for (unsigned n = 1; n < VECTORS; n++) {
+        emit_op(e, EMIT_0F, OPC_ORPS, 0, env_ymmh(n));
+    }
+    emit_op(e, EMIT_0F, OPC_XORPS, 1, rm_reg(1));
+    emit_op(e, EMIT_66 | EMIT_0F, OPC_PCMPEQD, 0, rm_reg(1));
+    emit_op(e, EMIT_0F, OPC_MOVMSKPS, H_CX, rm_reg(0));
+}
+
+/*
+ * With AVX. Upper halves that are all zero, as they mostly are, are made so at once: the host then knows, and SSE
+ * instructions need not keep them.
+ */
+static void common_load_wide(Emitter *e)
+{
+    emit_store(e, W64, ENV(jit_save), H_CX);
+    common_upper_zero(e);
+    emit_lea(e, W32, H_CX, rm_mem(H_CX, -15));
+    emit_byte(e, PFX_ADDRSIZE);
+    emit_byte(e, OPC_JECXZ);
+    emit_byte(e, 5); /* over the next */
+    uint8_t *not_zero = emit_jmp(e);
+    emit_load(e, W64, H_CX, ENV(jit_save));
+    emit_vzeroupper(e);
+    common_load_lower(e);
+    common_end_load(e, true);
+
+    emit_patch(not_zero, e->p);
+    emit_load(e, W64, H_CX, ENV(jit_save));
+    common_load_lower(e);
+    for (unsigned n = 0; n < VECTORS; n++) {
+        emit_vex(e, (VexForm){.map = 3, .pp = 1, .vvvv = (uint8_t)n, .l = true}, OPC_VINSERTF128, n, env_ymmh(n));
+        emit_byte(e, 1);
+    }
+    common_end_load(e, true);
+}
+
+/* The host's MXCSR becomes C's again. Changes flags. */
+static void common_store(Emitter *e)
+{
+    for (unsigned n = 0; n < VECTORS; n++) {
+        emit_op(e, EMIT_0F, OPC_MOVUPS_STORE, n, env_xmm(n));
+    }
+    emit_stmxcsr(e, ENV(fpu.mxcsr));
+    emit_ldmxcsr(e, ENV(jit_mxcsr));
+    emit_store_imm(e, W32, ENV(jit_vectors_away), 1);
+    emit_alu_imm(e, W32, ALU_CMP, ENV(jit_vectors_wide), 0);
+    uint8_t *narrow = emit_jcc(e, COND_E);
+    for (unsigned n = 0; n < VECTORS; n++) {
+        emit_vex(e, (VexForm){.map = 3, .pp = 1, .l = true}, OPC_VEXTRACTF128, n, env_ymmh(n));
+        emit_byte(e, 1);
+    }
+    emit_vzeroupper(e);
+    emit_patch(narrow, e->p);
+    emit_ret(e);
+}
+
+void gen_common_fpu(Translator *t)
+{
+    Emitter *e = &t->e;
+    CpuJit *jit = t->jit;
+
+    jit->load_vectors = e->p;
+    common_load_lower(e);
+    common_end_load(e, false);
+    jit->load_vectors_wide = e->p;
+    common_load_wide(e);
+    jit->store_vectors = e->p;
+    common_store(e);
+}
+
+void gen_common_leave_vectors(Translator *t)
+{
+    emit_alu_imm(&t->e, W32, ALU_CMP, ENV(jit_vectors_away), 0);
+    uint8_t *away = emit_jcc(&t->e, COND_NE);
+    emit_patch(emit_call(&t->e), t->jit->store_vectors);
+    emit_patch(away, t->e.p);
+}
+
+void gen_load_vectors(Translator *t)
+{
+    emit_patch(emit_call(&t->e), t->key & JIT_KEY_AVX ? t->jit->load_vectors_wide : t->jit->load_vectors);
+}
+
+bool gen_need_vectors(Translator *t)
+{
+    switch (t->vectors) {
+    case FPU_UNKNOWN:
+        return false;
+    case FPU_AWAY:
+        gen_load_vectors(t);
+        t->vectors = FPU_LIVE;
+        break;
+    case FPU_LIVE:
+        break;
+    }
+    return true;
+}
+
+void gen_compare_requests(Translator *t, bool vectors)
+{
+    size_t at = offsetof(CPUX86State, exit_request);
+
+    _Static_assert(offsetof(CPUX86State, jit_vectors_away) == offsetof(CPUX86State, exit_request) + 4,
+                   "one comparison looks at both");
+    emit_alu_imm(&t->e, vectors ? W64 : W32, ALU_CMP, rm_env(at), 0);
+    if (vectors) {
+        t->vectors = FPU_LIVE;
+    }
+}
+
+void gen_vectors_or_request(Translator *t, const uint8_t *back)
+{
+    Emitter *e = &t->e;
+
+    emit_alu_imm(e, W32, ALU_CMP, ENV(exit_request), 0);
+    uint8_t *requested = emit_jcc(e, COND_NE);
+    gen_load_vectors(t);
+    emit_patch(emit_jmp(e), back);
+    emit_patch(requested, e->p);
+}
