@@ -535,7 +535,12 @@ static const Option options[] = {
     {"display", "NAME", IO, "none", NULL, opt_display},
     {"vga", "CARD", IO, "std (default) or none", NULL, opt_vga},
     {"serial", "CHARDEV", IO, "a serial port on stdio, file:PATH, unix:PATH,server, pty, none ...",
-     NULL, opt_serial},
+     "CHARDEV is one of: stdio; vc[:WIDTHxHEIGHT]; pty; null; none; file:PATH; pipe:PATH (PATH.in and PATH.out, "
+     "made where there are none) and pipe_client:PATH, its other end; unix:PATH and tcp:HOST:PORT and "
+     "telnet:HOST:PORT with ,server ,nowait ,delay ,reconnect=SECONDS; udp:HOST:PORT[@[OUR-HOST]:OUR-PORT]; "
+     "msmouse; ringbuf[:SIZE]; /dev/TTY, a serial port of the host; chardev:ID, a -chardev; mon:CHARDEV, shared "
+     "with a monitor (Ctrl-a c switches).",
+     opt_serial},
     {"monitor", "CHARDEV", IO, "a monitor on stdio, unix:PATH,server, tcp::PORT,server ...", NULL,
      opt_monitor},
     {"debugcon", "CHARDEV", IO, "what the guest writes to port 0xe9", NULL, opt_debugcon},

@@ -74,6 +74,7 @@ static size_t file_write(CharBackend *chr, const uint8_t *data, size_t size)
 const ChrDriver chr_file_driver = {
     .name = "file",
     .help = "writes into path=",
+    .path_is_rest = true,
     .open = file_open,
     .close = file_close,
     .write = file_write,

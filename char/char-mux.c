@@ -35,6 +35,7 @@ typedef struct ChrMux {
     bool timestamps, line_start;
     int64_t start; /* of the timestamps, host clock */
     Buffer own;    /* the mux's own text, still to be written; front ends wait */
+    Timer later;   /* hands over from the loop what a vCPU must not */
 } ChrMux;
 
 static const char help_text[] = "\r\n"
@@ -263,7 +264,7 @@ static void mux_event(void *opaque, ChrEvent event)
 {
     ChrMux *m = opaque;
 
-    if (event == CHR_EVENT_BREAK) {
+    if (event == CHR_EVENT_BREAK || event == CHR_EVENT_MODEM) {
         if (m->focus >= 0) {
             end_event(&m->ends[m->focus], event);
         }
@@ -275,7 +276,18 @@ static void mux_event(void *opaque, ChrEvent event)
     }
 }
 
-static const CharHandlers mux_handlers = {mux_can_receive, mux_receive, mux_writable, mux_event};
+static const CharHandlers mux_handlers = {mux_can_receive, mux_receive, mux_writable, mux_event,
+                                          .any_thread = false};
+
+static void drain_all(void *opaque)
+{
+    ChrMux *m = opaque;
+
+    for (int i = 0; i < MAX_ENDS; i++) {
+        drain_queue(&m->ends[i]);
+    }
+    chr_accept_input(m->lower);
+}
 
 /* ---- the backend the front ends see ---- */
 
@@ -326,7 +338,12 @@ static void mux_update_input(CharBackend *chr)
     ChrMux *m = chr->state;
 
     for (int i = 0; i < MAX_ENDS; i++) {
-        drain_queue(&m->ends[i]);
+        MuxEnd *e = &m->ends[i];
+        if (e->handlers && e->handlers->any_thread) {
+            drain_queue(e);
+        } else if (e->used > 0 && !timer_pending(&m->later)) {
+            timer_set(&m->later, clock_now(CLOCK_HOST));
+        }
     }
     chr_accept_input(m->lower);
 }
@@ -336,6 +353,7 @@ static void mux_close(CharBackend *chr)
     ChrMux *m = chr->state;
 
     flush_own(m);
+    timer_cancel(&m->later);
     for (int i = 0; i < MAX_ENDS; i++) {
         free(m->ends[i].queue);
     }
@@ -359,6 +377,20 @@ static void mux_set_break(CharBackend *chr, bool on)
     chr_set_break(m->lower, on);
 }
 
+static void mux_set_modem(CharBackend *chr, bool dtr, bool rts)
+{
+    ChrMux *m = chr->state;
+
+    chr_set_modem(m->lower, dtr, rts);
+}
+
+static unsigned mux_modem(CharBackend *chr)
+{
+    ChrMux *m = chr->state;
+
+    return chr_modem(m->lower);
+}
+
 const ChrDriver chr_mux_driver = {
     .name = "mux",
     .help = "several front ends on one backend",
@@ -367,6 +399,8 @@ const ChrDriver chr_mux_driver = {
     .update_input = mux_update_input,
     .set_line = mux_set_line,
     .set_break = mux_set_break,
+    .set_modem = mux_set_modem,
+    .modem = mux_modem,
     .attach = mux_attach,
     .detach = mux_detach,
 };
@@ -386,6 +420,7 @@ CharBackend *chr_mux_new(const char *id, CharBackend *lower)
     m->lower = lower;
     m->focus = -1;
     m->line_start = true;
+    timer_init(&m->later, CLOCK_HOST, drain_all, m);
     /* Nobody else can have it: it was made a moment ago. */
     chr_attach(lower, &mux_handlers, m, NULL);
     return chr;

@@ -15,6 +15,11 @@ typedef struct ChrRing {
     size_t size, start, used;
 } ChrRing;
 
+static bool ring_parse(ChrOptions *o, const char *text, Error **errp)
+{
+    return chr_parse_key(o, "size", text, errp);
+}
+
 static bool ring_open(CharBackend *chr, const ChrOptions *o, Error **errp)
 {
     ChrRing *r = calloc(1, sizeof(*r));
@@ -88,6 +93,7 @@ size_t chr_ringbuf_feed(CharBackend *chr, const void *data, size_t size)
 const ChrDriver chr_ringbuf_driver = {
     .name = "ringbuf",
     .help = "keeps the last size= bytes for the monitor's ringbuf_read",
+    .parse = ring_parse,
     .open = ring_open,
     .close = ring_close,
     .write = ring_write,

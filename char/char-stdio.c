@@ -148,16 +148,13 @@ static void stdio_release(ChrStdio *s)
 static void stdio_ended(CharBackend *chr)
 {
     ChrStdio *s = chr->state;
-    bool out_gone = s->fd.failed;
 
-    chr_fd_stop(&s->fd);
-    if (out_gone) {
+    if (s->fd.failed) {
         stdio_release(s);
         chr_fe_event(chr, CHR_EVENT_CLOSED);
         return;
     }
-    chr_fd_start(&s->fd, chr, -1, s->out, stdio_ended);
-    chr_fe_writable(chr);
+    chr_fd_end_input(&s->fd);
 }
 
 static bool stdio_open(CharBackend *chr, const ChrOptions *o, Error **errp)

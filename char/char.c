@@ -242,6 +242,28 @@ void chr_set_break(CharBackend *chr, bool on)
     }
 }
 
+void chr_set_modem(CharBackend *chr, bool dtr, bool rts)
+{
+    if (chr && chr->driver->set_modem) {
+        chr->driver->set_modem(chr, dtr, rts);
+    }
+}
+
+unsigned chr_modem(CharBackend *chr)
+{
+    return chr && chr->driver->modem ? chr->driver->modem(chr) : CHR_CTS | CHR_DSR | CHR_DCD;
+}
+
+bool chr_parallel_read(CharBackend *chr, ChrParallelReg reg, uint8_t *value)
+{
+    return chr && chr->driver->parallel && chr->driver->parallel(chr, reg, value, false);
+}
+
+bool chr_parallel_write(CharBackend *chr, ChrParallelReg reg, uint8_t value)
+{
+    return chr && chr->driver->parallel && chr->driver->parallel(chr, reg, &value, true);
+}
+
 /* ---- the backends' way to the front end ---- */
 
 size_t chr_fe_can_receive(CharBackend *chr)

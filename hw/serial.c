@@ -169,11 +169,13 @@ static uint8_t lsr_value(const Serial *s)
     return v;
 }
 
-/* The modem's pins: a null modem cable to a peer that is always ready; or the loopback. */
+/* The modem's pins: the backend's (by default a peer that is always ready); or the loopback. */
 static uint8_t modem_pins(const Serial *s)
 {
     if (!(s->mcr & MCR_LOOP)) {
-        return MSR_CTS | MSR_DSR | MSR_DCD;
+        unsigned lines = chr_modem(s->chr);
+        return (lines & CHR_CTS ? MSR_CTS : 0) | (lines & CHR_DSR ? MSR_DSR : 0) |
+               (lines & CHR_RI ? MSR_RI : 0) | (lines & CHR_DCD ? MSR_DCD : 0);
     }
     return (s->mcr & MCR_RTS ? MSR_CTS : 0) | (s->mcr & MCR_DTR ? MSR_DSR : 0) |
            (s->mcr & MCR_OUT1 ? MSR_RI : 0) | (s->mcr & MCR_OUT2 ? MSR_DCD : 0);
@@ -245,6 +247,14 @@ static void tell_line(Serial *s)
         chr_set_line(s->chr, CLOCK_HZ / 16 / s->divisor, 5 + (s->lcr & LCR_WLS), parity,
                      s->lcr & LCR_STB ? 2 : 1);
     }
+}
+
+/* In loopback mode the outputs are inactive (data sheet, 8.6). */
+static void tell_modem(Serial *s)
+{
+    bool loop = s->mcr & MCR_LOOP;
+
+    chr_set_modem(s->chr, (s->mcr & MCR_DTR) && !loop, (s->mcr & MCR_RTS) && !loop);
 }
 
 /* ---- receiver ---- */
@@ -379,6 +389,7 @@ static void write_lcr(Serial *s, uint8_t value)
 static void write_mcr(Serial *s, uint8_t value)
 {
     s->mcr = value & MCR_MASK;
+    tell_modem(s);
     update_modem(s);
     /* Bytes the backend did not take before go round the loop now, and the other way about. */
     transmit(s);
@@ -532,11 +543,14 @@ static void serial_event(void *opaque, ChrEvent event)
     if (event == CHR_EVENT_BREAK && !(s->mcr & MCR_LOOP)) {
         put_received(s, 0, LSR_BI | LSR_FE); /* a break is a zero without a stop bit */
         update_irq(s);
+    } else if (event == CHR_EVENT_MODEM) {
+        update_modem(s);
+        update_irq(s);
     }
 }
 
 static const CharHandlers serial_handlers = {serial_can_receive, serial_receive, serial_writable,
-                                             serial_event};
+                                             serial_event, .any_thread = true};
 
 /* The RESET pin (data sheet, table III); the divisor is as the BIOS leaves it, the chip's is
  * undefined. */
@@ -549,6 +563,7 @@ static void serial_reset(Device *dev)
     s->rx = s->tx = (Fifo){0};
     s->thre_pending = s->timeout_pending = false;
     timer_cancel(&s->rx_timeout);
+    tell_modem(s);
     s->msr = modem_pins(s);
     update_irq(s);
 }
@@ -596,6 +611,7 @@ static bool serial_post_load(void *opaque, int version, Error **errp)
     }
     s->lsr &= LSR_ERROR;
     tell_line(s);
+    tell_modem(s);
     /* The backend of today may have room for what the one of then had not. */
     transmit(s);
     chr_accept_input(s->chr);

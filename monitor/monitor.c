@@ -179,11 +179,13 @@ static void mon_event(void *opaque, ChrEvent event)
         mon->out.size = 0; /* nobody will read it */
         break;
     case CHR_EVENT_BREAK:
+    case CHR_EVENT_MODEM:
         break;
     }
 }
 
-static const CharHandlers mon_handlers = {mon_can_receive, mon_receive, mon_writable, mon_event};
+static const CharHandlers mon_handlers = {mon_can_receive, mon_receive, mon_writable, mon_event,
+                                          .any_thread = false};
 
 Monitor *monitor_open(CharBackend *chr, Error **errp)
 {

@@ -14,92 +14,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "tests/unit/char/front-end.h"
 #include "tests/unit/test.h"
-#include "util/loop.h"
-
-typedef struct FrontEnd {
-    uint8_t got[8192];
-    size_t used, room; /* room: what can_receive() says */
-    unsigned writable, opened, closed, breaks, focus_in, focus_out;
-} FrontEnd;
-
-static size_t fe_can_receive(void *opaque)
-{
-    return ((FrontEnd *)opaque)->room;
-}
-
-static void fe_receive(void *opaque, const uint8_t *data, size_t size)
-{
-    FrontEnd *fe = opaque;
-
-    if (fe->used + size <= sizeof(fe->got) - 1) {
-        memcpy(fe->got + fe->used, data, size);
-    }
-    fe->used += size;
-    fe->room = size <= fe->room ? fe->room - size : 0;
-}
-
-static void fe_writable(void *opaque)
-{
-    ((FrontEnd *)opaque)->writable++;
-}
-
-static void fe_event(void *opaque, ChrEvent event)
-{
-    FrontEnd *fe = opaque;
-
-    fe->opened += event == CHR_EVENT_OPENED;
-    fe->closed += event == CHR_EVENT_CLOSED;
-    fe->breaks += event == CHR_EVENT_BREAK;
-    fe->focus_in += event == CHR_EVENT_FOCUS_IN;
-    fe->focus_out += event == CHR_EVENT_FOCUS_OUT;
-}
-
-static const CharHandlers fe_handlers = {fe_can_receive, fe_receive, fe_writable, fe_event};
-
-static char dir[] = "/tmp/vole-char-XXXXXX";
-
-static const char *in_dir(const char *name)
-{
-    static char path[256];
-    static bool made;
-
-    if (!made && !mkdtemp(dir)) {
-        abort();
-    }
-    made = true;
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    return path;
-}
-
-static const char *spec_in_dir(const char *kind, const char *name, const char *flags)
-{
-    static char spec[300];
-
-    snprintf(spec, sizeof(spec), "%s:%s%s", kind, in_dir(name), flags);
-    return spec;
-}
-
-static void turns(unsigned n)
-{
-    while (n--) {
-        loop_run_once(1);
-    }
-}
-
-static int connect_to(const char *path)
-{
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-
-    strcpy(sa.sun_path, path);
-    if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
-        close(fd);
-        return -1;
-    }
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    return fd;
-}
 
 static void refuses_bad_words(void)
 {
@@ -229,9 +145,10 @@ static void socket_holds_both_directions_back(void)
     CHECK(access(in_dir("sock"), F_OK) < 0);
 }
 
-static void dead_reader_is_noticed_by_writing(void)
+/* Its last bytes are not lost, and until they are taken it counts as there. */
+static void dead_peer_is_noticed_while_nothing_is_read(void)
 {
-    FrontEnd fe = {.room = 0}; /* nothing is read, so only a write can find out */
+    FrontEnd fe = {.room = 0};
     CharBackend *chr = chr_open("s", spec_in_dir("unix", "sock2", ",server,nowait"), NULL);
     int fd;
 
@@ -239,13 +156,51 @@ static void dead_reader_is_noticed_by_writing(void)
     fd = connect_to(in_dir("sock2"));
     CHECK(fd >= 0);
     turns(2);
+    CHECK_EQ(write(fd, "last", 4), 4);
     close(fd);
     turns(2);
     CHECK_EQ(fe.closed, 0);
     CHECK_EQ(chr_write(chr, "xyz", 3), 3);
     turns(2);
-    CHECK_EQ(fe.closed, 1);
+    CHECK_EQ(fe.closed, 0);
+
+    /* Somebody else may call meanwhile, and comes after it. */
+    fd = connect_to(in_dir("sock2"));
+    CHECK(fd >= 0);
+    CHECK_EQ(write(fd, "first", 5), 5);
+    turns(3);
+    CHECK(fe.closed == 1 && fe.opened == 2);
+    fe.room = 100;
+    chr_accept_input(chr);
+    turns(2);
+    CHECK_STR((char *)fe.got, "lastfirst");
+    close(fd);
+    turns(2);
+    CHECK_EQ(fe.closed, 2);
     chr_close(chr);
+}
+
+/* Single bytes, as a UART writes them, go out together; the last ones also when the stream is
+ * closed. */
+static void small_writes_are_collected(void)
+{
+    CharBackend *chr = chr_open("s", spec_in_dir("unix", "sock4", ",server,nowait"), NULL);
+    char buf[64] = "";
+    int fd = connect_to(in_dir("sock4"));
+
+    CHECK(chr && fd >= 0);
+    turns(2);
+    for (int i = 0; i < 10; i++) {
+        CHECK_EQ(chr_write(chr, "0123456789" + i, 1), 1);
+    }
+    CHECK(read(fd, buf, 63) < 0 && errno == EAGAIN);
+    turns(1);
+    CHECK_EQ(read(fd, buf, 63), 10);
+    CHECK_STR(buf, "0123456789");
+    CHECK_EQ(chr_write(chr, "bye", 3), 3);
+    chr_close(chr);
+    CHECK_EQ(read(fd, buf, 63), 3);
+    close(fd);
 }
 
 static void client_connects(void)
@@ -288,6 +243,7 @@ static void pipe_pair(void)
     turns(2);
     CHECK_STR((char *)fe.got, "typed");
     CHECK_EQ(chr_write(chr, "said", 4), 4);
+    turns(1);
     CHECK_EQ(read(out, buf, 7), 4);
     CHECK_STR(buf, "said");
     close(in); /* a writer that leaves is no end: another one may come */
@@ -422,7 +378,7 @@ static void cleans_up(void)
 
 TESTS(TEST(refuses_bad_words), TEST(names_are_unique), TEST(one_front_end_a_backend),
       TEST(file_keeps_every_byte), TEST(socket_holds_both_directions_back),
-      TEST(dead_reader_is_noticed_by_writing), TEST(client_connects), TEST(pipe_pair),
-      TEST(pty_peer_comes_and_goes), TEST(ringbuf_keeps_the_last_bytes),
-      TEST(mux_switches_and_escapes), TEST(mux_escape_works_when_the_guest_is_deaf),
-      TEST(cleans_up))
+      TEST(dead_peer_is_noticed_while_nothing_is_read), TEST(small_writes_are_collected),
+      TEST(client_connects), TEST(pipe_pair), TEST(pty_peer_comes_and_goes),
+      TEST(ringbuf_keeps_the_last_bytes), TEST(mux_switches_and_escapes),
+      TEST(mux_escape_works_when_the_guest_is_deaf), TEST(cleans_up))
