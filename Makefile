@@ -3,6 +3,7 @@
 #   make              build/vole, build/vole-img and their links
 #   make demo         set up, build, boot Linux to a shell on this terminal
 #   make check        set up, build, run the tests        make check-long   the long ones too
+#   make bench        set up, build, measure side by side with this machine and the distribution's QEMU
 #   make install      DESTDIR=, see ./configure --prefix
 #   V=1 shows commands; SANITIZE=1 builds with ASan and UBSan into build-sanitize
 #
@@ -17,7 +18,7 @@ say = @printf '  %-7s %s\n' $(1) $(2)
 endif
 
 # ---- the commands that set the machine up first; they call make again when that is done ----
-SETUP_GOALS = demo check check-long
+SETUP_GOALS = demo check check-long bench
 ifneq ($(filter $(SETUP_GOALS),$(MAKECMDGOALS)),)
 
 $(SETUP_GOALS):
@@ -105,10 +106,12 @@ run-check: all $(UNIT_BINS)
 run-check-long: all $(UNIT_BINS)
 	$(Q)tests/run --long $(B)
 
-# Side by side with the distribution's QEMU; on an otherwise idle machine.
-bench: all
-	$(Q)tests/bench/boot.py $(B)/vole
+# Needs an otherwise idle machine. What is slow is said, but fails nothing.
+run-bench: all
 	$(Q)tests/bench/kernels.py $(B)/vole
+	$(Q)tests/bench/boot.py $(B)/vole
+	$(Q)tests/bench/parallel.py $(B)/vole
+	$(Q)tests/bench/latency.py $(B)/vole
 
 report-size:
 	$(Q)scripts/report-size
@@ -138,7 +141,7 @@ clean:
 distclean: clean
 	rm -f config.mk config.h
 
-.PHONY: all unit run-demo run-check run-check-long bench report-size install uninstall clean distclean
+.PHONY: all unit run-demo run-check run-check-long run-bench report-size install uninstall clean distclean
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(shell find $(B) -path $(B)/guests -prune -o -name '*.d' -type f -print 2>/dev/null)

@@ -14,8 +14,8 @@ def kernel(flavour):
     return out.stdout.decode().strip()
 
 
-def initramfs(name, init, flavour="amd64", modules=()):
-    """An initramfs with busybox for the kernel's flavour; modules are loaded by the init script."""
+def initramfs(name, init, flavour="amd64", modules=(), files=()):
+    """An initramfs with busybox for the kernel's flavour; the init script loads modules; files are PATH=SOURCE."""
     path = os.path.join(BUILD, "%s-%s.img" % (name, flavour))
     command = ["scripts/mkinitramfs", path, init]
     if flavour != "amd64":
@@ -26,5 +26,7 @@ def initramfs(name, init, flavour="amd64", modules=()):
     if modules:
         kernel(flavour)
         command += ["--modules", os.path.join(BUILD, flavour), *modules]
+    for item in files:
+        command += ["--file", item]
     subprocess.run(command, check=True)
     return path
