@@ -605,7 +605,7 @@ static void nop(CPUX86State *env, const Insn *insn)
 
 static void pause_hint(CPUX86State *env, const Insn *insn)
 {
-    __builtin_ia32_pause();
+    vcpu_spins(env);
 }
 
 static void fence(CPUX86State *env, const Insn *insn)

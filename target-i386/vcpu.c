@@ -15,10 +15,12 @@
 #include "target-i386/vcpu.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "hw/machine.h"
 #include "hw/vmstate.h"
@@ -45,11 +47,16 @@ typedef struct VCpu {
     bool dead;           /* shut down (triple fault) until reset */
     bool ending;
     VCpuWork *work, **work_tail;
+
+    /* The thread's own: of the guest's spinning. */
+    uint64_t last_pause; /* host TSC */
+    unsigned pauses, yields;
 } VCpu;
 
 static VCpu *vcpus;
 static unsigned nvcpus;
 static bool threads_running;
+static bool overcommitted; /* more vCPUs than host CPUs to run them */
 
 /* Signalled whenever a vCPU's `stopped` becomes true. */
 static pthread_mutex_t stop_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -127,6 +134,42 @@ void vcpu_kick(CPUX86State *env)
     v->kicked = true;
     pthread_cond_signal(&v->wakeup);
     pthread_mutex_unlock(&v->mutex);
+}
+
+/*
+ * A guest spins on a lock whose holder, or for an answer of a CPU, that waits for a host CPU itself: the longer the
+ * spinning, the more time is given away. Who spins only shortly, between other work, starts anew each time.
+ */
+enum {
+    PAUSES_A_YIELD = 64,        /* a few microseconds */
+    PAUSES_A_YIELD_ALONE = 2048, /* each vCPU has a host CPU, but others may run there as well */
+    YIELDS_BEFORE_SLEEP = 16,
+    SLEEP_NS = 50000,
+    SPIN_GAP = 20000, /* host TSC ticks without PAUSE that end a spinning */
+};
+
+void vcpu_spins(CPUX86State *env)
+{
+    VCpu *v = env->vcpu;
+    uint64_t now = __builtin_ia32_rdtsc();
+
+    __builtin_ia32_pause();
+    if (!v || nvcpus == 1) {
+        return;
+    }
+    if (now - v->last_pause > SPIN_GAP) {
+        v->pauses = v->yields = 0;
+    }
+    if (++v->pauses >= (overcommitted ? PAUSES_A_YIELD : PAUSES_A_YIELD_ALONE)) {
+        v->pauses = 0;
+        if (overcommitted && ++v->yields > YIELDS_BEFORE_SLEEP && !atomic_load(&env->exit_request)) {
+            nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
+        } else {
+            sched_yield();
+        }
+        now = __builtin_ia32_rdtsc();
+    }
+    v->last_pause = now;
 }
 
 void vcpu_queue_work(CPUX86State *env, void (*fn)(CPUX86State *env, void *data), void *data)
@@ -274,6 +317,8 @@ bool vcpu_create_all(unsigned count, const char *model, Error **errp)
         vmstate_register(&cpu_vmstate, v->name, v->env);
     }
     nvcpus = count;
+    cpu_set_t host;
+    overcommitted = sched_getaffinity(0, sizeof(host), &host) == 0 && count > (unsigned)CPU_COUNT(&host);
     return true;
 }
 

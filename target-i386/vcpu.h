@@ -35,6 +35,9 @@ void vcpu_queue_work(CPUX86State *env, void (*fn)(CPUX86State *env, void *data),
 /* Own thread: runs what was queued. Called by the execution loop when CPU_INTERRUPT_WORK is set. */
 void vcpu_run_queued_work(CPUX86State *env);
 
+/* The guest executes PAUSE: after many of them in a row the thread gives way to others. Own thread. */
+void vcpu_spins(CPUX86State *env);
+
 /*
  * Between these two, called on a vCPU thread in guest code without the machine lock, no other vCPU
  * executes guest code: for locked accesses that a host atomic cannot do.
