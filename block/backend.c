@@ -1,6 +1,6 @@
 /*
- * Block backends: a drive's medium as its device sees it. Checks and counts requests, runs them on
- * the worker pool and reports their completion on the main loop.
+ * Block backends: a drive's medium as its device sees it. Checks and counts requests, runs each in
+ * a coroutine and reports its completion from the main loop.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -12,14 +12,17 @@
 
 #include "block/driver.h"
 #include "util/loop.h"
-#include "util/worker.h"
+
+typedef struct BlkRequest BlkRequest;
 
 struct BlockBackend {
     char *id;
     bool cdrom;
     char *file; /* NULL: no medium */
-    BlkNode *node;
-    unsigned in_flight;
+    BlockChild *root;
+    unsigned in_flight; /* requests the device has started and not heard of */
+    unsigned quiesced;
+    BlkRequest *held, **held_tail; /* those that came while it was quiesced */
     BlkStats stats;
     void (*changed)(void *opaque);
     void *changed_opaque;
@@ -28,8 +31,7 @@ struct BlockBackend {
 
 typedef enum BlkOp { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD } BlkOp;
 
-typedef struct BlkRequest {
-    WorkItem item; /* first */
+struct BlkRequest {
     BlockBackend *blk;
     BlkOp op;
     uint64_t offset, bytes;
@@ -37,72 +39,13 @@ typedef struct BlkRequest {
     int64_t started; /* CLOCK_HOST */
     BlkCompletion *done;
     void *opaque;
-    int iovcnt;
+    BlkRequest *next;
+    IoVector v;
     struct iovec iov[];
-} BlkRequest;
+};
 
 static BlockBackend *backends;
 static unsigned total_in_flight;
-
-/* ---- formats ---- */
-
-/* Formats that are recognised so that an image is not taken for raw bytes by mistake. */
-static const struct {
-    const char *name;
-    size_t offset, size;
-    const char *magic;
-} foreign_formats[] = {
-    {"qcow or qcow2", 0, 4, "QFI\xfb"},         {"vmdk", 0, 4, "KDMV"},
-    {"vdi", 0x40, 4, "\x7f\x10\xda\xbe"},       {"vhdx", 0, 8, "vhdxfile"},
-    {"bochs", 0, 22, "Bochs Virtual HD Image"},
-};
-
-static bool check_format(BlkNode *node, const BlkOpenOptions *options, Error **errp)
-{
-    uint8_t head[BLK_SECTOR_SIZE];
-    struct iovec iov = {head, sizeof(head)};
-
-    if (options->format || node->size < sizeof(head)) {
-        return true;
-    }
-    int ret = node->driver->readv(node, 0, &iov, 1);
-    if (ret < 0) {
-        error_set_errno(errp, -ret, "cannot read image %s", options->file);
-        return false;
-    }
-    for (size_t i = 0; i < sizeof(foreign_formats) / sizeof(foreign_formats[0]); i++) {
-        if (memcmp(head + foreign_formats[i].offset, foreign_formats[i].magic,
-                   foreign_formats[i].size) == 0) {
-            error_set(
-                errp,
-                "image %s looks like format %s, which is not supported; convert it to raw, or "
-                "give format=raw to use its bytes as they are",
-                options->file, foreign_formats[i].name);
-            return false;
-        }
-    }
-    return true;
-}
-
-static BlkNode *open_node(const BlkOpenOptions *options, Error **errp)
-{
-    bool readonly = options->readonly || options->cdrom;
-
-    if (options->format && strcmp(options->format, "raw") != 0) {
-        error_set(errp, "image %s: unknown format '%s'; known is: raw", options->file,
-                  options->format);
-        return NULL;
-    }
-    BlkNode *node = raw_open(options->file, readonly || options->snapshot, errp);
-    if (!node) {
-        return NULL;
-    }
-    if (!check_format(node, options, errp)) {
-        node->driver->close(node);
-        return NULL;
-    }
-    return options->snapshot && !readonly ? overlay_open(node, errp) : node;
-}
 
 static char *copy_string(const char *s)
 {
@@ -113,12 +56,74 @@ static char *copy_string(const char *s)
     return copy;
 }
 
+static BlockNode *node_of(const BlockBackend *blk)
+{
+    return blk->root ? bdrv_child_node(blk->root) : NULL;
+}
+
 /* ---- opening and closing ---- */
+
+static void run_held(BlockBackend *blk);
+
+static const char *user_name(void *opaque)
+{
+    return blk_id(opaque);
+}
+
+static void user_drained_begin(void *opaque)
+{
+    ((BlockBackend *)opaque)->quiesced++;
+}
+
+static void user_drained_end(void *opaque)
+{
+    BlockBackend *blk = opaque;
+
+    if (--blk->quiesced == 0) {
+        run_held(blk);
+    }
+}
+
+static const ChildUser backend_user = {
+    .name = user_name,
+    .drained_begin = user_drained_begin,
+    .drained_end = user_drained_end,
+};
+
+/* snapshot=on: an overlay node in front, which takes the writes. */
+static BlockNode *open_node(const BlkOpenOptions *options, Error **errp)
+{
+    bool readonly = options->readonly || options->cdrom;
+    bool overlay = options->snapshot && !readonly;
+    BlockOptions *o = blkopts_new();
+
+    if (options->format) {
+        blkopts_set(o, "driver", options->format);
+    }
+    BlockNode *node = bdrv_open(options->file, o, readonly || overlay ? 0 : BDRV_O_RDWR, errp);
+    if (!node || !overlay) {
+        return node;
+    }
+    o = blkopts_new();
+    blkopts_set(o, "driver", "overlay");
+    blkopts_set(o, "backing", bdrv_node_name(node));
+    BlockNode *front = bdrv_open(NULL, o, BDRV_O_RDWR, errp);
+    bdrv_unref(node);
+    return front;
+}
 
 static bool insert_medium(BlockBackend *blk, const BlkOpenOptions *options, Error **errp)
 {
-    blk->node = open_node(options, errp);
-    if (!blk->node) {
+    BlockNode *node = open_node(options, errp);
+
+    if (!node) {
+        return false;
+    }
+    unsigned perm = BLK_PERM_READ | (bdrv_readonly(node) ? 0 : BLK_PERM_WRITE);
+    blk->root =
+        bdrv_root_attach(node, perm, BLK_PERM_READ | BLK_PERM_WRITE_UNCHANGED | BLK_PERM_RESIZE,
+                         &backend_user, blk, errp);
+    if (!blk->root) {
         return false;
     }
     blk->file = copy_string(options->file);
@@ -128,16 +133,9 @@ static bool insert_medium(BlockBackend *blk, const BlkOpenOptions *options, Erro
 static void remove_medium(BlockBackend *blk)
 {
     blk_drain(blk);
-    if (blk->node) {
-        int ret = blk->node->driver->flush(blk->node);
-        if (ret < 0) {
-            error_report("drive %s: image %s could not be flushed: %s", blk->id, blk->file,
-                         strerror(-ret));
-        }
-        blk->node->driver->close(blk->node);
-    }
+    bdrv_root_detach(blk->root);
     free(blk->file);
-    blk->node = NULL;
+    blk->root = NULL;
     blk->file = NULL;
 }
 
@@ -152,6 +150,7 @@ BlockBackend *blk_open(const char *id, const BlkOpenOptions *options, Error **er
         error_exit("out of memory");
     }
     blk->id = copy_string(id);
+    blk->held_tail = &blk->held;
     blk->cdrom = options->cdrom;
     if (options->file && !insert_medium(blk, options, errp)) {
         error_prepend(errp, "drive %s: ", id);
@@ -250,22 +249,28 @@ const char *blk_file(const BlockBackend *blk)
 
 const char *blk_format(const BlockBackend *blk)
 {
-    return blk->node ? "raw" : NULL;
+    BlockNode *node = node_of(blk);
+
+    if (node && !strcmp(bdrv_format_name(node), "overlay")) {
+        node = bdrv_backing(node);
+    }
+    return node ? bdrv_format_name(node) : NULL;
 }
 
 uint64_t blk_size(const BlockBackend *blk)
 {
-    return blk->node ? blk->node->size : 0;
+    /* A guest's disk has whole sectors. */
+    return blk->root ? bdrv_size(node_of(blk)) / BLK_SECTOR_SIZE * BLK_SECTOR_SIZE : 0;
 }
 
 bool blk_readonly(const BlockBackend *blk)
 {
-    return blk->cdrom || (blk->node && blk->node->readonly);
+    return blk->cdrom || (blk->root && bdrv_readonly(node_of(blk)));
 }
 
 bool blk_has_medium(const BlockBackend *blk)
 {
-    return blk->node != NULL;
+    return blk->root != NULL;
 }
 
 bool blk_is_cdrom(const BlockBackend *blk)
@@ -285,24 +290,19 @@ BlkErrorAction blk_error_action(BlockBackend *blk, bool is_write, int error)
 
 /* ---- requests ---- */
 
-static void request_work(WorkItem *item)
+static int run_request(BlkRequest *req)
 {
-    BlkRequest *req = (BlkRequest *)item;
-    BlkNode *node = req->blk->node;
+    BlockChild *root = req->blk->root;
 
     switch (req->op) {
     case BLK_READ:
-        req->ret = node->driver->readv(node, req->offset, req->iov, req->iovcnt);
-        break;
+        return bdrv_co_preadv(root, req->offset, req->bytes, &req->v, 0, 0);
     case BLK_WRITE:
-        req->ret = node->driver->writev(node, req->offset, req->iov, req->iovcnt);
-        break;
+        return bdrv_co_pwritev(root, req->offset, req->bytes, &req->v, 0, 0);
     case BLK_FLUSH:
-        req->ret = node->driver->flush(node);
-        break;
-    case BLK_DISCARD:
-        req->ret = node->driver->discard(node, req->offset, req->bytes);
-        break;
+        return bdrv_co_flush(bdrv_child_node(root));
+    default:
+        return bdrv_co_pdiscard(root, req->offset, req->bytes);
     }
 }
 
@@ -326,9 +326,11 @@ static void count_request(BlkStats *stats, const BlkRequest *req)
     }
 }
 
-static void request_done(WorkItem *item)
+/* From the loop, outside of any coroutine: the device may start anything in its completion, even
+ * wait for other requests. */
+static void request_done(void *opaque)
 {
-    BlkRequest *req = (BlkRequest *)item;
+    BlkRequest *req = opaque;
 
     count_request(&req->blk->stats, req);
     req->blk->in_flight--;
@@ -337,27 +339,56 @@ static void request_done(WorkItem *item)
     free(req);
 }
 
-/* For a request that fails before it starts: its completion comes from the loop all the same. */
-static void request_refused(void *opaque)
-{
-    request_done(opaque);
-}
-
 static int check_request(const BlockBackend *blk, const BlkRequest *req)
 {
-    if (!blk->node) {
+    if (!blk->root) {
         return -ENOMEDIUM;
     }
-    if ((req->op == BLK_WRITE || req->op == BLK_DISCARD) && blk->node->readonly) {
+    if ((req->op == BLK_WRITE || req->op == BLK_DISCARD) && bdrv_readonly(node_of(blk))) {
         return -EROFS;
     }
     if (req->offset % BLK_SECTOR_SIZE || req->bytes % BLK_SECTOR_SIZE) {
         return -EINVAL;
     }
-    if (req->offset > blk->node->size || req->bytes > blk->node->size - req->offset) {
-        return -ENXIO;
+    uint64_t size = blk_size(blk);
+    return req->offset > size || req->bytes > size - req->offset ? -ENXIO : 0;
+}
+
+static void request_entry(void *opaque)
+{
+    BlkRequest *req = opaque;
+
+    req->ret = check_request(req->blk, req);
+    if (req->ret == 0) {
+        req->ret = run_request(req);
     }
-    return 0;
+    loop_defer(request_done, req);
+}
+
+static void request_start(void *opaque)
+{
+    BlkRequest *req = opaque;
+    BlockBackend *blk = req->blk;
+
+    if (blk->quiesced) {
+        req->next = NULL;
+        *blk->held_tail = req;
+        blk->held_tail = &req->next;
+        return;
+    }
+    coroutine_enter(coroutine_create(request_entry, req));
+}
+
+static void run_held(BlockBackend *blk)
+{
+    BlkRequest *req = blk->held, *next;
+
+    blk->held = NULL;
+    blk->held_tail = &blk->held;
+    for (; req; req = next) {
+        next = req->next;
+        loop_defer(request_start, req);
+    }
 }
 
 static void start_request(BlockBackend *blk, BlkOp op, uint64_t offset, uint64_t bytes,
@@ -367,27 +398,24 @@ static void start_request(BlockBackend *blk, BlkOp op, uint64_t offset, uint64_t
     if (!req) {
         error_exit("out of memory");
     }
-    req->item.work = request_work;
-    req->item.done = request_done;
     req->blk = blk;
     req->op = op;
     req->offset = offset;
-    req->bytes = bytes;
     req->done = done;
     req->opaque = opaque;
-    req->iovcnt = iovcnt;
     req->started = clock_now(CLOCK_HOST);
-    for (int i = 0; i < iovcnt; i++) {
-        req->iov[i] = iov[i];
-        req->bytes += iov[i].iov_len;
+    if (iovcnt) {
+        memcpy(req->iov, iov, iovcnt * sizeof(*iov));
     }
+    iov_init(&req->v, req->iov, iovcnt);
+    req->bytes = bytes + req->v.size;
     blk->in_flight++;
     total_in_flight++;
-    req->ret = check_request(blk, req);
-    if (req->ret < 0) {
-        loop_defer(request_refused, req);
+    /* Coroutines are the main thread's; a vCPU hands its request over. */
+    if (loop_on_main_thread() && !coroutine_self()) {
+        request_start(req);
     } else {
-        worker_submit(&req->item);
+        loop_defer(request_start, req);
     }
 }
 
@@ -403,7 +431,6 @@ void blk_writev(BlockBackend *blk, uint64_t offset, const struct iovec *iov, int
     start_request(blk, BLK_WRITE, offset, 0, iov, iovcnt, done, opaque);
 }
 
-/* Writes are acknowledged when the file has them, so a sync that starts now covers all of those. */
 void blk_flush(BlockBackend *blk, BlkCompletion *done, void *opaque)
 {
     start_request(blk, BLK_FLUSH, 0, 0, NULL, 0, done, opaque);
@@ -424,13 +451,11 @@ void blk_drain(BlockBackend *blk)
 
 int blk_pread(BlockBackend *blk, uint64_t offset, void *buf, size_t bytes)
 {
-    struct iovec iov = {buf, bytes};
-
-    if (!blk->node) {
+    if (!blk->root) {
         return -ENOMEDIUM;
     }
-    if (offset > blk->node->size || bytes > blk->node->size - offset) {
+    if (offset > blk_size(blk) || bytes > blk_size(blk) - offset) {
         return -ENXIO;
     }
-    return blk->node->driver->readv(blk->node, offset, &iov, 1);
+    return bdrv_pread(blk->root, offset, bytes, buf);
 }

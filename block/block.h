@@ -1,9 +1,10 @@
 /*
  * BlockBackend: what a disk device (IDE, floppy, ...) sees of the block stack.
  *
- * Requests are asynchronous: the callback runs on the main loop with the machine lock held, never from
- * inside the call that started the request. Buffers stay the caller's and must live until then. Offsets
- * and lengths are bytes, multiples of BLK_SECTOR_SIZE. All calls need the machine lock.
+ * Requests are asynchronous: the callback runs on the main loop with the machine lock held, never
+ * from inside the call that started the request. Buffers stay the caller's and must live until
+ * then. Offsets and lengths are bytes, multiples of BLK_SECTOR_SIZE. All calls need the machine
+ * lock.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -25,14 +26,15 @@ typedef struct BlkOpenOptions {
     const char *file;   /* path; may be NULL for a drive without medium */
     const char *format; /* "raw", or NULL: probe */
     bool readonly;
-    bool snapshot;      /* writes go to a temporary overlay that is thrown away */
-    bool cdrom;         /* media=cdrom: read-only, medium may change */
+    bool snapshot; /* writes go to a temporary overlay that is thrown away */
+    bool cdrom;    /* media=cdrom: read-only, medium may change */
 } BlkOpenOptions;
 
 /* ret: 0, or a negative errno. */
 typedef void BlkCompletion(void *opaque, int ret);
 
-/* Opens under the unique name `id` ("ide0-hd0"); the backend is found by it and shown in `info block`. */
+/* Opens under the unique name `id` ("ide0-hd0"); the backend is found by it and shown in `info
+ * block`. */
 BlockBackend *blk_open(const char *id, const BlkOpenOptions *options, Error **errp);
 /* Waits for requests in flight, flushes and closes. */
 void blk_close(BlockBackend *blk);
@@ -54,7 +56,8 @@ void blk_writev(BlockBackend *blk, uint64_t offset, const struct iovec *iov, int
                 BlkCompletion *done, void *opaque);
 /* Completes when everything acknowledged before it is on stable storage. */
 void blk_flush(BlockBackend *blk, BlkCompletion *done, void *opaque);
-void blk_discard(BlockBackend *blk, uint64_t offset, uint64_t bytes, BlkCompletion *done, void *opaque);
+void blk_discard(BlockBackend *blk, uint64_t offset, uint64_t bytes, BlkCompletion *done,
+                 void *opaque);
 
 /* Runs the loop until no request of blk (NULL: of any) is in flight. Main thread. */
 void blk_drain(BlockBackend *blk);
@@ -68,7 +71,8 @@ void blk_eject(BlockBackend *blk);
 
 /* What to do with a failed request, decided by the device through this. */
 typedef enum BlkErrorAction { BLK_ERROR_REPORT, BLK_ERROR_IGNORE, BLK_ERROR_STOP } BlkErrorAction;
-/* The policy (werror/rerror; default: writes stop on ENOSPC, else report). STOP stops the machine as well. */
+/* The policy (werror/rerror; default: writes stop on ENOSPC, else report). STOP stops the machine
+ * as well. */
 BlkErrorAction blk_error_action(BlockBackend *blk, bool is_write, int error);
 
 typedef struct BlkStats {

@@ -133,14 +133,14 @@ bool img_set_size(ImgArgs *args, const char *value, Error **errp)
 
 bool img_set_prealloc(ImgArgs *args, const char *value, Error **errp)
 {
-    static const char *const modes[] = {
-        [PREALLOC_OFF] = "off", [PREALLOC_FALLOC] = "falloc", [PREALLOC_FULL] = "full", NULL};
+    static const char *const modes[] = {"off", "falloc", "full", NULL};
+    static const ImagePrealloc values[] = {PREALLOC_OFF, PREALLOC_FALLOC, PREALLOC_FULL};
     int index;
 
     if (!one_of("preallocation", value, modes, &index, errp)) {
         return false;
     }
-    args->prealloc = index;
+    args->prealloc = values[index];
     args->prealloc_name = modes[index];
     return true;
 }

@@ -17,7 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "block/driver.h"
+#include "block/file-lock.h"
+#include "block/node.h"
 
 enum { ZEROES = 64 * 1024 };
 
@@ -64,6 +65,12 @@ static bool interrupted(Error **errp)
 }
 
 /* ---- opening and closing ---- */
+
+static bool raw_lock(int fd, const char *file, bool readonly, Error **errp)
+{
+    return file_lock(fd, file, BLK_PERM_READ | (readonly ? 0 : BLK_PERM_WRITE | BLK_PERM_RESIZE),
+                     BLK_PERM_READ | BLK_PERM_WRITE_UNCHANGED, errp);
+}
 
 static bool find_size(Image *image, Error **errp)
 {

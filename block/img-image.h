@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "block/block.h"
+#include "block/node.h"
 #include "util/error.h"
 
 /* bytes, rounded up to a multiple of BLK_SECTOR_SIZE. At most INT64_MAX. */
@@ -30,7 +31,7 @@ typedef struct Image {
     bool zeroed;  /* reads as zeroes wherever nothing was written yet */
 } Image;
 
-typedef enum ImagePrealloc { PREALLOC_OFF, PREALLOC_FALLOC, PREALLOC_FULL } ImagePrealloc;
+typedef BlockPrealloc ImagePrealloc;
 
 typedef struct ImageOpen {
     bool writable;

@@ -1,12 +1,11 @@
 /*
- * The temporary overlay of -snapshot: writes go to an unlinked sparse file of the image's size, at
- * the image's own offsets, and a bitmap in memory says which sectors lie there. Both vanish at
- * close.
+ * The temporary overlay of snapshot=on: writes go to a sparse file without a name, of the disk's
+ * size and at the disk's own offsets; a bitmap in memory says which sectors lie there. Both vanish
+ * at close.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,171 +14,138 @@
 
 #include "block/block.h"
 #include "block/driver.h"
+#include "block/drivers.h"
+#include "block/util.h"
 
-typedef struct OverlayNode {
-    BlkNode node;
-    BlkNode *below;
-    int fd;
-    uint8_t *written; /* a bit a sector; workers set bits at the same time */
-} OverlayNode;
+typedef struct OverlayState {
+    uint8_t *written; /* a bit a sector */
+} OverlayState;
 
-static bool is_written(OverlayNode *o, uint64_t sector)
+static bool is_written(const OverlayState *o, uint64_t sector)
 {
-    return __atomic_load_n(&o->written[sector / 8], __ATOMIC_ACQUIRE) & (1 << sector % 8);
+    return o->written[sector / 8] & (1 << sector % 8);
 }
 
-static int read_written(OverlayNode *o, uint64_t offset, uint8_t *buf, size_t bytes)
+/* The bytes from offset on that lie in one place. */
+static uint64_t run_length(const OverlayState *o, uint64_t offset, uint64_t bytes, bool *written)
 {
+    uint64_t sector = offset / BLK_SECTOR_SIZE, end = sector + bytes / BLK_SECTOR_SIZE, s = sector;
+
+    *written = is_written(o, sector);
+    while (s < end && is_written(o, s) == *written) {
+        s++;
+    }
+    return (s - sector) * BLK_SECTOR_SIZE;
+}
+
+static int overlay_co_preadv(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v,
+                             size_t at, unsigned flags)
+{
+    OverlayState *o = node->state;
+
     while (bytes) {
-        ssize_t n = pread(o->fd, buf, bytes, offset);
-        if (n < 0 && errno == EINTR) {
-            continue;
+        bool written;
+        uint64_t n = run_length(o, offset, bytes, &written);
+        int ret = bdrv_co_preadv(written ? node->file : node->backing, offset, n, v, at, 0);
+        if (ret < 0) {
+            return ret;
         }
-        if (n <= 0) {
-            return n < 0 ? -errno : -EIO;
-        }
-        buf += n;
         offset += n;
+        at += n;
         bytes -= n;
     }
     return 0;
 }
 
-static int read_part(OverlayNode *o, uint64_t offset, uint8_t *buf, size_t bytes, bool written)
+static int overlay_co_pwritev(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v,
+                              size_t at, unsigned flags)
 {
-    struct iovec iov = {buf, bytes};
+    OverlayState *o = node->state;
+    int ret = bdrv_co_pwritev(node->file, offset, bytes, v, at, 0);
 
-    return written ? read_written(o, offset, buf, bytes)
-                   : o->below->driver->readv(o->below, offset, &iov, 1);
-}
-
-/* Sector by sector through the vector, joined to runs that lie in one file and one buffer. A buffer
-   that ends inside a sector ends its run there. */
-static int overlay_readv(BlkNode *node, uint64_t offset, struct iovec *iov, int iovcnt)
-{
-    OverlayNode *o = (OverlayNode *)node;
-
-    for (int i = 0; i < iovcnt; i++) {
-        uint8_t *buf = iov[i].iov_base;
-        size_t left = iov[i].iov_len;
-        while (left) {
-            bool written = is_written(o, offset / BLK_SECTOR_SIZE);
-            size_t run = 0;
-            do {
-                size_t n = BLK_SECTOR_SIZE - (offset + run) % BLK_SECTOR_SIZE;
-                run += n < left - run ? n : left - run;
-            } while (run < left && is_written(o, (offset + run) / BLK_SECTOR_SIZE) == written);
-            int ret = read_part(o, offset, buf, run, written);
-            if (ret < 0) {
-                return ret;
-            }
-            offset += run;
-            buf += run;
-            left -= run;
-        }
+    for (uint64_t s = offset / BLK_SECTOR_SIZE; ret == 0 && s < (offset + bytes) / BLK_SECTOR_SIZE;
+         s++) {
+        o->written[s / 8] |= 1 << s % 8;
     }
-    return 0;
+    return ret;
 }
 
-static int overlay_writev(BlkNode *node, uint64_t offset, struct iovec *iov, int iovcnt)
+static int overlay_co_block_status(BlockNode *node, bool precise, uint64_t offset, uint64_t bytes,
+                                   uint64_t *pnum, uint64_t *map, BlockNode **file)
 {
-    OverlayNode *o = (OverlayNode *)node;
-    uint64_t at = offset;
+    bool written;
 
-    for (int i = 0; i < iovcnt; i++) {
-        const uint8_t *buf = iov[i].iov_base;
-        size_t left = iov[i].iov_len;
-        while (left) {
-            ssize_t n = pwrite(o->fd, buf, left, at);
-            if (n < 0 && errno == EINTR) {
-                continue;
-            }
-            if (n <= 0) {
-                return n < 0 ? -errno : -ENOSPC;
-            }
-            buf += n;
-            at += n;
-            left -= n;
-        }
-    }
-    for (uint64_t s = offset / BLK_SECTOR_SIZE; s < at / BLK_SECTOR_SIZE; s++) {
-        __atomic_fetch_or(&o->written[s / 8], 1 << s % 8, __ATOMIC_RELEASE);
-    }
-    return 0;
+    *pnum = run_length(node->state, offset, bytes, &written);
+    *map = offset;
+    *file = node->file->node;
+    return written ? BDRV_BLOCK_DATA | BDRV_BLOCK_OFFSET_VALID : 0;
 }
 
-/* What is thrown away at exit need not reach a disk. */
-static int overlay_flush(BlkNode *node)
-{
-    return 0;
-}
-
-static int overlay_discard(BlkNode *node, uint64_t offset, uint64_t bytes)
-{
-    return 0;
-}
-
-static void overlay_close(BlkNode *node)
-{
-    OverlayNode *o = (OverlayNode *)node;
-
-    o->below->driver->close(o->below);
-    if (o->fd >= 0) {
-        close(o->fd);
-    }
-    free(o->written);
-    free(o);
-}
-
-static const BlkDriver overlay_driver = {
-    .name = "overlay",
-    .readv = overlay_readv,
-    .writev = overlay_writev,
-    .flush = overlay_flush,
-    .discard = overlay_discard,
-    .close = overlay_close,
-};
-
-static int temporary_file(Error **errp)
+/* Opened by name and unlinked at once. */
+static bool open_temporary(BlockNode *node, Error **errp)
 {
     const char *dir = getenv("TMPDIR");
     char path[PATH_MAX];
+    BlockOptions *options = blkopts_new();
 
-    if (!dir || !*dir) {
-        dir = "/var/tmp";
-    }
+    dir = dir && *dir ? dir : "/var/tmp";
     if (snprintf(path, sizeof(path), "%s/vole-snapshot-XXXXXX", dir) >= (int)sizeof(path)) {
         error_set(errp, "the directory's name in TMPDIR is too long");
-        return -1;
+        blkopts_free(options);
+        return false;
     }
-    int fd = mkostemp(path, O_CLOEXEC);
+    int fd = mkstemp(path);
     if (fd < 0) {
         error_set_errno(errp, errno, "cannot make a temporary file for snapshot=on in %s", dir);
-        return -1;
+        blkopts_free(options);
+        return false;
     }
+    close(fd);
+    /* What is thrown away at exit need not reach a disk. */
+    blkopts_set(options, "file.filename", path);
+    blkopts_set(options, "file.driver", "file");
+    blkopts_set(options, "file.cache.no-flush", "on");
+    bool ok = bdrv_open_child(node, NULL, options, "file", CHILD_FILE, false, &node->file, errp);
     unlink(path);
-    return fd;
+    blkopts_free(options);
+    return ok;
 }
 
-BlkNode *overlay_open(BlkNode *below, Error **errp)
+static bool overlay_co_open(BlockNode *node, BlockOptions *options, Error **errp)
 {
-    OverlayNode *o = calloc(1, sizeof(*o));
+    OverlayState *o = node->state;
+
+    if (!bdrv_open_child(node, NULL, options, "backing", CHILD_BACKING, false, &node->backing,
+                         errp)) {
+        return false;
+    }
+    node->size = node->backing->node->size;
+    node->request_alignment = BLK_SECTOR_SIZE;
+    if (!open_temporary(node, errp) ||
+        !bdrv_co_truncate(node->file, node->size, false, PREALLOC_OFF, errp)) {
+        return false;
+    }
     /* Untouched pages of the bitmap cost nothing, so its full size is fine for any disk. */
-    uint8_t *written = calloc(1, below->size / BLK_SECTOR_SIZE / 8 + 1);
-    if (!o || !written) {
-        error_exit("out of memory");
+    o->written = calloc(1, node->size / BLK_SECTOR_SIZE / 8 + 1);
+    if (!o->written) {
+        error_set(errp, "out of memory");
     }
-    o->node.driver = &overlay_driver;
-    o->node.size = below->size;
-    o->below = below;
-    o->written = written;
-    o->fd = temporary_file(errp);
-    if (o->fd < 0 || ftruncate(o->fd, below->size) < 0) {
-        if (o->fd >= 0) {
-            error_set_errno(errp, errno, "cannot size the temporary file for snapshot=on");
-        }
-        overlay_close(&o->node);
-        return NULL;
-    }
-    return &o->node;
+    return o->written != NULL;
 }
+
+static void overlay_co_close(BlockNode *node)
+{
+    OverlayState *o = node->state;
+
+    free(o->written);
+}
+
+const BlockDriver bdrv_overlay = {
+    .name = "overlay",
+    .state_size = sizeof(OverlayState),
+    .co_open = overlay_co_open,
+    .co_close = overlay_co_close,
+    .co_preadv = overlay_co_preadv,
+    .co_pwritev = overlay_co_pwritev,
+    .co_block_status = overlay_co_block_status,
+};

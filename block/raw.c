@@ -1,214 +1,183 @@
 /*
- * Raw images: a regular file or a host block device, byte for byte.
+ * The format "raw": the bytes of the file are the disk, or a part of it (offset=, size=).
  *
- * A file whose size is not a multiple of the sector size shows zeroes up to the next one; writing
- * there lengthens it.
- *
- * Two programs must not write one image, nor one write what another reads. Open-file-description
- * locks say so: who writes locks the whole file; who reads holds a shared lock on byte 201 and
- * looks for a writer at byte 101, the bytes that other emulators and their image tools use for the
- * same purpose.
+ * A disk has whole sectors: where the file ends within one, its rest reads as zeroes and writing
+ * there lengthens the file.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <linux/falloc.h>
-#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "block/block.h"
 #include "block/driver.h"
+#include "block/drivers.h"
+#include "block/util.h"
 
-enum { LOCK_BYTE_WRITER = 101, LOCK_BYTE_READER = 201 };
+typedef struct RawState {
+    uint64_t offset;
+    bool has_size; /* size= given */
+} RawState;
 
-typedef struct RawNode {
-    BlkNode node;
-    int fd;
-    bool is_device;
-} RawNode;
+/* ---- opening ---- */
 
-/* Drops the first n bytes of the vector. */
-static void iov_skip(struct iovec **iov, int *iovcnt, size_t n)
+static bool check_part(BlockNode *node, uint64_t size, Error **errp)
 {
-    while (*iovcnt > 0 && n >= (*iov)->iov_len) {
-        n -= (*iov)->iov_len;
-        (*iov)++;
-        (*iovcnt)--;
-    }
-    if (*iovcnt > 0) {
-        (*iov)->iov_base = (char *)(*iov)->iov_base + n;
-        (*iov)->iov_len -= n;
-    }
-}
+    const RawState *s = node->state;
+    uint64_t all = node->file->node->size;
 
-static int raw_readv(BlkNode *node, uint64_t offset, struct iovec *iov, int iovcnt)
-{
-    RawNode *raw = (RawNode *)node;
-
-    while (iovcnt > 0) {
-        ssize_t n = preadv(raw->fd, iov, iovcnt < IOV_MAX ? iovcnt : IOV_MAX, offset);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return -errno;
-        }
-        if (n == 0) {
-            /* Past the end: the last sector's rest, or the file was cut short under us. */
-            for (int i = 0; i < iovcnt; i++) {
-                memset(iov[i].iov_base, 0, iov[i].iov_len);
-            }
-            return 0;
-        }
-        offset += n;
-        iov_skip(&iov, &iovcnt, n);
-    }
-    return 0;
-}
-
-static int raw_writev(BlkNode *node, uint64_t offset, struct iovec *iov, int iovcnt)
-{
-    RawNode *raw = (RawNode *)node;
-
-    while (iovcnt > 0) {
-        ssize_t n = pwritev(raw->fd, iov, iovcnt < IOV_MAX ? iovcnt : IOV_MAX, offset);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return -errno;
-        }
-        if (n == 0) {
-            return -ENOSPC;
-        }
-        offset += n;
-        iov_skip(&iov, &iovcnt, n);
-    }
-    return 0;
-}
-
-static int raw_flush(BlkNode *node)
-{
-    RawNode *raw = (RawNode *)node;
-
-    while (!node->readonly && fdatasync(raw->fd) < 0) {
-        if (errno != EINTR) {
-            return -errno;
-        }
-    }
-    return 0;
-}
-
-static int raw_discard(BlkNode *node, uint64_t offset, uint64_t bytes)
-{
-    RawNode *raw = (RawNode *)node;
-    int ret;
-
-    if (raw->is_device) {
-        uint64_t range[2] = {offset, bytes};
-        ret = ioctl(raw->fd, BLKDISCARD, range);
-    } else {
-        ret = fallocate(raw->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes);
-    }
-    if (ret < 0 && errno != EOPNOTSUPP && errno != ENOTTY && errno != ENOSYS) {
-        return -errno;
-    }
-    return 0;
-}
-
-static void raw_close(BlkNode *node)
-{
-    RawNode *raw = (RawNode *)node;
-
-    close(raw->fd);
-    free(raw);
-}
-
-static const BlkDriver raw_driver = {
-    .name = "raw",
-    .readv = raw_readv,
-    .writev = raw_writev,
-    .flush = raw_flush,
-    .discard = raw_discard,
-    .close = raw_close,
-};
-
-bool raw_lock(int fd, const char *file, bool readonly, Error **errp)
-{
-    struct flock lock = {
-        .l_type = readonly ? F_RDLCK : F_WRLCK,
-        .l_whence = SEEK_SET,
-        .l_start = readonly ? LOCK_BYTE_READER : 0,
-        .l_len = readonly ? 1 : 0, /* 0: to the end, however far */
-    };
-    struct flock writer = {
-        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCK_BYTE_WRITER, .l_len = 1};
-
-    if (fcntl(fd, F_OFD_SETLK, &lock) < 0) {
-        if (errno != EAGAIN && errno != EACCES) {
-            return true; /* a file system without locks */
-        }
-    } else if (!readonly) {
-        return true;
-    } else if (fcntl(fd, F_OFD_GETLK, &writer) < 0 || writer.l_type == F_UNLCK) {
-        return true;
-    }
-    error_set(errp,
-              readonly
-                  ? "image %s is being written by another program"
-                  : "image %s is in use by another program; use it read-only in both, or a copy",
-              file);
-    return false;
-}
-
-static bool find_size(RawNode *raw, const char *file, Error **errp)
-{
-    struct stat st;
-
-    if (fstat(raw->fd, &st) < 0) {
-        error_set_errno(errp, errno, "cannot examine image %s", file);
+    if (s->offset > all || (s->has_size && size > all - s->offset)) {
+        error_set(errp, "image %s has %llu bytes: offset=%llu,size=%llu lies outside",
+                  node->filename, (unsigned long long)all, (unsigned long long)s->offset,
+                  (unsigned long long)size);
         return false;
     }
-    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
-        error_set(errp, "image %s is %s; a disk image is a regular file or a block device", file,
-                  S_ISDIR(st.st_mode) ? "a directory" : "not a file");
+    if (s->has_size && size % BLK_SECTOR_SIZE) {
+        error_set(errp, "size=%llu: possible are multiples of %d", (unsigned long long)size,
+                  BLK_SECTOR_SIZE);
         return false;
     }
-    raw->is_device = S_ISBLK(st.st_mode);
-    uint64_t size = st.st_size;
-    if (raw->is_device && ioctl(raw->fd, BLKGETSIZE64, &size) < 0) {
-        error_set_errno(errp, errno, "cannot find the size of %s", file);
-        return false;
-    }
-    raw->node.size = (size + BLK_SECTOR_SIZE - 1) / BLK_SECTOR_SIZE * BLK_SECTOR_SIZE;
+    node->size = s->has_size ? size : ROUND_UP(all - s->offset, BLK_SECTOR_SIZE);
     return true;
 }
 
-BlkNode *raw_open(const char *file, bool readonly, Error **errp)
+static bool raw_co_open(BlockNode *node, BlockOptions *options, Error **errp)
 {
-    /* Without O_NONBLOCK the open of a FIFO would wait for its other end. */
-    int fd = open(file, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        error_set_errno(errp, errno, "cannot open image %s%s", file,
-                        readonly ? "" : " for writing");
-        return NULL;
+    RawState *s = node->state;
+    uint64_t size = 0;
+
+    s->has_size = blkopts_get(options, "size") != NULL;
+    if (!bdrv_open_file_child(node, options, errp) ||
+        !blkopts_take_size(options, "offset", &s->offset, errp) ||
+        !blkopts_take_size(options, "size", &size, errp) || !check_part(node, size, errp)) {
+        return false;
     }
-    RawNode *raw = calloc(1, sizeof(*raw));
-    if (!raw) {
-        error_exit("out of memory");
-    }
-    raw->node.driver = &raw_driver;
-    raw->node.readonly = readonly;
-    raw->fd = fd;
-    if (!find_size(raw, file, errp) || !raw_lock(fd, file, readonly, errp)) {
-        raw_close(&raw->node);
-        return NULL;
-    }
-    return &raw->node;
+    BlockNode *file = node->file->node;
+    node->request_alignment = s->offset % file->request_alignment ? 1 : file->request_alignment;
+    node->memory_alignment = file->memory_alignment;
+    node->max_transfer = file->max_transfer;
+    node->supported_write_flags = file->supported_write_flags;
+    node->supported_zero_flags =
+        BDRV_REQ_MAY_UNMAP | BDRV_REQ_NO_FALLBACK | file->supported_zero_flags;
+    node->zero_init = file->zero_init;
+    return true;
 }
+
+/* ---- requests ---- */
+
+static int raw_co_preadv(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
+                         unsigned flags)
+{
+    RawState *s = node->state;
+
+    return bdrv_co_preadv(node->file, s->offset + offset, bytes, v, at, flags);
+}
+
+static int raw_co_pwritev(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
+                          unsigned flags)
+{
+    RawState *s = node->state;
+
+    return bdrv_co_pwritev(node->file, s->offset + offset, bytes, v, at, flags);
+}
+
+static int raw_co_pwrite_zeroes(BlockNode *node, uint64_t offset, uint64_t bytes, unsigned flags)
+{
+    RawState *s = node->state;
+
+    return bdrv_co_pwrite_zeroes(node->file, s->offset + offset, bytes, flags);
+}
+
+static int raw_co_pdiscard(BlockNode *node, uint64_t offset, uint64_t bytes)
+{
+    RawState *s = node->state;
+
+    return bdrv_co_pdiscard(node->file, s->offset + offset, bytes);
+}
+
+static int raw_co_block_status(BlockNode *node, bool precise, uint64_t offset, uint64_t bytes,
+                               uint64_t *pnum, uint64_t *map, BlockNode **file)
+{
+    RawState *s = node->state;
+
+    *pnum = bytes;
+    *map = s->offset + offset;
+    *file = node->file->node;
+    return BDRV_BLOCK_RAW | BDRV_BLOCK_OFFSET_VALID;
+}
+
+static bool raw_co_truncate(BlockNode *node, uint64_t size, bool exact, BlockPrealloc prealloc,
+                            Error **errp)
+{
+    RawState *s = node->state;
+
+    if (s->has_size) {
+        error_set(errp, "image %s: a part given by size= cannot change its size", node->filename);
+        return false;
+    }
+    if (!bdrv_co_truncate(node->file, s->offset + size, exact, prealloc, errp)) {
+        return false;
+    }
+    node->size = ROUND_UP(node->file->node->size - s->offset, BLK_SECTOR_SIZE);
+    if (!exact) {
+        node->size = MIN(node->size, size);
+    }
+    return true;
+}
+
+/* ---- creating ---- */
+
+static const BlockOptionDesc raw_create_options[] = {
+    {"size", "SIZE", "size of the disk"},
+    {"preallocation", "off|falloc|full",
+     "storage from the beginning: off, falloc (reserved), full (written)"},
+    {0},
+};
+
+static bool raw_co_create(BlockCreate *create, Error **errp)
+{
+    static const char *const modes[] = {"off", "falloc", "full", NULL};
+    static const BlockPrealloc prealloc[] = {PREALLOC_OFF, PREALLOC_FALLOC, PREALLOC_FULL};
+    int mode = 0;
+
+    if (!blkopts_take_word(create->options, "preallocation", modes, &mode, errp)) {
+        return false;
+    }
+    BlockChild *root = bdrv_root_attach(bdrv_ref(create->file), BLK_PERM_WRITE | BLK_PERM_RESIZE,
+                                        BLK_PERM_ALL, NULL, NULL, errp);
+    bool ok = root && bdrv_co_truncate(root, create->size, false, prealloc[mode], errp);
+    bdrv_root_detach(root);
+    return ok;
+}
+
+static bool raw_measure(BlockOptions *options, BlockNode *source, uint64_t size,
+                        BlockMeasure *measure, Error **errp)
+{
+    blkopts_remove(options, "preallocation");
+    measure->required = measure->fully_allocated =
+        source ? source->size : ROUND_UP(size, BLK_SECTOR_SIZE);
+    return true;
+}
+
+static const BlockOptionDesc raw_options[] = {
+    {"offset", "BYTES", "where the disk begins in the file"},
+    {"size", "BYTES", "how long it is"},
+    {0},
+};
+
+const BlockDriver bdrv_raw = {
+    .name = "raw",
+    .state_size = sizeof(RawState),
+    .open_options = raw_options,
+    .create_options = raw_create_options,
+    .co_open = raw_co_open,
+    .co_create = raw_co_create,
+    .co_preadv = raw_co_preadv,
+    .co_pwritev = raw_co_pwritev,
+    .co_pwrite_zeroes = raw_co_pwrite_zeroes,
+    .co_pdiscard = raw_co_pdiscard,
+    .co_block_status = raw_co_block_status,
+    .co_truncate = raw_co_truncate,
+    .measure = raw_measure,
+};

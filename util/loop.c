@@ -486,11 +486,19 @@ static void woken(void *opaque)
     eventfd_read(wake_fd, &count);
 }
 
+static pthread_t main_thread;
+
+bool loop_on_main_thread(void)
+{
+    return epoll_fd >= 0 && pthread_equal(pthread_self(), main_thread);
+}
+
 void loop_init(void)
 {
     if (epoll_fd >= 0) {
         return;
     }
+    main_thread = pthread_self();
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (epoll_fd < 0 || wake_fd < 0) {

@@ -86,6 +86,8 @@ void loop_defer(void (*callback)(void *opaque), void *opaque);
 
 /* ---- running ---- */
 void loop_init(void); /* once, by the main thread, before anything else here */
+/* Whether this is the thread that called loop_init(). */
+bool loop_on_main_thread(void);
 /* Runs with the lock held until loop_quit(); returns the status given there. */
 int loop_run(void);
 /* Handles what is ready now, sleeping up to timeout_ms for it (-1: until something is); for

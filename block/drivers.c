@@ -1,0 +1,81 @@
+/*
+ * Every format and protocol, in the order in which they are tried: a driver is known by its row
+ * here.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <string.h>
+
+#include "block/driver.h"
+#include "block/drivers.h"
+
+const BlockDriver *const block_drivers[] = {
+    &bdrv_raw,
+    /* protocols; plain files come last, as they take every name */
+    &bdrv_overlay,
+    &bdrv_file,
+    NULL,
+};
+
+const BlockDriver *bdrv_find_driver(const char *name)
+{
+    for (size_t i = 0; block_drivers[i]; i++) {
+        if (!strcmp(block_drivers[i]->name, name)) {
+            return block_drivers[i];
+        }
+    }
+    /* A host device is opened as a file is. */
+    if (!strcmp(name, "host_device")) {
+        return &bdrv_file;
+    }
+    return NULL;
+}
+
+const BlockDriver *bdrv_find_format(const char *name)
+{
+    const BlockDriver *driver = bdrv_find_driver(name);
+
+    return driver && !driver->protocol ? driver : NULL;
+}
+
+/* "word:rest", but not "./word:rest" or "dir/word:rest". */
+static size_t prefix_length(const char *filename)
+{
+    size_t n = strcspn(filename, ":/");
+
+    return filename[n] == ':' ? n : 0;
+}
+
+const BlockDriver *bdrv_find_protocol(const char *filename, Error **errp)
+{
+    size_t n = prefix_length(filename);
+
+    for (size_t i = 0; n && block_drivers[i]; i++) {
+        const char *word = block_drivers[i]->protocol;
+        if (word && *word && strlen(word) == n && !strncmp(word, filename, n)) {
+            return block_drivers[i];
+        }
+    }
+    if (n && strncmp(filename, "file:", 5) != 0) {
+        error_set(errp, "%s: unknown protocol '%.*s'; a file with such a name is written ./%s",
+                  filename, (int)n, filename, filename);
+        return NULL;
+    }
+    return &bdrv_file;
+}
+
+const BlockDriver *bdrv_probe(const uint8_t *head, size_t bytes, const char *filename)
+{
+    const BlockDriver *best = &bdrv_raw;
+    int score = 0;
+
+    for (size_t i = 0; block_drivers[i]; i++) {
+        const BlockDriver *driver = block_drivers[i];
+        int s = driver->probe ? driver->probe(head, bytes, filename) : 0;
+        if (s > score) {
+            score = s;
+            best = driver;
+        }
+    }
+    return best;
+}

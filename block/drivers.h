@@ -1,0 +1,13 @@
+/*
+ * The drivers by name, for their table in drivers.c.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef BLOCK_DRIVERS_H
+#define BLOCK_DRIVERS_H
+
+#include "block/driver.h"
+
+extern const BlockDriver bdrv_file, bdrv_overlay, bdrv_raw;
+
+#endif

@@ -1,0 +1,91 @@
+/*
+ * Small helpers of the block room: buffers, trees of information.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "block/util.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "block/driver.h"
+
+void *block_try_alloc(const BlockNode *node, size_t bytes)
+{
+    size_t align = MAX(node ? node->memory_alignment : 1, sizeof(void *));
+    void *p = NULL;
+
+    for (const BlockChild *c = node ? node->children : NULL; c; c = c->next) {
+        align = MAX(align, c->node->memory_alignment);
+    }
+    if (bytes > SIZE_MAX / 2 || posix_memalign(&p, align, MAX(bytes, 1)) != 0) {
+        return NULL;
+    }
+    return p;
+}
+
+void *block_alloc(const BlockNode *node, size_t bytes)
+{
+    void *p = block_try_alloc(node, bytes);
+
+    if (!p) {
+        error_report("out of memory");
+        abort();
+    }
+    return p;
+}
+
+/* ---- InfoTree ---- */
+
+InfoTree *info_new(InfoKind kind)
+{
+    InfoTree *t = calloc(1, sizeof(*t));
+
+    if (!t) {
+        error_report("out of memory");
+        abort();
+    }
+    t->kind = kind;
+    return t;
+}
+
+void info_free(InfoTree *t)
+{
+    while (t) {
+        InfoTree *next = t->next;
+        info_free(t->first);
+        free(t->name);
+        free(t->text);
+        free(t);
+        t = next;
+    }
+}
+
+InfoTree *info_add(InfoTree *to, const char *name, InfoKind kind)
+{
+    InfoTree *t = info_new(kind);
+
+    t->name = name ? strdup(name) : NULL;
+    if (to->last) {
+        to->last->next = t;
+    } else {
+        to->first = t;
+    }
+    to->last = t;
+    return t;
+}
+
+void info_add_string(InfoTree *to, const char *name, const char *value)
+{
+    info_add(to, name, INFO_STRING)->text = strdup(value);
+}
+
+void info_add_int(InfoTree *to, const char *name, uint64_t value)
+{
+    info_add(to, name, INFO_INT)->number = value;
+}
+
+void info_add_bool(InfoTree *to, const char *name, bool value)
+{
+    info_add(to, name, INFO_BOOL)->number = value;
+}
