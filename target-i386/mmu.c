@@ -381,7 +381,59 @@ bool mmu_load_pdptrs(CPUX86State *env, uint64_t cr3)
     return true;
 }
 
+/*
+ * The usual case in long mode: every level present, nothing reserved, allowed, A and D set already. False, and nothing was
+ * changed: walk_once() has to look.
+ */
+static bool walk_usual(CPUX86State *env, uint64_t linear, unsigned cls, MmuAccess access, PageWalk *w)
+{
+    uint64_t reserved = reserved_address_bits(env) | (env->efer & EFER_NXE ? 0 : PTE_NX);
+    uint64_t all = PTE_US | PTE_RW, any = 0;
+    hwaddr table = env->cr3 & 0x000ffffffffff000ull;
+
+    for (unsigned shift = 39;; shift -= 9) {
+        hwaddr addr = (table + (linear >> shift & 511) * 8) & env->a20_mask;
+        const MemoryPage *page = phys_page(env, addr);
+        if (!page->host) {
+            return false;
+        }
+        uint64_t entry = host_load(page->host + PAGE_OFFSET(addr), 8);
+        if ((entry & (PTE_P | PTE_A)) != (PTE_P | PTE_A) || entry & reserved) {
+            return false;
+        }
+        all &= entry;
+        any |= entry;
+        table = entry & 0x000ffffffffff000ull;
+        if (shift == 12 || entry & PTE_PS) {
+            uint64_t in_page = (1ull << shift) - 1;
+            if (shift > 21 || (shift == 21 && entry & in_page & ~0x1fffull) ||
+                (access == MMU_WRITE && !(entry & PTE_D))) {
+                return false;
+            }
+            w->user = all & PTE_US;
+            w->writable = all & PTE_RW;
+            w->executable = !(any & PTE_NX);
+            w->global = (entry & PTE_G) && (env->cr4 & CR4_PGE);
+            w->dirty = entry & PTE_D;
+            w->bits = (uint8_t)shift;
+            w->phys = (table & ~in_page) | (linear & in_page & GUEST_PAGE_MASK);
+            return allowed(env, w, cls, access);
+        }
+    }
+}
+
 /* ---- the TLB ---- */
+
+static void set_add(TlbSlotSet *set, unsigned slot)
+{
+    set->bits[slot / 64] |= 1ull << (slot % 64);
+    set->words |= 1ull << (slot / 64);
+}
+
+static void set_remove(TlbSlotSet *set, unsigned slot)
+{
+    set->bits[slot / 64] &= ~(1ull << (slot % 64)); /* the word may stay in words */
+}
 
 static void tlb_lock(CpuTlb *tlb)
 {
@@ -395,9 +447,24 @@ static void tlb_unlock(CpuTlb *tlb)
     atomic_flag_clear_explicit(&tlb->lock, memory_order_release);
 }
 
-static uint64_t large_bit(uint64_t linear)
+static unsigned large_hash(uint64_t linear)
 {
-    return 1ull << ((linear >> 21 ^ linear >> 30) & 63);
+    return (linear >> 21 ^ linear >> 33) % TLB_LARGE_HASH;
+}
+
+static void note_large(CpuTlb *tlb, uint64_t linear)
+{
+    unsigned h = large_hash(linear);
+
+    tlb->large_seen[h / 64] |= 1ull << (h % 64);
+}
+
+/* Whether entries of other small pages may come from the large page that the address lies in. */
+static bool may_be_large(const CpuTlb *tlb, uint64_t linear)
+{
+    unsigned h = large_hash(linear);
+
+    return tlb->huge_seen || (tlb->large_seen[h / 64] >> (h % 64) & 1);
 }
 
 static void set_tag(TlbEntry *e, MmuAccess access, uint64_t tag)
@@ -422,7 +489,8 @@ static void fill_entry(CPUX86State *env, unsigned cls, uint64_t page, const Page
 {
     CpuTlb *tlb = env->tlb;
     TlbEntry *e = tlb_slot(tlb, cls, page);
-    TlbInfo *info = &tlb->info[cls][e - tlb->entries[cls]];
+    unsigned slot = (unsigned)(e - tlb->entries[cls]);
+    TlbInfo *info = &tlb->info[cls][slot];
     bool paging = env->cr0 & CR0_PG;
     uint64_t watch = debug_page_watched(env, page) ? TLB_WATCH : 0;
     uint64_t tag[3];
@@ -435,12 +503,19 @@ static void fill_entry(CPUX86State *env, unsigned cls, uint64_t page, const Page
         tag[MMU_WRITE] |= TLB_MMIO;
     }
     if (w->bits == 30) {
-        tlb->large_seen = ~0ull;
+        tlb->huge_seen = true;
     } else if (w->bits > GUEST_PAGE_BITS) {
         uint64_t start = page & ~((1ull << w->bits) - 1);
-        tlb->large_seen |= large_bit(start) | large_bit(start + (1ull << w->bits) - 1);
+        note_large(tlb, start);
+        note_large(tlb, start + (1ull << w->bits) - 1);
     }
     tlb_lock(tlb);
+    set_add(&tlb->used[cls], slot);
+    if (w->global) {
+        set_remove(&tlb->local[cls], slot);
+    } else {
+        set_add(&tlb->local[cls], slot);
+    }
     if (mem->host && !mem->readonly && tag[MMU_WRITE] != TLB_INVALID &&
         !memory_dirty_all(mem->ram)) {
         tag[MMU_WRITE] |= TLB_NOTDIRTY;
@@ -482,7 +557,8 @@ static void tlb_fill(CPUX86State *env, unsigned cls, uint64_t linear, MmuAccess 
             cpu_raise_error(env, EXCP_GP, 0);
         }
     }
-    if (walk(env, linear, cls, access, true, &w, &error) != WALK_OK) {
+    if ((!(env->efer & EFER_LMA) || !walk_usual(env, linear, cls, access, &w)) &&
+        walk(env, linear, cls, access, true, &w, &error) != WALK_OK) {
         cpu_raise_page_fault(env, linear, fault_code(env, cls, access, error));
     }
     hwaddr phys = w.phys & env->a20_mask;
@@ -745,17 +821,30 @@ void mmu_update_class(CPUX86State *env)
     env->tlb->data = env->tlb->entries[cls];
 }
 
+/* Empties the slots in `set`, which becomes empty itself. */
+static void invalidate_set(CpuTlb *tlb, unsigned cls, TlbSlotSet *set)
+{
+    for (uint64_t words = set->words; words; words &= words - 1) {
+        unsigned word = (unsigned)__builtin_ctzll(words);
+        for (uint64_t bits = set->bits[word]; bits; bits &= bits - 1) {
+            invalidate(&tlb->entries[cls][word * 64 + (unsigned)__builtin_ctzll(bits)]);
+        }
+        set->bits[word] = 0;
+    }
+    set->words = 0;
+}
+
 void tlb_flush(CPUX86State *env)
 {
     CpuTlb *tlb = env->tlb;
 
     tlb_lock(tlb);
     for (unsigned c = 0; c < MMU_CLASSES; c++) {
-        for (unsigned i = 0; i < TLB_SIZE; i++) {
-            invalidate(&tlb->entries[c][i]);
-        }
+        invalidate_set(tlb, c, &tlb->used[c]);
+        memset(&tlb->local[c], 0, sizeof(tlb->local[c]));
     }
-    tlb->large_seen = 0;
+    tlb->huge_seen = false;
+    memset(tlb->large_seen, 0, sizeof(tlb->large_seen));
     for (unsigned i = 0; i < PHYS_CACHE_SIZE; i++) {
         tlb->phys_cache[i].page = 1;
     }
@@ -769,11 +858,7 @@ void tlb_flush_nonglobal(CPUX86State *env)
 
     tlb_lock(tlb);
     for (unsigned c = 0; c < MMU_CLASSES; c++) {
-        for (unsigned i = 0; i < TLB_SIZE; i++) {
-            if (!tlb->info[c][i].global) {
-                invalidate(&tlb->entries[c][i]);
-            }
-        }
+        invalidate_set(tlb, c, &tlb->local[c]); /* they stay in `used`, empty */
     }
     tlb_unlock(tlb);
     exec_mapping_changed(env);
@@ -789,6 +874,29 @@ static bool entry_of_page(const TlbEntry *e, uint64_t page, uint64_t mask)
     return false;
 }
 
+/* Entries of other parts of a large page that holds the address. */
+static void flush_large_page(CpuTlb *tlb, unsigned cls, uint64_t page)
+{
+    _Static_assert(TLB_BITS >= 22 - GUEST_PAGE_BITS, "an area has a slot for each of its pages");
+    enum { AREA_SLOTS = 1u << (22 - GUEST_PAGE_BITS) }; /* of the largest page but those of 1 GB */
+    unsigned first = (page >> GUEST_PAGE_BITS & (TLB_SIZE - 1)) & ~(AREA_SLOTS - 1u), end = first + AREA_SLOTS;
+
+    if (tlb->huge_seen) {
+        first = 0;
+        end = TLB_SIZE;
+    }
+    for (unsigned word = first / 64; word < end / 64; word++) {
+        for (uint64_t bits = tlb->used[cls].bits[word]; bits; bits &= bits - 1) {
+            unsigned slot = word * 64 + (unsigned)__builtin_ctzll(bits);
+            unsigned page_bits = tlb->info[cls][slot].page_bits;
+            if (page_bits > GUEST_PAGE_BITS &&
+                entry_of_page(&tlb->entries[cls][slot], page, ~((1ull << page_bits) - 1))) {
+                invalidate(&tlb->entries[cls][slot]);
+            }
+        }
+    }
+}
+
 void tlb_flush_page(CPUX86State *env, uint64_t linear)
 {
     CpuTlb *tlb = env->tlb;
@@ -801,35 +909,35 @@ void tlb_flush_page(CPUX86State *env, uint64_t linear)
             invalidate(e);
         }
     }
-    if (tlb->large_seen & large_bit(page)) {
-        /* Other parts of a large page that holds this address. */
+    if (may_be_large(tlb, page)) {
         for (unsigned c = 0; c < MMU_CLASSES; c++) {
-            for (unsigned i = 0; i < TLB_SIZE; i++) {
-                uint8_t bits = tlb->info[c][i].page_bits;
-                if (bits > GUEST_PAGE_BITS &&
-                    entry_of_page(&tlb->entries[c][i], page, ~((1ull << bits) - 1))) {
-                    invalidate(&tlb->entries[c][i]);
-                }
-            }
+            flush_large_page(tlb, c, page);
         }
     }
     tlb_unlock(tlb);
     exec_mapping_changed(env);
 }
 
+static void protect_slot(CpuTlb *tlb, unsigned cls, unsigned slot, ram_addr first, ram_addr end)
+{
+    TlbEntry *e = &tlb->entries[cls][slot];
+    ram_addr ram = tlb->info[cls][slot].ram;
+
+    if (!(e->tag[MMU_WRITE] & (TLB_INVALID | TLB_MMIO)) && ram >= first && ram < end) {
+        set_tag(e, MMU_WRITE, e->tag[MMU_WRITE] | TLB_NOTDIRTY);
+    }
+}
+
 void tlb_protect_ram(CPUX86State *env, ram_addr addr, uint64_t size)
 {
     CpuTlb *tlb = env->tlb;
-    ram_addr first = addr & GUEST_PAGE_MASK;
 
     tlb_lock(tlb);
     for (unsigned c = 0; c < MMU_CLASSES; c++) {
-        for (unsigned i = 0; i < TLB_SIZE; i++) {
-            TlbEntry *e = &tlb->entries[c][i];
-            ram_addr ram = tlb->info[c][i].ram;
-            if (!(e->tag[MMU_WRITE] & (TLB_INVALID | TLB_MMIO)) && ram >= first &&
-                ram < addr + size) {
-                set_tag(e, MMU_WRITE, e->tag[MMU_WRITE] | TLB_NOTDIRTY);
+        for (uint64_t words = tlb->used[c].words; words; words &= words - 1) {
+            unsigned word = (unsigned)__builtin_ctzll(words);
+            for (uint64_t bits = tlb->used[c].bits[word]; bits; bits &= bits - 1) {
+                protect_slot(tlb, c, word * 64 + (unsigned)__builtin_ctzll(bits), addr & GUEST_PAGE_MASK, addr + size);
             }
         }
     }

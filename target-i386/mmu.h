@@ -17,7 +17,7 @@
 
 #include "target-i386/cpu.h"
 
-#define TLB_BITS 10
+#define TLB_BITS 12
 #define TLB_SIZE (1u << TLB_BITS)
 
 /* Low bits of a tag. */
@@ -53,13 +53,25 @@ typedef struct PhysCacheEntry {
     MemoryPage mem;
 } PhysCacheEntry;
 
-#define PHYS_CACHE_SIZE 64u
+#define PHYS_CACHE_SIZE 256u
+
+/* A set of slots, so that upkeep costs what is in use and not the table's size. */
+typedef struct TlbSlotSet {
+    uint64_t words; /* which of the words below are not 0 */
+    uint64_t bits[TLB_SIZE / 64];
+} TlbSlotSet;
+_Static_assert(TLB_SIZE / 64 <= 64, "a bit for each word");
+
+enum { TLB_LARGE_HASH = 4096 };
 
 struct CpuTlb {
     TlbEntry *data; /* the table of data accesses and fetches at the current privilege */
     unsigned data_class;
     atomic_flag lock;
-    uint64_t large_seen; /* hash bits of the 2 MB areas that entries from large pages lie in */
+    TlbSlotSet used[MMU_CLASSES];  /* slots that may hold something */
+    TlbSlotSet local[MMU_CLASSES]; /* those of them that are not global */
+    bool huge_seen;                /* entries from 1 GB pages */
+    uint64_t large_seen[TLB_LARGE_HASH / 64]; /* hash bits of the 2 MB areas that entries from other large pages lie in */
     TlbEntry entries[MMU_CLASSES][TLB_SIZE];
     TlbInfo info[MMU_CLASSES][TLB_SIZE];
     PhysCacheEntry phys_cache[PHYS_CACHE_SIZE]; /* where page tables lie */
