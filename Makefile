@@ -47,7 +47,7 @@ VOLE_CFLAGS += -fsanitize=address,undefined -fno-sanitize=alignment -fno-sanitiz
 LDFLAGS += -fsanitize=address,undefined
 endif
 
-ROOMS = util target-i386 hw block net char audio ui monitor
+ROOMS = util target-i386 hw block net char audio ui monitor gdbstub
 LIB_SRCS = $(foreach r,$(ROOMS),$(wildcard $(r)/*.c))
 LIB_OBJS = $(LIB_SRCS:%.c=$(B)/%.o)
 UNIT_SRCS = $(wildcard tests/unit/*/*.c)

@@ -441,6 +441,18 @@ static bool opt_stopped(const char *value, Error **errp)
     return true;
 }
 
+static bool opt_gdb(const char *value, Error **errp)
+{
+    launch.gdb = value;
+    return true;
+}
+
+static bool opt_gdb_default(const char *value, Error **errp)
+{
+    launch.gdb = "tcp::1234";
+    return true;
+}
+
 static bool opt_pidfile(const char *value, Error **errp)
 {
     launch.pidfile = value;
@@ -550,6 +562,12 @@ static const Option options[] = {
     {"nodefaults", NULL, IO, "nothing on the board but what is asked for", NULL, opt_nodefaults},
 
     {"S", NULL, RUN, "do not start the guest; the monitor's cont does", NULL, opt_stopped},
+    {"gdb", "CHARDEV", RUN, "wait for GDB on tcp::PORT, unix:PATH, stdio, pty ... or chardev:ID",
+     "A connection stops the guest. In GDB: target remote :PORT (or the socket's path, or | vole -gdb stdio ...). "
+     "Breakpoints and watchpoints need nothing of the guest; each CPU is a thread; \"monitor COMMAND\" runs a "
+     "command of the monitor. $pc is a linear address: CS's base is added, so that x/i $pc shows real-mode code.",
+     opt_gdb},
+    {"s", NULL, RUN, "the same as -gdb tcp::1234", NULL, opt_gdb_default},
     {"no-reboot", NULL, RUN, "end instead of rebooting", NULL, opt_no_reboot},
     {"no-shutdown", NULL, RUN, "stop instead of ending when the guest powers off", NULL,
      opt_no_shutdown},

@@ -23,7 +23,7 @@ typedef struct TextList {
 
 typedef struct LaunchOptions {
     TextList devices, monitors, serials, chardevs; /* as written */
-    const char *debugcon, *pidfile;                /* NULL: not asked for */
+    const char *debugcon, *pidfile, *gdb;          /* NULL: not asked for */
     bool daemonize, nodefaults;
     bool display_chosen; /* -display or -nographic was given */
 } LaunchOptions;

@@ -17,6 +17,7 @@
 #include "block/block.h"
 #include "block/drive.h"
 #include "char/char.h"
+#include "gdbstub/gdbstub.h"
 #include "hw/device.h"
 #include "hw/machine.h"
 #include "hw/memory.h"
@@ -118,6 +119,9 @@ static void signal_arrived(void *opaque)
     struct signalfd_siginfo info;
 
     if (read(fd, &info, sizeof(info)) == sizeof(info)) {
+        if (info.ssi_signo == SIGINT && gdbstub_take_sigint()) {
+            return;
+        }
         fprintf(stderr, "\r\nvole: ended by signal %u (%s)\r\n", info.ssi_signo,
                 strsignal((int)info.ssi_signo));
         machine_config.no_shutdown = false;
@@ -219,6 +223,16 @@ static bool open_monitors(Error **errp)
     return true;
 }
 
+static bool open_debugger(Error **errp)
+{
+    gdbstub_set_monitor(monitor_run);
+    if (launch.gdb && !gdbstub_open(launch.gdb, errp)) {
+        error_prepend(errp, "-gdb: ");
+        return false;
+    }
+    return true;
+}
+
 static bool add_devices(Error **errp)
 {
     if (launch.debugcon) {
@@ -265,6 +279,7 @@ static bool make_machine(Error **errp)
            memory_ram_init(machine_config.ram_size + RAM_FILE_EXTRA, errp) &&
            vcpu_create_all(machine_config.cpus, machine_config.cpu_model, errp) &&
            pc_init(&machine_config, errp) && add_devices(errp) && open_monitors(errp) &&
+           open_debugger(errp) &&
            (!launch.pidfile || write_pidfile(errp)) && vcpu_start_threads(errp);
 }
 
@@ -297,6 +312,7 @@ int main(int argc, char **argv)
         machine_start();
     }
     int status = loop_run();
+    gdbstub_exit(status);
     machine_stop(RUN_STATE_SHUTDOWN);
     vcpu_stop_threads();
     blk_close_all();

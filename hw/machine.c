@@ -86,15 +86,25 @@ void machine_stop(RunState why)
     }
 }
 
-void machine_start(void)
+static void start(bool clock)
 {
     if (machine_running()) {
         return;
     }
     state = RUN_STATE_RUNNING;
-    clock_virtual_run(true);
+    clock_virtual_run(clock);
     tell_state_handlers(true);
     vcpu_resume_all();
+}
+
+void machine_start(void)
+{
+    start(true);
+}
+
+void machine_start_clock_still(void)
+{
+    start(false);
 }
 
 static void do_reset(void)

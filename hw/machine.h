@@ -27,6 +27,8 @@ bool machine_running(void);
 /* Stops (every vCPU out of guest code, virtual clock still) and starts the machine. Main thread, lock held. */
 void machine_stop(RunState why);
 void machine_start(void);
+/* The same, but the virtual clock stays still: for a debugger's single steps. */
+void machine_start_clock_still(void);
 
 /* Requests from devices and the monitor, any thread with the lock: carried out by the main loop. */
 void machine_request_reset(void);    /* -no-reboot makes it a shutdown */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "block/block.h"
+#include "gdbstub/gdbstub.h"
 #include "hw/device.h"
 #include "hw/machine.h"
 #include "hw/memory.h"
@@ -366,6 +367,20 @@ static void cmd_change(Monitor *mon, const ArgValue *args)
     }
 }
 
+static void cmd_gdbserver(Monitor *mon, const ArgValue *args)
+{
+    const char *spec = args[0].present ? args[0].text : "tcp::1234";
+    Error *err = NULL;
+
+    if (!gdbstub_open(spec, &err)) {
+        monitor_error(mon, err);
+    } else if (strcmp(spec, "none") == 0) {
+        monitor_printf(mon, "The GDB server is off\n");
+    } else {
+        monitor_printf(mon, "Waiting for GDB on '%s'\n", spec);
+    }
+}
+
 static void cmd_info(Monitor *mon, const ArgValue *args)
 {
     monitor_print_help(mon, info_commands, "info ");
@@ -496,6 +511,8 @@ const MonitorCommand monitor_commands[] = {
     {"device_del", {WORD("id", complete_ids)}, "take out a device that device_add or -device added",
      cmd_device_del, NULL},
     {"eject", {WORD("drive", complete_blk)}, "take the medium out of a removable drive", cmd_eject, NULL},
+    {"gdbserver", {OPTIONAL_WORD("device", NULL)},
+     "wait for GDB on a character device (tcp::1234); 'none' ends it", cmd_gdbserver, NULL},
     {"help|?", {OPTIONAL_WORD("command", complete_commands)}, "what commands there are, or one of them",
      cmd_help, NULL},
     {"i", {FMT, NUMBER("port")}, "read an I/O port; /b /h /w", cmd_in, NULL},

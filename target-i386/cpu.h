@@ -179,6 +179,22 @@ typedef struct CpuIntController {
     void (*reset)(void *opaque, bool init); /* INIT keeps the APIC ID and base */
 } CpuIntController;
 
+/* A debugger's part of a CPU (target-i386/debugger.h); changed by its own thread, or while it is paused. */
+typedef enum DebuggerStop {
+    DEBUGGER_STOP_NONE,
+    DEBUGGER_STOP_STEP,
+    DEBUGGER_STOP_BREAK,
+    DEBUGGER_STOP_WATCH,
+} DebuggerStop;
+
+typedef struct CpuDebugger {
+    uint8_t flags;     /* DEBUGGER_STEP ... */
+    uint8_t stop;      /* DebuggerStop: why the CPU left guest code, or is about to */
+    uint8_t kind;      /* DebuggerPointKind of the point that stopped it */
+    uint64_t addr;     /* and its address */
+    uint64_t range_start, range_end; /* stepping goes on in there */
+} CpuDebugger;
+
 typedef struct CPUX86State CPUX86State;
 
 typedef struct CpuTlb CpuTlb;             /* target-i386/mmu.h */
@@ -277,6 +293,7 @@ struct CPUX86State {
     void *intc_opaque;
     struct VCpu *vcpu;
     bool bsp;
+    CpuDebugger debugger;
 };
 
 #define CPU_SHADOW_STI    1u

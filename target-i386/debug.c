@@ -9,6 +9,7 @@
  */
 #include "target-i386/debug.h"
 
+#include "target-i386/debugger.h"
 #include "target-i386/excp.h"
 #include "target-i386/exec.h"
 #include "target-i386/mem.h"
@@ -48,6 +49,9 @@ static bool overlaps(const CPUX86State *env, unsigned n, uint64_t addr, unsigned
 
 bool debug_page_watched(const CPUX86State *env, uint64_t page)
 {
+    if (debugger_data_page(page)) {
+        return true;
+    }
     if (!(env->dr[7] & 0xff)) {
         return false;
     }
@@ -90,6 +94,7 @@ void debug_data_access(CPUX86State *env, uint64_t linear, unsigned size, bool wr
     if (hits) {
         cpu_set_pending_db(env, hits);
     }
+    debugger_data_access(env, linear, size, write);
 }
 
 void cpu_debug_io(CPUX86State *env, uint16_t port, unsigned size)

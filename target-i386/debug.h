@@ -10,10 +10,10 @@
 
 #define DR7_GD 0x2000u
 
-/* Whether an enabled data breakpoint lies in the linear page: its accesses must come to the slow
- * path. */
+/* Whether an enabled data breakpoint, or a debugger's watchpoint, lies in the linear page: its
+ * accesses must come to the slow path. */
 bool debug_page_watched(const CPUX86State *env, uint64_t page);
-/* A data access on the slow path: hits become a pending trap. */
+/* A data access on the slow path: hits become a pending trap, or stop the vCPU for the debugger. */
 void debug_data_access(CPUX86State *env, uint64_t linear, unsigned size, bool write);
 /* Whether a code breakpoint is enabled (HF_STEP). */
 bool debug_code_enabled(const CPUX86State *env);

@@ -21,6 +21,10 @@
 /* Slow side: raises #MF, or reports by FERR# and waits, unless IGNNE# lets it go on. */
 void exec_x87_pending(CPUX86State *env);
 
+/* The tag word, two bits a register, and the one bit a register that is kept. */
+uint16_t x87_full_tags(const CPUX86State *env);
+uint8_t x87_abridged_tags(uint16_t tags);
+
 /* What every MMX instruction does: TOP = 0, all registers valid. */
 void exec_enter_mmx(CPUX86State *env);
 

@@ -110,7 +110,7 @@ static unsigned tag_of(const uint8_t st[16])
     return exponent != 0 && exponent != 0x7fff && mantissa >> 63 ? 0 : 2; /* valid, special */
 }
 
-static uint16_t full_tags(const CPUX86State *env)
+uint16_t x87_full_tags(const CPUX86State *env)
 {
     unsigned top = top_of_stack(env), tags = 0;
 
@@ -121,7 +121,7 @@ static uint16_t full_tags(const CPUX86State *env)
     return (uint16_t)tags;
 }
 
-static uint8_t abridged_tags(uint16_t tags)
+uint8_t x87_abridged_tags(uint16_t tags)
 {
     uint8_t ftw = 0;
 
@@ -172,7 +172,7 @@ static unsigned build_environment(const CPUX86State *env, unsigned opsize, uint8
     if (opsize == 2) {
         put16(buf, 0, f->fcw);
         put16(buf, 2, f->fsw);
-        put16(buf, 4, full_tags(env));
+        put16(buf, 4, x87_full_tags(env));
         put16(buf, 6, ip);
         put16(buf, 8, real ? (ip >> 16 & 15) << 12 | fop : env->fcs);
         put16(buf, 10, dp);
@@ -181,7 +181,7 @@ static unsigned build_environment(const CPUX86State *env, unsigned opsize, uint8
     }
     put32(buf, 0, f->fcw | 0xffff0000u);
     put32(buf, 4, f->fsw | 0xffff0000u);
-    put32(buf, 8, full_tags(env) | 0xffff0000u);
+    put32(buf, 8, x87_full_tags(env) | 0xffff0000u);
     if (real) {
         put32(buf, 12, (ip & 0xffff) | 0xffff0000u);
         put32(buf, 16, (ip >> 16) << 12 | fop);
@@ -205,7 +205,7 @@ static void load_environment(CPUX86State *env, unsigned opsize, const uint8_t *b
 
     set_top(env, fsw >> 11 & 7);
     f->fsw = fsw;
-    f->ftw = abridged_tags((uint16_t)get16(buf, 2 * step));
+    f->ftw = x87_abridged_tags((uint16_t)get16(buf, 2 * step));
     if (opsize == 2) {
         f->fip = get16(buf, 6);
         f->fdp = get16(buf, 10);

@@ -19,6 +19,7 @@
 #include "target-i386/accel.h"
 #include "target-i386/code-cache.h"
 #include "target-i386/cpu-query.h"
+#include "target-i386/debugger.h"
 #include "target-i386/disas.h"
 #include "target-i386/exec-fpu.h"
 #include "target-i386/exec-select.h"
@@ -363,6 +364,9 @@ static void run_uncached(CPUX86State *env)
 {
     Insn insn;
 
+    if (debugger_insn_begin(env)) {
+        return;
+    }
     fetch_uncached(env, &insn);
     env->rip_next = (env->rip + insn.len) & ip_mask(env);
     insn.exec(env, &insn);
@@ -470,6 +474,9 @@ static void step_one(CPUX86State *env)
     const Insn *insn = &uncached;
     uint32_t rf = env->eflags & FLAG_RF;
 
+    if (debugger_insn_begin(env)) {
+        return;
+    }
     cpu_insn_begin(env);
     env->shadow = 0;
     CodeBlock *b = find_block(env, cc, NULL);
@@ -487,12 +494,13 @@ static void step_one(CPUX86State *env)
         env->eflags |= rf; /* not finished */
     }
     cpu_insn_end(env);
+    debugger_step_done(env);
 }
 
 static bool needs_stepping(const CPUX86State *env)
 {
     return env->hflags & HF_STEP || env->eflags & (FLAG_TF | FLAG_RF) || env->shadow ||
-           env->pending_db;
+           env->pending_db || env->debugger.flags;
 }
 
 /* Whether cpu_poll_interrupts() has to be asked. Shadows hold things off for one instruction. */
@@ -501,7 +509,11 @@ static bool events_pending(CPUX86State *env)
     if (env->shadow & CPU_SHADOW_MOV_SS) {
         return false;
     }
-    return env->pending_db || (atomic_load(&env->interrupt_request) && !env->shadow);
+    uint32_t requests = atomic_load(&env->interrupt_request);
+    if (debugger_holds_interrupts(env)) {
+        requests &= CPU_INTERRUPT_INIT | CPU_INTERRUPT_SIPI;
+    }
+    return env->pending_db || (requests && !env->shadow);
 }
 
 static void make_ready(CPUX86State *env)
@@ -518,7 +530,7 @@ static bool reason_to_leave(CPUX86State *env, CpuExit *why)
         vcpu_run_queued_work(env);
     }
     if (atomic_load(&env->exit_request)) {
-        *why = CPU_EXIT_KICK;
+        *why = env->debugger.stop ? CPU_EXIT_DEBUG : CPU_EXIT_KICK;
         return true;
     }
     return false;
@@ -531,12 +543,16 @@ CpuExit cpu_exec(CPUX86State *env)
 
     make_ready(env);
     env->fault_jmp = &landing;
-    if (setjmp(landing) && !cpu_deliver_fault(env)) {
-        env->fault_jmp = outer;
-        return CPU_EXIT_RESET;
+    if (setjmp(landing)) {
+        if (!cpu_deliver_fault(env)) {
+            env->fault_jmp = outer;
+            return CPU_EXIT_RESET;
+        }
+        debugger_step_done(env);
     }
     while (!reason_to_leave(env, &why)) {
         if (events_pending(env) && cpu_poll_interrupts(env)) {
+            debugger_step_done(env);
             continue;
         }
         if (env->halted || env->wait_sipi) {

@@ -14,6 +14,7 @@
 
 #include "target-i386/cpuid.h"
 #include "target-i386/debug.h"
+#include "target-i386/debugger.h"
 #include "target-i386/excp.h"
 #include "target-i386/exec.h"
 #include "target-i386/mem.h"
@@ -493,11 +494,13 @@ static void fill_entry(CPUX86State *env, unsigned cls, uint64_t page, const Page
     TlbInfo *info = &tlb->info[cls][slot];
     bool paging = env->cr0 & CR0_PG;
     uint64_t watch = debug_page_watched(env, page) ? TLB_WATCH : 0;
+    uint64_t watch_code = debugger_code_page(page) ? TLB_WATCH : 0;
     uint64_t tag[3];
 
     for (MmuAccess a = MMU_READ; a <= MMU_EXEC; a++) {
         bool ok = !paging || (allowed(env, w, cls, a) && (a != MMU_WRITE || w->dirty));
-        tag[a] = ok ? page | (a != MMU_EXEC ? watch : 0) | (mem->host ? 0 : TLB_MMIO) : TLB_INVALID;
+        uint64_t flags = (a != MMU_EXEC ? watch : watch_code) | (mem->host ? 0 : TLB_MMIO);
+        tag[a] = ok ? page | flags : TLB_INVALID;
     }
     if (mem->host && mem->readonly && tag[MMU_WRITE] != TLB_INVALID) {
         tag[MMU_WRITE] |= TLB_MMIO;
@@ -978,6 +981,7 @@ static bool debug_access(CPUX86State *env, uint64_t linear, uint8_t *buf, unsign
             return false;
         } else if (page.readonly) {
             memcpy(page.host + PAGE_OFFSET(phys), buf, n);
+            ram_dirtied(env, page.ram);
         }
         buf += n;
         size -= n;

@@ -23,7 +23,7 @@
 /* Low bits of a tag. */
 #define TLB_MMIO     0x001u /* no host memory (write tags: ROM too) */
 #define TLB_NOTDIRTY 0x002u /* write tags: some dirty client wants to hear of it */
-#define TLB_WATCH    0x004u /* a data breakpoint lies in the page */
+#define TLB_WATCH    0x004u /* a data breakpoint or watchpoint lies in the page; for fetches, a debugger's breakpoint */
 #define TLB_INVALID  0x800u
 
 /* Classes of access, each with its own table. */

@@ -413,7 +413,7 @@ static bool msr_read(CPUX86State *env, uint32_t msr, uint64_t *v)
 
 /* ---- writing ---- */
 
-static bool write_efer(CPUX86State *env, uint64_t v)
+bool cpu_write_efer(CPUX86State *env, uint64_t v)
 {
     uint64_t valid = EFER_LMA; /* read-only: what is written to it does not matter */
 
@@ -522,7 +522,7 @@ static bool msr_write(CPUX86State *env, uint32_t msr, uint64_t v)
         env->pat = v;
         return true;
     case MSR_EFER:
-        return msr_read(env, MSR_EFER, &ignored) && write_efer(env, v);
+        return msr_read(env, MSR_EFER, &ignored) && cpu_write_efer(env, v);
     case MSR_STAR:
         env->star = v;
         return has(env, FEAT_80000001_EDX, FXD_SYSCALL);

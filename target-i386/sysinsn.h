@@ -45,6 +45,8 @@ InsnExec sys_rsm;
 void cpu_write_cr0(CPUX86State *env, uint64_t v);
 void cpu_write_cr3(CPUX86State *env, uint64_t v);
 void cpu_write_cr4(CPUX86State *env, uint64_t v);
+/* msr.c: false where WRMSR would raise #GP. */
+bool cpu_write_efer(CPUX86State *env, uint64_t v);
 /* POPF, IRET and task switches: sets the bits of mask, then hflags; has a pending interrupt looked
  * at. */
 void cpu_load_eflags(CPUX86State *env, uint32_t v, uint32_t mask);

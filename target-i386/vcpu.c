@@ -44,6 +44,7 @@ typedef struct VCpu {
     bool kicked;
     bool stop_requested; /* stay out of guest code until vcpu_resume_all() */
     bool stopped;        /* and it does */
+    bool held;           /* stays out when the others go on */
     bool dead;           /* shut down (triple fault) until reset */
     bool ending;
     VCpuWork *work, **work_tail;
@@ -281,6 +282,9 @@ static void *vcpu_thread(void *arg)
             machine_unlock();
             break;
         case CPU_EXIT_DEBUG:
+            pthread_mutex_lock(&v->mutex);
+            v->held = v->stop_requested = true;
+            pthread_mutex_unlock(&v->mutex);
             machine_lock();
             machine_request_debug_stop();
             machine_unlock();
@@ -402,12 +406,26 @@ void vcpu_pause_all(void)
 
 void vcpu_resume_all(void)
 {
-    pthread_mutex_lock(&stop_mutex);
     for (unsigned i = 0; i < nvcpus; i++) {
-        vcpus[i].stopped = false;
+        VCpu *v = &vcpus[i];
+        if (v->held) {
+            continue; /* it is stopped, and stays so: none but this thread lets it go */
+        }
+        pthread_mutex_lock(&stop_mutex);
+        v->stopped = false;
+        pthread_mutex_unlock(&stop_mutex);
+        pthread_mutex_lock(&v->mutex);
+        v->stop_requested = false;
+        pthread_mutex_unlock(&v->mutex);
+        vcpu_kick(v->env);
     }
-    pthread_mutex_unlock(&stop_mutex);
-    tell_all(offsetof(VCpu, stop_requested), false);
+}
+
+void vcpu_hold(unsigned index, bool hold)
+{
+    if (index < nvcpus) {
+        vcpus[index].held = hold;
+    }
 }
 
 void vcpu_stop_threads(void)

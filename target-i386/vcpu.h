@@ -20,6 +20,11 @@ CPUX86State *vcpu_env(unsigned index);
  * device. */
 void vcpu_pause_all(void);
 void vcpu_resume_all(void);
+/*
+ * For debuggers: while held, a vCPU stays out of guest code although the others run. A vCPU that
+ * stops at a breakpoint or after a step holds itself. Main thread, vCPUs paused.
+ */
+void vcpu_hold(unsigned index, bool hold);
 /* Ends the threads. */
 void vcpu_stop_threads(void);
 /* Resets all CPUs to power-on; vCPUs paused. */
