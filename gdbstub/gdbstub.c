@@ -207,7 +207,10 @@ static void gdb_event(void *opaque, ChrEvent event)
     }
 }
 
-static const CharHandlers handlers = {gdb_can_receive, gdb_receive, gdb_writable, gdb_event};
+static const CharHandlers handlers = {.can_receive = gdb_can_receive,
+                                      .receive = gdb_receive,
+                                      .writable = gdb_writable,
+                                      .event = gdb_event};
 
 static void state_changed(void *opaque, bool running, RunState state)
 {
