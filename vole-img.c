@@ -7,35 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/driver.h"
 #include "block/img.h"
 #include "config.h"
 #include "util/error.h"
+#include "util/loop.h"
 
 static const ImgCommand *const img_commands[] = {
-    &img_check_command,   &img_compare_command,
-    &img_convert_command, &img_create_command,
-    &img_dd_command,      &img_info_command,
-    &img_map_command,     &img_measure_command,
-    &img_resize_command,  NULL,
+    &img_amend_command,  &img_bench_command,   &img_bitmap_command,   &img_check_command,
+    &img_commit_command, &img_compare_command, &img_convert_command,  &img_create_command,
+    &img_dd_command,     &img_info_command,    &img_map_command,      &img_measure_command,
+    &img_rebase_command, &img_resize_command,  &img_snapshot_command, NULL,
 };
 
 enum { COMMANDS = sizeof(img_commands) / sizeof(img_commands[0]) };
 
-/* Commands of the tradition that mean nothing to raw images: a reason is better than a guess. */
-static const struct {
-    const char *name, *reason;
-} pointless[] = {
-    {"amend", "raw images have no options to change"},
-    {"bitmap", "raw images hold no bitmaps"},
-    {"commit", "raw images have no backing file"},
-    {"rebase", "raw images have no backing file"},
-    {"snapshot", "raw images hold no snapshots"},
-};
-
 static void print_help(void)
 {
     puts("usage: vole-img COMMAND [OPTIONS] ...\n\n"
-         "Makes, examines, copies and compares disk images (format: raw).\n\nCommands:");
+         "Makes, examines, copies and compares disk images.\n\nCommands:");
     for (size_t i = 0; img_commands[i]; i++) {
         printf("  %-10s %s\n", img_commands[i]->name, img_commands[i]->summary);
     }
@@ -43,7 +33,14 @@ static void print_help(void)
          "A size is a number of bytes, or one with k, M, G, T, P or E (of 1024), as in 10G or "
          "1.5M.\n\n"
          "  -h, --help     this text\n"
-         "  -V, --version  the version");
+         "  -V, --version  the version\n");
+    fputs("Formats:", stdout);
+    for (size_t i = 0; block_drivers[i]; i++) {
+        if (!block_drivers[i]->internal) {
+            printf(" %s", block_drivers[i]->name);
+        }
+    }
+    putchar('\n');
 }
 
 static const ImgCommand *find_command(const char *name)
@@ -60,12 +57,6 @@ static int unknown_command(const char *name)
 {
     const char *names[COMMANDS] = {NULL};
 
-    for (size_t i = 0; i < sizeof(pointless) / sizeof(pointless[0]); i++) {
-        if (!strcmp(pointless[i].name, name)) {
-            error_report("%s: %s", name, pointless[i].reason);
-            return 1;
-        }
-    }
     for (size_t i = 0; img_commands[i]; i++) {
         names[i] = img_commands[i]->name;
     }
@@ -91,6 +82,8 @@ static int finish(int status)
 int main(int argc, char **argv)
 {
     error_set_program("vole-img");
+    loop_init();
+    machine_lock();
     if (argc < 2) {
         error_report("the command is missing (vole-img --help lists all)");
         return 1;

@@ -48,6 +48,7 @@ struct BlockDriver {
     size_t state_size; /* of node->state, zeroed before co_open() */
     bool supports_backing;
     bool is_filter;
+    bool internal;            /* not for users to name */
     bool supports_compressed; /* co_pwritev_compressed() is there */
     const BlockOptionDesc *open_options, *create_options;
 
@@ -68,6 +69,10 @@ struct BlockDriver {
     void (*co_close)(BlockNode *node);
     /* Protocols make the file; formats fill create->file. */
     bool (*co_create)(BlockCreate *create, Error **errp);
+    /* vole-img create's line about what it makes, behind the format; NULL: the size and the options
+     * as given. */
+    void (*print_creation)(const BlockOptions *options, uint64_t size, const char *backing_file,
+                           const char *backing_format);
     /* From read-only to writable and back (node->readonly is set afterwards). NULL: the children's
        reopening is all. */
     bool (*co_reopen)(BlockNode *node, bool readonly, Error **errp);
@@ -114,6 +119,8 @@ struct BlockDriver {
     int (*co_check)(BlockNode *node, BlockCheck *result, BlockCheckFix fix);
     bool (*co_amend)(BlockNode *node, BlockOptions *options, bool force, BlockProgress *progress,
                      void *opaque, Error **errp);
+    /* Nothing is allocated afterwards: all shows from the backing file. */
+    int (*co_make_empty)(BlockNode *node);
     int (*co_change_backing)(BlockNode *node, const char *file, const char *format);
 
     /* ---- internal snapshots and the machine state they carry ---- */
@@ -137,6 +144,12 @@ struct BlockDriver {
     const struct BitmapOps *bitmaps; /* NULL: no stored bitmaps */
 };
 
+typedef struct BitmapInfo {
+    char name[1024];
+    uint32_t granularity; /* bytes */
+    bool enabled, inconsistent;
+} BitmapInfo;
+
 /* Bitmaps that an image keeps; granularity in bytes, 0: the driver's choice. */
 typedef struct BitmapOps {
     bool (*co_add)(BlockNode *node, const char *name, uint32_t granularity, bool disabled,
@@ -144,6 +157,8 @@ typedef struct BitmapOps {
     bool (*co_remove)(BlockNode *node, const char *name, Error **errp);
     bool (*co_clear)(BlockNode *node, const char *name, Error **errp);
     bool (*co_enable)(BlockNode *node, const char *name, bool enable, Error **errp);
+    /* An array the caller frees; the number of them, or a negative errno. */
+    int (*co_list)(BlockNode *node, BitmapInfo **list);
     /* The bits of `source` (of node `from`) on top of `name`. */
     bool (*co_merge)(BlockNode *node, const char *name, BlockNode *from, const char *source,
                      Error **errp);

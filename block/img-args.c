@@ -8,10 +8,12 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/driver.h"
 #include "util/options.h"
 
 enum {
@@ -76,23 +78,68 @@ static bool one_of(const char *what, const char *value, const char *const *names
     return false;
 }
 
-static bool is_raw(const char *what, const char *value, Error **errp)
+static bool is_format(const char *what, const char *value, Error **errp)
 {
-    static const char *const formats[] = {"raw", NULL};
-    int index;
+    char all[512] = "";
 
-    return one_of(what, value, formats, &index, errp);
+    if (bdrv_find_driver(value)) {
+        return true;
+    }
+    for (size_t i = 0; block_drivers[i]; i++) {
+        if (!block_drivers[i]->protocol && !block_drivers[i]->internal) {
+            snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", *all ? ", " : "",
+                     block_drivers[i]->name);
+        }
+    }
+    error_set(errp, "%s: '%s' is not possible; possible: %s", what, value, all);
+    return false;
 }
 
 bool img_set_format(ImgArgs *args, const char *value, Error **errp)
 {
-    args->open.format_given = true;
-    return is_raw("image format", value, errp);
+    args->open.format = value;
+    return is_format("image format", value, errp);
+}
+
+bool img_set_image_opts(ImgArgs *args, const char *value, Error **errp)
+{
+    args->open.options = true;
+    return true;
 }
 
 bool img_set_output_format(ImgArgs *args, const char *value, Error **errp)
 {
-    return is_raw("target format", value, errp);
+    args->output_format = value;
+    return is_format("target format", value, errp);
+}
+
+bool img_set_backing(ImgArgs *args, const char *value, Error **errp)
+{
+    args->backing_file = value;
+    return true;
+}
+
+bool img_set_backing_format(ImgArgs *args, const char *value, Error **errp)
+{
+    args->backing_format = value;
+    return is_format("format of the backing file", value, errp);
+}
+
+bool img_set_snapshot(ImgArgs *args, const char *value, Error **errp)
+{
+    args->snapshot = value;
+    return true;
+}
+
+bool img_set_rate(ImgArgs *args, const char *value, Error **errp)
+{
+    return img_parse_size("-r", value, &args->rate, errp);
+}
+
+bool img_set_unsafe(ImgArgs *args, const char *value, Error **errp)
+{
+    args->unsafe = true;
+    return true;
 }
 
 bool img_set_output(ImgArgs *args, const char *value, Error **errp)
@@ -125,16 +172,11 @@ bool img_set_force_share(ImgArgs *args, const char *value, Error **errp)
     return true;
 }
 
-bool img_set_size(ImgArgs *args, const char *value, Error **errp)
-{
-    args->size_given = true;
-    return img_parse_size("size", value, &args->size, errp);
-}
-
 bool img_set_prealloc(ImgArgs *args, const char *value, Error **errp)
 {
-    static const char *const modes[] = {"off", "falloc", "full", NULL};
-    static const ImagePrealloc values[] = {PREALLOC_OFF, PREALLOC_FALLOC, PREALLOC_FULL};
+    static const char *const modes[] = {"off", "falloc", "full", "metadata", NULL};
+    static const BlockPrealloc values[] = {PREALLOC_OFF, PREALLOC_FALLOC, PREALLOC_FULL,
+                                           PREALLOC_METADATA};
     int index;
 
     if (!one_of("preallocation", value, modes, &index, errp)) {
@@ -145,52 +187,78 @@ bool img_set_prealloc(ImgArgs *args, const char *value, Error **errp)
     return true;
 }
 
-static void print_creation_help(void)
-{
-    puts("Options for raw images:\n"
-         "  size=SIZE                   size of the disk\n"
-         "  preallocation=MODE          storage from the beginning: off, falloc (reserved),\n"
-         "                              full (written)");
-}
-
 bool img_set_creation(ImgArgs *args, const char *value, Error **errp)
 {
-    static const char *const keys[] = {"size", "preallocation", NULL};
-    SubOptions so;
+    if (!args->creation) {
+        args->creation = blkopts_new();
+    }
+    return blkopts_parse(args->creation, value, NULL, errp);
+}
 
-    if (!strcmp(value, "help") || !strcmp(value, "?")) {
-        print_creation_help();
+static void print_creation_help(const BlockDriver *driver)
+{
+    char head[64];
+
+    printf("Options for %s images:\n", driver->name);
+    for (const BlockOptionDesc *o = driver->create_options; o && o->name; o++) {
+        snprintf(head, sizeof(head), "%s=%s", o->name, o->arg);
+        printf("  %-*s  %s\n", HELP_COLUMN, head, o->help);
+    }
+}
+
+bool img_take_creation(ImgArgs *args, const char *format, Error **errp)
+{
+    const BlockDriver *driver = bdrv_find_driver(format);
+
+    if (!args->creation) {
+        args->creation = blkopts_new();
+    }
+    if (blkopts_get(args->creation, "help") || blkopts_get(args->creation, "?")) {
+        print_creation_help(driver);
         exit(0);
     }
-    suboptions_parse(&so, value, NULL);
-    const char *size = suboptions_get(&so, "size");
-    const char *prealloc = suboptions_get(&so, "preallocation");
-    bool ok = suboptions_check(&so, "-o", keys, errp) &&
-              (!size || img_set_size(args, size, errp)) &&
-              (!prealloc || img_set_prealloc(args, prealloc, errp));
-    suboptions_free(&so);
+    char *size = blkopts_take(args->creation, "size");
+    char *backing = blkopts_take(args->creation, "backing_file");
+    char *backing_format = blkopts_take(args->creation, "backing_fmt");
+    if (backing && driver->supports_backing) {
+        args->backing_file = backing;
+    } else if (backing) {
+        error_set(errp, "-o backing_file=%s: format %s has no backing files", backing, format);
+        return false;
+    }
+    if (backing_format && !img_set_backing_format(args, backing_format, errp)) {
+        return false;
+    }
+    bool ok = !size || img_parse_size("size", size, &args->size, errp);
+    args->size_given |= size != NULL;
+    free(size);
     return ok;
 }
 
-static const char *const cache_modes[] = {"none",       "writeback", "writethrough",
-                                          "directsync", "unsafe",    NULL};
+static bool cache_mode(const char *what, const char *value, unsigned *flags, Error **errp)
+{
+    static const char *const modes[] = {"none",   "off",        "writeback", "writethrough",
+                                        "unsafe", "directsync", NULL};
+    static const unsigned bits[] = {
+        BDRV_O_DIRECT,       BDRV_O_DIRECT,   0,
+        BDRV_O_WRITETHROUGH, BDRV_O_NO_FLUSH, BDRV_O_DIRECT | BDRV_O_WRITETHROUGH};
+    int index;
+
+    if (!one_of(what, value, modes, &index, errp)) {
+        return false;
+    }
+    *flags = bits[index];
+    return true;
+}
 
 bool img_set_cache(ImgArgs *args, const char *value, Error **errp)
 {
-    int index;
-
-    if (!one_of("-t", value, cache_modes, &index, errp)) {
-        return false;
-    }
-    args->flush = strcmp(value, "unsafe") != 0;
-    return true;
+    return cache_mode("-t", value, &args->target_cache, errp);
 }
 
 bool img_set_source_cache(ImgArgs *args, const char *value, Error **errp)
 {
-    int index;
-
-    return one_of("-T", value, cache_modes, &index, errp);
+    return cache_mode("-T", value, &args->open.cache, errp);
 }
 
 bool img_set_nothing(ImgArgs *args, const char *value, Error **errp)
@@ -200,27 +268,42 @@ bool img_set_nothing(ImgArgs *args, const char *value, Error **errp)
 
 /* ---- progress ---- */
 
-static void print_progress(const ImgProgress *progress)
+static volatile sig_atomic_t progress_asked;
+
+static void ask_progress(int number)
 {
-    printf("    (%d.00/100%%)\r", progress->percent);
+    progress_asked = 1;
+}
+
+static void print_progress(const ImgProgress *progress, bool own_line)
+{
+    printf("    (%d.%02d/100%%)%c", progress->percent / 100, progress->percent % 100,
+           own_line ? '\n' : '\r');
     fflush(stdout);
 }
 
 void img_progress_start(ImgProgress *progress, bool shown)
 {
     *progress = (ImgProgress){.shown = shown};
+    signal(SIGUSR1, ask_progress);
     if (shown) {
-        print_progress(progress);
+        print_progress(progress, false);
     }
 }
 
 void img_progress(ImgProgress *progress, uint64_t done, uint64_t total)
 {
-    int percent = total ? (int)((double)done * 100 / (double)total) : 100;
+    int percent = total ? (int)((double)done * 10000 / (double)total) : 10000;
 
-    if (progress->shown && percent != progress->percent) {
+    if (progress_asked && !progress->shown) {
         progress->percent = percent;
-        print_progress(progress);
+        print_progress(progress, true);
+    }
+    progress_asked = 0;
+    if (progress->shown &&
+        (percent >= progress->percent + 10 || (percent == 10000 && progress->percent != 10000))) {
+        progress->percent = percent;
+        print_progress(progress, false);
     }
 }
 
@@ -233,6 +316,30 @@ void img_progress_end(ImgProgress *progress, bool complete)
         putchar('\n');
         fflush(stdout);
     }
+    signal(SIGUSR1, SIG_DFL);
+}
+
+bool img_load_snapshot(const ImgArgs *args, Image *image, Error **errp)
+{
+    const char *name = args->snapshot;
+
+    if (!name) {
+        return true;
+    }
+    /* "snapshot.id=1,snapshot.name=x" or the name alone. */
+    BlockOptions *o = blkopts_new();
+    if (strncmp(name, "snapshot.", 9) == 0 && blkopts_parse(o, name, NULL, errp)) {
+        name = blkopts_get(o, "snapshot.id");
+        name = name ? name : blkopts_get(o, "snapshot.name");
+    }
+    bool ok = name && bdrv_snapshot_load_tmp(image->node, name, errp);
+    if (!name) {
+        error_set(errp, "-l %s: possible: NAME, snapshot.id=ID or snapshot.name=NAME",
+                  args->snapshot);
+    }
+    blkopts_free(o);
+    image->size = whole_sectors(bdrv_size(image->node));
+    return ok;
 }
 
 /* ---- help ---- */
@@ -363,7 +470,11 @@ static bool is_negative_size(const char *word)
 
 int img_run_command(const ImgCommand *command, int argc, char **argv)
 {
-    ImgArgs args = {.command = command, .length = UINT64_MAX, .sparse = 4096};
+    ImgArgs args = {.command = command,
+                    .length = UINT64_MAX,
+                    .sparse = 4096,
+                    .workers = 8,
+                    .target_cache = command == &img_convert_command ? BDRV_O_NO_FLUSH : 0};
     Error *err = NULL;
     bool apart = command->signed_size && argc > 1 && is_negative_size(argv[argc - 1]);
 

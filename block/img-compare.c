@@ -34,12 +34,13 @@ static bool set_strict(ImgArgs *args, const char *value, Error **errp)
 }
 
 static const ImgOption compare_options[] = {
-    {'f', NULL, "FORMAT", "format of the first image: raw", img_set_format},
-    {'F', NULL, "FORMAT", "format of the second image: raw", set_second_format},
+    {'f', NULL, "FORMAT", "format of the first image", img_set_format},
+    {'F', NULL, "FORMAT", "format of the second image", set_second_format},
+    {0, "image-opts", NULL, "FILEs are lists of options", img_set_image_opts},
     {'s', NULL, NULL, "strict: the sizes must be equal too", set_strict},
     {'p', NULL, NULL, "show progress", img_set_progress},
     {'q', NULL, NULL, "print nothing but errors", img_set_quiet},
-    {'T', NULL, "CACHE", "cache mode; accepted, changes nothing", img_set_source_cache},
+    {'T', NULL, "CACHE", "cache mode", img_set_source_cache},
     {'U', "force-share", NULL, "also while another program writes an image", img_set_force_share},
     {0},
 };
@@ -52,15 +53,11 @@ static void say(const Comparison *c, const char *text)
 }
 
 /* What image holds at offset, and how far; beyond its end a hole without limit. */
-static bool is_data(const Image *image, uint64_t offset, uint64_t *end)
+static bool find_range(const Image *image, uint64_t offset, bool *data, uint64_t *end, Error **errp)
 {
-    bool data = false;
-
+    *data = false;
     *end = UINT64_MAX;
-    if (offset < image->size) {
-        image_next_range(image, offset, &data, end);
-    }
-    return data;
+    return offset >= image->size || image_next_range(image, offset, data, end, errp);
 }
 
 static bool read_or_zero(Image *image, uint64_t offset, uint8_t *buf, size_t n, Error **errp)
@@ -91,7 +88,12 @@ static int compare_contents(Comparison *c, Error **errp)
 
     for (uint64_t offset = 0, end; offset < total; offset = end) {
         uint64_t end_a, end_b;
-        bool data = is_data(c->a, offset, &end_a) | is_data(c->b, offset, &end_b);
+        bool data_a, data_b;
+        if (!find_range(c->a, offset, &data_a, &end_a, errp) ||
+            !find_range(c->b, offset, &data_b, &end_b, errp)) {
+            return CANNOT_READ;
+        }
+        bool data = data_a | data_b;
         end = end_a < end_b ? end_a : end_b;
         end = end < total ? end : total;
         if (data) {
@@ -143,6 +145,7 @@ static int run_compare(ImgArgs *args)
     Comparison c = {.args = args, .a = image_open(args->operands[0], &args->open, &err)};
 
     if (c.a) {
+        args->open.format = args->output_format;
         c.b = image_open(args->operands[1], &args->open, &err);
     }
     if (c.b) {

@@ -1,107 +1,271 @@
 /*
  * vole-img convert, dd: copies of images. Holes stay holes, and runs of zeroes become some.
  *
+ * Several coroutines copy at once: each takes the next piece of the sources, reads it, and writes
+ * it when its turn has come (at once with -W, and for compressed images, whose work is in the
+ * compressing).
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/driver.h"
 #include "block/img.h"
+#include "block/util.h"
 #include "util/options.h"
 
 enum { CHUNK = 1 << 20, MAX_SPARSE = 16 << 20 };
 
+/* A part of an image that is read. */
+typedef struct Source {
+    Image *image;
+    uint64_t start, bytes;
+} Source;
+
 typedef struct Copy {
+    Source *sources;
+    int source_count;
     Image *target;
-    uint64_t sparse; /* unit of zero detection; 0: everything is written */
-    uint64_t done, total;
-    uint8_t *buffer;
-    size_t chunk; /* size of buffer, a multiple of sparse */
+    BlockNode *base;  /* what lies in it and below is left to the target's own backing file; NULL:
+                         nothing */
+    bool has_backing; /* the target has a backing file */
+    uint64_t backing_end; /* how long that one is */
+    uint64_t sparse;      /* unit of zero detection; 0: everything is written */
+    bool compressed, in_order;
+    size_t chunk;
+    uint64_t rate;
+    int64_t started;
+
+    uint64_t total, next, done; /* bytes: all, handed out, finished */
+    uint64_t pieces, turn;      /* pieces handed out, pieces whose writes have begun in order */
+    CoQueue turns;
+    CoMutex lock;
+    unsigned running;
+    Error *err;
     ImgProgress progress;
 } Copy;
 
-/* ---- copying ---- */
+typedef enum PieceKind { PIECE_DATA, PIECE_ZERO, PIECE_BACKING } PieceKind;
 
-static void copy_begin(Copy *copy, const ImgArgs *args, Image *target, uint64_t total)
+typedef struct Piece {
+    PieceKind kind;
+    Source *source;
+    uint64_t from, to, bytes, number;
+} Piece;
+
+/* ---- what to copy next ---- */
+
+static Source *find_source(Copy *copy, uint64_t at, uint64_t *skip)
 {
-    *copy = (Copy){.target = target, .sparse = args->sparse, .total = total, .chunk = CHUNK};
-    if (copy->sparse) {
-        copy->chunk = copy->sparse > CHUNK ? copy->sparse : CHUNK / copy->sparse * copy->sparse;
+    Source *s = copy->sources;
+
+    while (at >= s->bytes) {
+        at -= s->bytes;
+        s++;
     }
-    copy->buffer = malloc(copy->chunk);
-    if (!copy->buffer) {
-        error_exit("out of memory");
+    *skip = at;
+    return s;
+}
+
+static bool failed(Copy *copy, int ret, const char *what, const Image *image, uint64_t offset)
+{
+    if (!copy->err) {
+        error_set_errno(&copy->err, -ret, "cannot %s %s at byte %" PRIu64, what, image->file,
+                        offset);
     }
-    img_progress_start(&copy->progress, args->progress && !args->quiet);
+    return false;
 }
 
-static void copy_end(Copy *copy, bool complete)
+static PieceKind piece_kind(const Copy *copy, int status, uint64_t to)
 {
-    img_progress_end(&copy->progress, complete);
-    free(copy->buffer);
+    if (copy->has_backing && !(status & BDRV_BLOCK_ALLOCATED)) {
+        return to < copy->backing_end ? PIECE_BACKING : PIECE_ZERO;
+    }
+    if (!copy->sparse) {
+        return PIECE_DATA;
+    }
+    return status & BDRV_BLOCK_ZERO   ? PIECE_ZERO
+           : status & BDRV_BLOCK_DATA ? PIECE_DATA
+                                      : PIECE_ZERO;
 }
 
-static bool is_zero(const uint8_t *p, size_t n)
+/* Under the lock: the next piece, no longer than a chunk when it holds data. */
+static bool next_piece(Copy *copy, Piece *p)
 {
-    return !p[0] && !memcmp(p, p + 1, n - 1);
+    uint64_t skip, n;
+
+    if (copy->err || copy->next == copy->total || image_interrupted(&copy->err)) {
+        return false;
+    }
+    p->source = find_source(copy, copy->next, &skip);
+    p->from = p->source->start + skip;
+    p->to = copy->next;
+    uint64_t rest = p->source->bytes - skip;
+    BlockNode *node = p->source->image->node;
+    int ret = bdrv_co_block_status_above(node, copy->has_backing ? copy->base : NULL, true, p->from,
+                                         rest, &n, NULL, NULL, NULL);
+    if (ret < 0) {
+        return failed(copy, ret, "examine", p->source->image, p->from);
+    }
+    n = n ? n : rest; /* a size that is no multiple of a sector: the rest is zeroes */
+    p->kind = piece_kind(copy, ret, p->to);
+    if (p->kind == PIECE_DATA || copy->compressed) {
+        n = MIN(n, copy->chunk);
+    }
+    if (copy->compressed && n < copy->chunk && n < rest) {
+        n = MIN(copy->chunk, rest); /* whole clusters only */
+        p->kind = PIECE_DATA;
+    }
+    p->bytes = n;
+    p->number = copy->pieces++;
+    copy->next += n;
+    return true;
 }
 
-static bool write_hole(Copy *copy, uint64_t offset, uint64_t bytes, Error **errp)
+/* ---- copying one piece ---- */
+
+static int write_zeroes(Copy *copy, uint64_t offset, uint64_t bytes)
 {
-    return copy->target->zeroed || image_zero(copy->target, offset, bytes, errp);
+    if (copy->target->zeroed && !copy->has_backing && copy->sparse) {
+        return 0;
+    }
+    return bdrv_co_pwrite_zeroes(copy->target->root, offset, bytes,
+                                 copy->sparse && !copy->has_backing ? BDRV_REQ_MAY_UNMAP : 0);
 }
 
-/* The first n bytes of the buffer, in runs of units that are all zero or all not. */
-static bool write_chunk(Copy *copy, uint64_t offset, size_t n, Error **errp)
+/* Runs of units that are all zero or all not. */
+static int write_sparse(Copy *copy, uint64_t offset, uint8_t *buf, size_t n)
 {
     const size_t unit = copy->sparse ? copy->sparse : n;
+    int ret = 0;
 
-    for (size_t at = 0, end; at < n; at = end) {
+    for (size_t at = 0, end; at < n && ret == 0; at = end) {
         bool zero = false;
-        for (end = at; end < n; end += end + unit < n ? unit : n - end) {
-            size_t length = end + unit < n ? unit : n - end;
-            bool this_zero = copy->sparse && is_zero(copy->buffer + end, length);
+        for (end = at; end < n; end += MIN(unit, n - end)) {
+            bool this_zero = copy->sparse && buffer_is_zero(buf + end, MIN(unit, n - end));
             if (end > at && this_zero != zero) {
                 break;
             }
             zero = this_zero;
         }
-        if (zero ? !write_hole(copy, offset + at, end - at, errp)
-                 : !image_write(copy->target, offset + at, copy->buffer + at, end - at, errp)) {
-            return false;
-        }
+        ret = zero ? write_zeroes(copy, offset + at, end - at)
+                   : bdrv_co_pwrite(copy->target->root, offset + at, end - at, buf + at, 0);
     }
-    return true;
+    return ret;
 }
 
-/* `bytes` from `from` in source to `to` in the target. */
-static bool copy_part(Copy *copy, Image *source, uint64_t from, uint64_t bytes, uint64_t to,
-                      Error **errp)
+static int write_piece(Copy *copy, const Piece *p, uint8_t *buf)
 {
-    const uint64_t last = from + bytes;
-
-    while (from < last) {
-        bool data, ok;
-        uint64_t end, n;
-        image_next_range(source, from, &data, &end);
-        n = (end < last ? end : last) - from;
-        if (!data && copy->sparse) {
-            ok = write_hole(copy, to, n, errp);
-        } else {
-            n = n < copy->chunk ? n : copy->chunk;
-            ok = image_read(source, from, copy->buffer, n, errp) && write_chunk(copy, to, n, errp);
-        }
-        if (!ok) {
-            return false;
-        }
-        from += n;
-        to += n;
-        copy->done += n;
-        img_progress(&copy->progress, copy->done, copy->total);
+    if (p->kind == PIECE_BACKING) {
+        return 0;
     }
-    return true;
+    if (p->kind == PIECE_ZERO) {
+        return write_zeroes(copy, p->to, p->bytes);
+    }
+    if (!copy->compressed) {
+        return write_sparse(copy, p->to, buf, p->bytes);
+    }
+    if (copy->sparse && buffer_is_zero(buf, p->bytes)) {
+        return write_zeroes(copy, p->to, p->bytes);
+    }
+    return bdrv_co_pwrite(copy->target->root, p->to, p->bytes, buf, BDRV_REQ_COMPRESSED);
+}
+
+static void limit_rate(Copy *copy)
+{
+    if (copy->rate) {
+        int64_t due =
+            copy->started + (int64_t)((double)copy->done * NS_PER_SEC / (double)copy->rate);
+        int64_t wait = due - clock_now(CLOCK_HOST);
+        if (wait > 0) {
+            coroutine_sleep(CLOCK_HOST, wait);
+        }
+    }
+}
+
+static bool copy_piece(Copy *copy, const Piece *p, uint8_t *buf)
+{
+    int ret = p->kind == PIECE_DATA
+                  ? bdrv_co_pread(p->source->image->root, p->from, p->bytes, buf, 0)
+                  : 0;
+    bool ok = ret == 0 || failed(copy, ret, "read", p->source->image, p->from);
+
+    while (copy->in_order && copy->turn != p->number) {
+        co_queue_wait(&copy->turns);
+    }
+    if (ok && !copy->err) {
+        ret = write_piece(copy, p, buf);
+        ok = ret == 0 || failed(copy, ret, "write", copy->target, p->to);
+    }
+    copy->turn++;
+    co_queue_all(&copy->turns);
+    copy->done += p->bytes;
+    img_progress(&copy->progress, copy->done, copy->total);
+    limit_rate(copy);
+    return ok;
+}
+
+static void copy_entry(void *opaque)
+{
+    Copy *copy = opaque;
+    uint8_t *buf = block_alloc(copy->target->node, copy->chunk);
+    Piece p;
+    bool more = true;
+
+    while (more) {
+        co_mutex_lock(&copy->lock);
+        more = next_piece(copy, &p);
+        co_mutex_unlock(&copy->lock);
+        more = more && copy_piece(copy, &p, buf);
+    }
+    free(buf);
+    copy->running--;
+}
+
+static size_t choose_chunk(const Copy *copy)
+{
+    BlockInfo info;
+
+    if (copy->compressed) {
+        return bdrv_get_info(copy->target->node, &info) == 0 && info.cluster_size
+                   ? info.cluster_size
+                   : 65536;
+    }
+    return copy->sparse > CHUNK ? copy->sparse
+           : copy->sparse       ? CHUNK / copy->sparse * copy->sparse
+                                : CHUNK;
+}
+
+static bool run_copy(Copy *copy, const ImgArgs *args, Error **errp)
+{
+    copy->sparse = args->sparse;
+    copy->compressed = args->compressed;
+    copy->in_order = !args->out_of_order && !args->compressed;
+    copy->rate = args->rate;
+    copy->started = clock_now(CLOCK_HOST);
+    copy->chunk = choose_chunk(copy);
+    for (int i = 0; i < copy->source_count; i++) {
+        copy->total += copy->sources[i].bytes;
+    }
+    img_progress_start(&copy->progress, args->progress && !args->quiet);
+    for (unsigned i = 0; i < args->workers; i++) {
+        copy->running++;
+        coroutine_enter(coroutine_create(copy_entry, copy));
+    }
+    while (copy->running) {
+        loop_run_once(-1);
+    }
+    bool ok = !copy->err &&
+              (args->target_cache & BDRV_O_NO_FLUSH || image_flush(copy->target, &copy->err));
+    img_progress_end(&copy->progress, ok);
+    if (!ok) {
+        error_propagate(errp, copy->err);
+    }
+    return ok;
 }
 
 /*
@@ -148,6 +312,12 @@ static bool set_target_is_zero(ImgArgs *args, const char *value, Error **errp)
     return true;
 }
 
+static bool set_target_options(ImgArgs *args, const char *value, Error **errp)
+{
+    args->target_options = true;
+    return true;
+}
+
 static bool set_sparse(ImgArgs *args, const char *value, Error **errp)
 {
     if (!img_parse_size("-S", value, &args->sparse, errp)) {
@@ -167,61 +337,74 @@ static bool set_workers(ImgArgs *args, const char *value, Error **errp)
 {
     uint64_t n;
 
-    return parse_number("-m", value, 1, 16, &n, errp);
+    if (!parse_number("-m", value, 1, 16, &n, errp)) {
+        return false;
+    }
+    args->workers = (unsigned)n;
+    return true;
 }
 
-static bool refuse_compression(ImgArgs *args, const char *value, Error **errp)
+static bool set_compressed(ImgArgs *args, const char *value, Error **errp)
 {
-    error_set(errp, "-c: a raw image is never compressed");
-    return false;
+    args->compressed = true;
+    return true;
 }
 
-static bool refuse_backing(ImgArgs *args, const char *value, Error **errp)
+static bool set_out_of_order(ImgArgs *args, const char *value, Error **errp)
 {
-    error_set(errp, "-B %s: a raw image has no backing file", value);
-    return false;
+    args->out_of_order = true;
+    return true;
 }
 
-static bool refuse_snapshot(ImgArgs *args, const char *value, Error **errp)
+static bool set_bitmaps(ImgArgs *args, const char *value, Error **errp)
 {
-    error_set(errp, "-l %s: a raw image holds no snapshots", value);
-    return false;
+    args->bitmaps = true;
+    return true;
+}
+
+static bool set_skip_broken(ImgArgs *args, const char *value, Error **errp)
+{
+    args->skip_broken = true;
+    return true;
 }
 
 static const ImgOption convert_options[] = {
-    {'f', NULL, "FORMAT", "format of the sources: raw", img_set_format},
-    {'O', NULL, "FORMAT", "format of the target: raw", img_set_output_format},
-    {'o', NULL, "OPTIONS", "size=SIZE, preallocation=off|falloc|full; help explains",
+    {'f', NULL, "FORMAT", "format of the sources", img_set_format},
+    {0, "image-opts", NULL, "SOURCEs are lists of options", img_set_image_opts},
+    {'O', NULL, "FORMAT", "format of the target (raw)", img_set_output_format},
+    {0, "target-image-opts", NULL, "TARGET is a list of options; needs -n", set_target_options},
+    {'o', NULL, "OPTIONS", "what the target's format takes: KEY=VALUE,...; help lists it",
      img_set_creation},
-    {'p', NULL, NULL, "show progress", img_set_progress},
+    {'c', NULL, NULL, "compress the target", set_compressed},
+    {'B', NULL, "FILE",
+     "backing file of the target; what the sources leave to theirs is left to it", img_set_backing},
+    {'F', NULL, "FORMAT", "format of the backing file", img_set_backing_format},
+    {'l', NULL, "SNAPSHOT", "copy what this snapshot holds", img_set_snapshot},
+    {'p', NULL, NULL, "show progress (so does SIGUSR1)", img_set_progress},
     {'q', NULL, NULL, "print nothing but errors", img_set_quiet},
     {'n', NULL, NULL, "the target exists and is written into", set_no_create},
     {0, "target-is-zero", NULL, "with -n: the target holds zeroes only", set_target_is_zero},
     {'S', NULL, "SIZE", "runs of zeroes that long become holes (4k); 0: none", set_sparse},
     {'t', NULL, "CACHE",
      "cache mode of the target; not unsafe (default): data is on disk at the end", img_set_cache},
-    {'T', NULL, "CACHE", "cache mode of the sources; accepted, changes nothing",
-     img_set_source_cache},
-    {'m', NULL, "N", "parallel requests; accepted, changes nothing", set_workers},
-    {'W', NULL, NULL, "out-of-order writes; accepted, changes nothing", img_set_nothing},
+    {'T', NULL, "CACHE", "cache mode of the sources", img_set_source_cache},
+    {'m', NULL, "N", "parallel requests: 1 to 16 (8)", set_workers},
+    {'W', NULL, NULL, "write out of order", set_out_of_order},
+    {'r', NULL, "RATE", "at most so many bytes a second", img_set_rate},
+    {0, "bitmaps", NULL, "copy the bitmaps as well", set_bitmaps},
+    {0, "skip-broken-bitmaps", NULL, "with --bitmaps: leave out those that are not intact",
+     set_skip_broken},
     {'C', NULL, NULL, "copy offloading; accepted, changes nothing", img_set_nothing},
     {'U', "force-share", NULL, "read sources that another program writes", img_set_force_share},
-    {'c', NULL, NULL, "compression: none for raw", refuse_compression},
-    {'B', NULL, "FILE", "backing file: none for raw", refuse_backing},
-    {'l', NULL, "SNAPSHOT", "copy a snapshot: none in raw", refuse_snapshot},
     {0},
 };
 
-typedef struct Sources {
-    Image **images;
-    int count;
-    uint64_t total;
-} Sources;
-
-static bool open_sources(ImgArgs *args, Sources *sources, const char *target, Error **errp)
+static bool open_sources(ImgArgs *args, Copy *copy, const char *target, Error **errp)
 {
-    *sources = (Sources){.images = calloc(args->count, sizeof(Image *))};
-    if (!sources->images) {
+    uint64_t total = 0;
+
+    copy->sources = calloc(args->count, sizeof(Source));
+    if (!copy->sources) {
         error_exit("out of memory");
     }
     for (int i = 0; i < args->count - 1; i++) {
@@ -229,31 +412,47 @@ static bool open_sources(ImgArgs *args, Sources *sources, const char *target, Er
         if (!image) {
             return false;
         }
-        sources->images[sources->count++] = image;
-        if (!refuse_same(image->file, target, errp)) {
+        copy->sources[copy->source_count++].image = image;
+        if (!refuse_same(image->file, target, errp) || !img_load_snapshot(args, image, errp)) {
             return false;
         }
-        if (image->size > INT64_MAX - BLK_SECTOR_SIZE - sources->total) {
+        if (image->size > INT64_MAX - BLK_SECTOR_SIZE - total) {
             error_set(errp, "the sources together are longer than a file can be");
             return false;
         }
-        sources->total += image->size;
+        copy->sources[i].bytes = image->size;
+        total += image->size;
     }
     return true;
 }
 
-static void close_sources(Sources *sources)
+static void close_sources(Copy *copy)
 {
-    for (int i = 0; i < sources->count; i++) {
-        image_close(sources->images[i], NULL);
+    for (int i = 0; i < copy->source_count; i++) {
+        image_close(copy->sources[i].image, NULL);
     }
-    free(sources->images);
+    free(copy->sources);
+}
+
+static uint64_t total_size(const Copy *copy)
+{
+    uint64_t total = 0;
+
+    for (int i = 0; i < copy->source_count; i++) {
+        total += copy->sources[i].bytes;
+    }
+    return total;
 }
 
 /* -n: an image that is there and large enough. */
 static Image *open_target(ImgArgs *args, const char *file, uint64_t total, Error **errp)
 {
-    const ImageOpen how = {.writable = true, .format_given = true};
+    const ImageOpen how = {.writable = true,
+                           .format = args->target_options  ? NULL
+                                     : args->output_format ? args->output_format
+                                                           : "raw",
+                           .options = args->target_options,
+                           .cache = args->target_cache};
     Image *target = image_open(file, &how, errp);
 
     if (target && target->size < total) {
@@ -270,59 +469,80 @@ static Image *open_target(ImgArgs *args, const char *file, uint64_t total, Error
 
 static Image *make_target(ImgArgs *args, const char *file, uint64_t total, Error **errp)
 {
+    const char *format = args->output_format ? args->output_format : "raw";
+
     if (args->no_create) {
         return open_target(args, file, total, errp);
     }
-    uint64_t size = total;
-    if (args->size_given) {
-        size = whole_sectors(args->size);
+    if (!img_take_creation(args, format, errp)) {
+        return NULL;
     }
+    uint64_t size = args->size_given ? whole_sectors(args->size) : total;
     if (size < total) {
         error_set(errp, "-o size=%" PRIu64 ": the sources have %" PRIu64 " bytes", args->size,
                   total);
         return NULL;
     }
-    return image_create(file, size, args->prealloc, errp);
+    const BlockDriver *driver = bdrv_find_driver(format);
+    if (args->compressed && !driver->supports_compressed) {
+        error_set(errp, "-c: format %s is never compressed", format);
+        return NULL;
+    }
+    if (args->backing_file && !args->backing_format) {
+        error_set(errp, "-B %s: the backing file's format is missing; add -F FORMAT",
+                  args->backing_file);
+        return NULL;
+    }
+    const ImageCreate how = {.format = format,
+                             .size = size,
+                             .backing_file = args->backing_file,
+                             .backing_format = args->backing_format,
+                             .options = args->creation,
+                             .open = true,
+                             .cache = args->target_cache};
+    return image_create(file, &how, errp);
 }
 
-static bool copy_sources(ImgArgs *args, const Sources *sources, Image *target, Error **errp)
+/* What the sources leave to their backing files is left to the target's. */
+static bool set_base(const ImgArgs *args, Copy *copy, Error **errp)
 {
-    Copy copy;
-    uint64_t to = 0;
-    bool ok = true;
-
-    copy_begin(&copy, args, target, sources->total);
-    for (int i = 0; ok && i < sources->count; i++) {
-        ok = copy_part(&copy, sources->images[i], 0, sources->images[i]->size, to, errp);
-        to += sources->images[i]->size;
+    if (args->no_create || !args->backing_file) {
+        return true;
     }
-    ok = ok && (!args->flush || image_flush(target, errp));
-    copy_end(&copy, ok);
-    return ok;
+    if (copy->source_count > 1) {
+        error_set(errp, "-B %s: only for a single source", args->backing_file);
+        return false;
+    }
+    BlockNode *backing = bdrv_backing(copy->target->node);
+    copy->has_backing = true;
+    copy->base = bdrv_backing(copy->sources[0].image->node);
+    copy->backing_end = backing ? bdrv_size(backing) : 0;
+    return true;
 }
 
 static int run_convert(ImgArgs *args)
 {
     const char *file = args->operands[args->count - 1];
-    Sources sources;
+    Copy copy = {0};
     Error *err = NULL;
-    Image *target = NULL;
     int status = 0;
 
-    if (args->target_is_zero && !args->no_create) {
-        error_set(&err, "--target-is-zero: only together with -n");
+    if ((args->target_is_zero || args->target_options) && !args->no_create) {
+        error_set(&err, "%s: only together with -n",
+                  args->target_is_zero ? "--target-is-zero" : "--target-image-opts");
         return img_failed(args, err, 1);
     }
     image_catch_signals();
-    bool ok = open_sources(args, &sources, file, &err) &&
-              (target = make_target(args, file, sources.total, &err)) &&
-              copy_sources(args, &sources, target, &err);
-    close_sources(&sources);
-    if (!ok) {
-        status = target_failed(args, target, err);
-    } else if (!image_close(target, &err)) {
+    bool ok = open_sources(args, &copy, file, &err) &&
+              (copy.target = make_target(args, file, total_size(&copy), &err)) &&
+              set_base(args, &copy, &err) && run_copy(&copy, args, &err) &&
+              (!args->bitmaps || img_copy_bitmaps(args, copy.sources[0].image, copy.target, &err));
+    if (ok && !image_close(copy.target, &err)) {
         status = img_failed(args, err, 1);
+    } else if (!ok) {
+        status = target_failed(args, copy.target, err);
     }
+    close_sources(&copy);
     return status;
 }
 
@@ -339,8 +559,9 @@ const ImgCommand img_convert_command = {
 /* ---- dd ---- */
 
 static const ImgOption dd_options[] = {
-    {'f', NULL, "FORMAT", "format of the input: raw", img_set_format},
-    {'O', NULL, "FORMAT", "format of the output: raw", img_set_output_format},
+    {'f', NULL, "FORMAT", "format of the input", img_set_format},
+    {'O', NULL, "FORMAT", "format of the output (raw)", img_set_output_format},
+    {0, "image-opts", NULL, "the input is a list of options", img_set_image_opts},
     {'U', "force-share", NULL, "read an input that another program writes", img_set_force_share},
     {0},
 };
@@ -408,12 +629,10 @@ static uint64_t limited_product(uint64_t blocks, uint64_t block, uint64_t limit)
     return blocks > limit / block ? limit : blocks * block;
 }
 
-static bool copy_blocks(ImgArgs *args, const DdOperands *dd, Image *input, Image **output,
-                        Error **errp)
+static bool copy_blocks(ImgArgs *args, const DdOperands *dd, Image *input, Copy *copy, Error **errp)
 {
     uint64_t skip = limited_product(dd->skip, dd->block, input->size);
     uint64_t bytes = input->size - skip;
-    Copy copy;
 
     if (skip == input->size && dd->skip) {
         warn_report("dd: %s has only %" PRIu64 " bytes; skipped all of them", dd->input,
@@ -422,21 +641,27 @@ static bool copy_blocks(ImgArgs *args, const DdOperands *dd, Image *input, Image
     if (dd->count_given) {
         bytes = limited_product(dd->count, dd->block, bytes);
     }
-    *output = image_create(dd->output, whole_sectors(bytes), PREALLOC_OFF, errp);
-    if (!*output) {
+    const ImageCreate how = {.format = args->output_format ? args->output_format : "raw",
+                             .size = whole_sectors(bytes),
+                             .open = true};
+    copy->target = image_create(dd->output, &how, errp);
+    copy->sources = calloc(1, sizeof(Source));
+    if (!copy->sources) {
+        error_exit("out of memory");
+    }
+    if (!copy->target) {
         return false;
     }
-    copy_begin(&copy, args, *output, bytes);
-    bool ok = copy_part(&copy, input, skip, bytes, 0, errp);
-    copy_end(&copy, ok);
-    return ok;
+    copy->sources[0] = (Source){input, skip, bytes};
+    copy->source_count = 1;
+    return run_copy(copy, args, errp);
 }
 
 static int run_dd(ImgArgs *args)
 {
     DdOperands dd;
     Error *err = NULL;
-    Image *output = NULL;
+    Copy copy = {0};
     int status = 0;
 
     if (!parse_dd(&dd, args, &err)) {
@@ -444,13 +669,14 @@ static int run_dd(ImgArgs *args)
     }
     image_catch_signals();
     Image *input = image_open(dd.input, &args->open, &err);
-    bool ok = input && copy_blocks(args, &dd, input, &output, &err);
-    image_close(input, NULL);
-    if (!ok) {
-        status = target_failed(args, output, err);
-    } else if (!image_close(output, &err)) {
+    bool ok = input && copy_blocks(args, &dd, input, &copy, &err);
+    if (ok && !image_close(copy.target, &err)) {
         status = img_failed(args, err, 1);
+    } else if (!ok) {
+        status = target_failed(args, copy.target, err);
     }
+    free(copy.sources);
+    image_close(input, NULL);
     return status;
 }
 

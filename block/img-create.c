@@ -8,33 +8,86 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/driver.h"
 #include "block/img.h"
 
 /* ---- create ---- */
 
-static bool refuse_backing(ImgArgs *args, const char *value, Error **errp)
-{
-    error_set(errp, "-b %s: a raw image has no backing file", value);
-    return false;
-}
-
 static const ImgOption create_options[] = {
-    {'f', NULL, "FORMAT", "format of the image: raw", img_set_format},
-    {'o', NULL, "OPTIONS", "size=SIZE, preallocation=off|falloc|full; help explains",
-     img_set_creation},
+    {'f', NULL, "FORMAT", "format of the image (raw)", img_set_format},
+    {'o', NULL, "OPTIONS", "what the format takes: KEY=VALUE,...; help lists it", img_set_creation},
+    {'b', NULL, "FILE", "backing file: what the image does not hold shows from there",
+     img_set_backing},
+    {'F', NULL, "FORMAT", "format of the backing file", img_set_backing_format},
+    {'u', NULL, NULL, "do not look at the backing file", img_set_unsafe},
     {'q', NULL, NULL, "print nothing but errors", img_set_quiet},
-    {'u', NULL, NULL, "accepted, changes nothing for raw", img_set_nothing},
-    {'b', NULL, "FILE", "backing file: none for raw", refuse_backing},
     {0},
 };
+
+/* Without -u the backing file is opened, so that a wrong name is found now; its format is noted, as
+   guessing it later would let a guest choose it. */
+static bool check_backing(ImgArgs *args, const char *file, Error **errp)
+{
+    char *full = NULL;
+    const char *slash = strrchr(file, '/'), *name = args->backing_file;
+    const ImageOpen how = {.format = args->backing_format, .force_share = true};
+
+    if (!args->backing_format) {
+        error_set(errp, "-b %s: the backing file's format is missing; add -F FORMAT", name);
+        return false;
+    }
+    if (name[0] != '/' && slash && strcspn(name, ":") >= strcspn(name, "/")) {
+        if (asprintf(&full, "%.*s%s", (int)(slash + 1 - file), file, name) < 0) {
+            abort();
+        }
+    }
+    Image *backing = image_open(full ? full : name, &how, errp);
+    if (!backing) {
+        error_prepend(errp, "backing file: ");
+    } else {
+        if (!args->size_given) {
+            args->size = backing->size;
+        }
+        args->size_given = true;
+        image_close(backing, NULL);
+    }
+    free(full);
+    return backing != NULL;
+}
+
+static void print_creation(const ImgArgs *args, const char *file, const char *format)
+{
+    const BlockDriver *driver = bdrv_find_driver(format);
+
+    printf("Formatting '%s', fmt=%s", file, format);
+    if (driver->print_creation) {
+        driver->print_creation(args->creation, args->size, args->backing_file,
+                               args->backing_format);
+    } else {
+        printf(" size=%" PRIu64, args->size);
+        for (unsigned i = 0; i < blkopts_count(args->creation); i++) {
+            printf(" %s=%s", blkopts_key(args->creation, i), blkopts_value(args->creation, i));
+        }
+    }
+    putchar('\n');
+    fflush(stdout);
+}
 
 static int run_create(ImgArgs *args)
 {
     const char *file = args->operands[0];
+    const char *format = args->open.format ? args->open.format : "raw";
     Error *err = NULL;
 
-    if (args->count > 1 && !img_set_size(args, args->operands[1], &err)) {
+    if (!img_take_creation(args, format, &err) ||
+        (args->count > 1 && !img_parse_size("size", args->operands[1], &args->size, &err))) {
         return img_failed(args, err, 1);
+    }
+    args->size_given |= args->count > 1;
+    if (args->backing_file && !args->unsafe && bdrv_find_driver(format)->supports_backing) {
+        if (!check_backing(args, file, &err)) {
+            return img_failed(args, err, 1);
+        }
     }
     if (!args->size_given) {
         error_set(&err, "%s: the size is missing; usage: vole-img create [OPTIONS] FILE SIZE",
@@ -42,13 +95,15 @@ static int run_create(ImgArgs *args)
         return img_failed(args, err, 1);
     }
     if (!args->quiet) {
-        printf("Formatting '%s', fmt=raw size=%" PRIu64 "%s%s\n", file, args->size,
-               args->prealloc_name ? " preallocation=" : "",
-               args->prealloc_name ? args->prealloc_name : "");
-        fflush(stdout);
+        print_creation(args, file, format);
     }
     image_catch_signals();
-    Image *image = image_create(file, whole_sectors(args->size), args->prealloc, &err);
+    const ImageCreate how = {.format = format,
+                             .size = args->size,
+                             .backing_file = args->backing_file,
+                             .backing_format = args->backing_format,
+                             .options = args->creation};
+    Image *image = image_create(file, &how, &err);
     if (!image || !image_close(image, &err)) {
         img_failed(args, err, 1);
         image_die();
@@ -59,7 +114,7 @@ static int run_create(ImgArgs *args)
 
 const ImgCommand img_create_command = {
     .name = "create",
-    .operands = "FILE SIZE",
+    .operands = "FILE [SIZE]",
     .summary = "Makes an empty image; an existing file of that name is replaced",
     .options = create_options,
     .min_operands = 1,
@@ -78,9 +133,11 @@ static bool set_shrink(ImgArgs *args, const char *value, Error **errp)
 }
 
 static const ImgOption resize_options[] = {
-    {'f', NULL, "FORMAT", "format of the image: raw", img_set_format},
+    {'f', NULL, "FORMAT", "format of the image", img_set_format},
+    {0, "image-opts", NULL, "FILE is a list of options", img_set_image_opts},
     {0, "shrink", NULL, "allow a smaller size: what lies behind the new end is lost", set_shrink},
-    {0, "preallocation", "MODE", "storage for the new part: off, falloc, full", img_set_prealloc},
+    {0, "preallocation", "MODE", "storage for the new part: off, metadata, falloc, full",
+     img_set_prealloc},
     {'q', NULL, NULL, "print nothing but errors", img_set_quiet},
     {0},
 };

@@ -1,6 +1,6 @@
 /*
- * Image: what the commands of vole-img see of a disk image. Offsets and sizes are bytes; an image's
- * size is a multiple of BLK_SECTOR_SIZE, a file's odd end reads as zeroes up to the next one.
+ * Image: what the commands of vole-img see of a disk image, whatever its format. Offsets and sizes
+ * are bytes; an image's size is a multiple of BLK_SECTOR_SIZE.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -23,29 +23,40 @@ static inline uint64_t whole_sectors(uint64_t bytes)
 
 typedef struct Image {
     char *file;
-    int fd;
+    BlockChild *root;
+    BlockNode *node;
     uint64_t size;
-    uint64_t stored; /* bytes the file really has: less than size when it ends within a sector */
-    bool is_device;
     bool created; /* the file was not there before */
     bool zeroed;  /* reads as zeroes wherever nothing was written yet */
 } Image;
 
-typedef BlockPrealloc ImagePrealloc;
-
 typedef struct ImageOpen {
+    const char *format; /* NULL: probe */
+    bool options;       /* the name is a list of options (--image-opts) */
     bool writable;
-    bool force_share;  /* also while another program writes it */
-    bool format_given; /* the user said raw: contents that look like another format do not matter */
+    bool force_share; /* also while another program writes it */
+    bool no_backing;
+    bool check;
+    unsigned cache; /* BDRV_O_ flags of a cache mode */
 } ImageOpen;
 
 /* NULL with an error; else the image is locked until image_close(). */
 Image *image_open(const char *file, const ImageOpen *how, Error **errp);
+
+typedef struct ImageCreate {
+    const char *format;
+    uint64_t size; /* UINT64_MAX: the backing file's */
+    const char *backing_file, *backing_format;
+    const BlockOptions *options; /* of -o, may be NULL */
+    bool open;                   /* opens it for writing; else only makes it */
+    unsigned cache;
+} ImageCreate;
+
 /*
- * A new image of `size` bytes, in place of a file of that name; a host block device must be large
- * enough and keeps its contents. On failure nothing that was not there before is left.
+ * A new image in place of a file of that name; a host block device must be large
+ * enough. On failure nothing that was not there before is left.
  */
-Image *image_create(const char *file, uint64_t size, ImagePrealloc prealloc, Error **errp);
+Image *image_create(const char *file, const ImageCreate *how, Error **errp);
 /* False with an error when the host could not store everything. image may be NULL. */
 bool image_close(Image *image, Error **errp);
 /* Closes a target that will not be completed: removed if image_create() made it. True: removed. */
@@ -55,17 +66,13 @@ bool image_abandon(Image *image);
 bool image_same_file(const char *a, const char *b);
 bool image_read(Image *image, uint64_t offset, void *buf, size_t bytes, Error **errp);
 bool image_write(Image *image, uint64_t offset, const void *buf, size_t bytes, Error **errp);
-/* Makes the range read as zeroes, and gives its storage back where the host can. */
-bool image_zero(Image *image, uint64_t offset, uint64_t bytes, Error **errp);
 /* On stable storage afterwards. */
 bool image_flush(Image *image, Error **errp);
-/* What stands at offset (below the size) and where that ends: data, or a hole, which reads as
+/* What stands at offset (below the size) and where that ends: data, or something that reads as
  * zeroes. */
-void image_next_range(const Image *image, uint64_t offset, bool *data, uint64_t *end);
+bool image_next_range(const Image *image, uint64_t offset, bool *data, uint64_t *end, Error **errp);
 /* A failed attempt leaves the old size. */
-bool image_resize(Image *image, uint64_t size, ImagePrealloc prealloc, Error **errp);
-/* Bytes of host storage in use. */
-uint64_t image_allocated(const Image *image);
+bool image_resize(Image *image, uint64_t size, BlockPrealloc prealloc, Error **errp);
 
 /*
  * From image_catch_signals() on, an interrupt (^C, SIGTERM, SIGHUP) makes the next read or write
@@ -73,6 +80,7 @@ uint64_t image_allocated(const Image *image);
  * returns where there was none.
  */
 void image_catch_signals(void);
+bool image_interrupted(Error **errp);
 void image_die(void);
 
 #endif

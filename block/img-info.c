@@ -1,5 +1,5 @@
 /*
- * vole-img info, map, measure, check: what an image is, without changing it.
+ * vole-img info, map, measure: what an image is, without changing it.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -8,12 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/driver.h"
 #include "block/img.h"
 
-enum { CHECK_UNSUPPORTED = 63 };
-
 /* "1.5 GiB": three digits, as many as fit below the next unit. */
-static const char *human_size(uint64_t bytes, char *text, size_t size)
+const char *img_human_size(uint64_t bytes, char *text, size_t size)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
     double value = (double)bytes;
@@ -27,22 +26,6 @@ static const char *human_size(uint64_t bytes, char *text, size_t size)
     return text;
 }
 
-static void print_json_string(const char *text)
-{
-    putchar('"');
-    for (; *text; text++) {
-        unsigned char c = *text;
-        if (c == '"' || c == '\\') {
-            printf("\\%c", c);
-        } else if (c < ' ' || c == 0x7f) {
-            printf("\\u%04X", c);
-        } else {
-            putchar(c);
-        }
-    }
-    putchar('"');
-}
-
 /* ---- info ---- */
 
 static bool set_backing_chain(ImgArgs *args, const char *value, Error **errp)
@@ -52,48 +35,189 @@ static bool set_backing_chain(ImgArgs *args, const char *value, Error **errp)
 }
 
 static const ImgOption info_options[] = {
-    {'f', NULL, "FORMAT", "format of the image: raw", img_set_format},
+    {'f', NULL, "FORMAT", "format of the image", img_set_format},
     {0, "output", "FORM", "human or json", img_set_output},
-    {0, "backing-chain", NULL, "the image and all below it: for raw, itself", set_backing_chain},
+    {0, "image-opts", NULL, "FILE is a list of options", img_set_image_opts},
+    {0, "backing-chain", NULL, "the image and all its backing files", set_backing_chain},
     {'U', "force-share", NULL, "also while another program writes the image", img_set_force_share},
     {0},
 };
 
-static void print_info_human(const Image *image)
-{
-    char virtual_size[32], disk_size[32];
+/* ---- as text ---- */
 
-    printf("image: %s\nfile format: raw\nvirtual size: %s (%" PRIu64 " bytes)\ndisk size: %s\n",
-           image->file, human_size(image->size, virtual_size, sizeof(virtual_size)), image->size,
-           human_size(image_allocated(image), disk_size, sizeof(disk_size)));
+static void print_tree_human(const InfoTree *t, unsigned depth)
+{
+    unsigned index = 0;
+
+    for (const InfoTree *c = t->first; c; c = c->next) {
+        if (c->hidden_in_text) {
+            continue;
+        }
+        printf("%*s", 4 * depth, "");
+        if (t->kind == INFO_LIST) {
+            printf("[%u]:", index++);
+        } else {
+            /* Dashes read as spaces. */
+            for (const char *p = c->name; *p; p++) {
+                putchar(*p == '-' ? ' ' : *p);
+            }
+            putchar(':');
+        }
+        if (c->kind == INFO_OBJECT || c->kind == INFO_LIST) {
+            putchar('\n');
+            print_tree_human(c, depth + 1);
+        } else if (c->kind == INFO_INT) {
+            printf(" %" PRIu64 "\n", c->number);
+        } else {
+            printf(" %s\n", c->kind == INFO_BOOL ? (c->number ? "true" : "false") : c->text);
+        }
+    }
 }
 
-/* A chain is a list of such objects. */
-static void print_info_json(const Image *image, bool chain)
+static void print_backing_human(const BlockNode *node)
 {
-    const char *in = chain ? "    " : "";
+    char *full = bdrv_full_backing_name(node, node->backing_file, NULL);
 
-    printf("%s%s{\n%s    \"virtual-size\": %" PRIu64 ",\n%s    \"filename\": ", chain ? "[\n" : "",
-           in, in, image->size, in);
-    print_json_string(image->file);
-    printf(",\n%s    \"format\": \"raw\",\n%s    \"actual-size\": %" PRIu64
-           ",\n%s    \"dirty-flag\": false\n%s}\n%s",
-           in, in, image_allocated(image), in, in, chain ? "]\n" : "");
+    printf("backing file: %s", node->backing_file);
+    if (full && strcmp(full, node->backing_file) != 0) {
+        printf(" (actual path: %s)", full);
+    }
+    putchar('\n');
+    free(full);
+    if (node->backing_format) {
+        printf("backing file format: %s\n", node->backing_format);
+    }
+}
+
+static void print_info_human(BlockNode *node, const char *name)
+{
+    char virtual_size[32], disk_size[32];
+    BlockInfo info;
+    bool has_info = bdrv_get_info(node, &info) == 0;
+    int64_t allocated = bdrv_allocated_size(node);
+
+    printf("image: %s\nfile format: %s\nvirtual size: %s (%" PRIu64 " bytes)\ndisk size: %s\n",
+           name, bdrv_format_name(node),
+           img_human_size(bdrv_size(node), virtual_size, sizeof(virtual_size)), bdrv_size(node),
+           allocated < 0 ? "unavailable" : img_human_size(allocated, disk_size, sizeof(disk_size)));
+    if (node->encrypted) {
+        puts("encrypted: yes");
+    }
+    if (has_info && info.cluster_size) {
+        printf("cluster_size: %" PRIu32 "\n", info.cluster_size);
+    }
+    if (has_info && info.is_dirty) {
+        puts("cleanly shut down: no");
+    }
+    if (node->backing_file) {
+        print_backing_human(node);
+    }
+    img_print_snapshots(node, "Snapshot list:\n");
+    InfoTree *specific = bdrv_specific_info(node);
+    if (specific && specific->first) {
+        puts("Format specific information:");
+        print_tree_human(specific, 1);
+    }
+    info_free(specific);
+}
+
+/* ---- as JSON ---- */
+
+static void add_snapshots(InfoTree *to, BlockNode *node)
+{
+    BlockSnapshot *list;
+    int n = bdrv_snapshot_list(node, &list);
+    InfoTree *array = n > 0 ? info_add(to, "snapshots", INFO_LIST) : NULL;
+
+    for (int i = 0; i < n; i++) {
+        InfoTree *s = info_add(array, NULL, INFO_OBJECT);
+        if (list[i].icount != UINT64_MAX) {
+            info_add_int(s, "icount", list[i].icount);
+        }
+        info_add_int(s, "vm-clock-nsec", list[i].vm_clock_nsec % NS_PER_SEC);
+        info_add_string(s, "name", list[i].name);
+        info_add_int(s, "date-sec", list[i].date_sec);
+        info_add_int(s, "date-nsec", list[i].date_nsec);
+        info_add_int(s, "vm-clock-sec", list[i].vm_clock_nsec / NS_PER_SEC);
+        info_add_string(s, "id", list[i].id);
+        info_add_int(s, "vm-state-size", list[i].vm_state_size);
+    }
+    bdrv_snapshots_free(list);
+}
+
+/* Members in the order in which other tools write them. */
+static void add_image(InfoTree *to, BlockNode *node, const char *name)
+{
+    BlockInfo info;
+    bool has_info = bdrv_get_info(node, &info) == 0;
+    int64_t allocated = bdrv_allocated_size(node);
+    char *full = node->backing_file ? bdrv_full_backing_name(node, node->backing_file, NULL) : NULL;
+
+    if (node->backing_format) {
+        info_add_string(to, "backing-filename-format", node->backing_format);
+    }
+    add_snapshots(to, node);
+    info_add_int(to, "virtual-size", bdrv_size(node));
+    info_add_string(to, "filename", name);
+    if (has_info && info.cluster_size) {
+        info_add_int(to, "cluster-size", info.cluster_size);
+    }
+    info_add_string(to, "format", bdrv_format_name(node));
+    if (allocated >= 0) {
+        info_add_int(to, "actual-size", allocated);
+    }
+    if (node->encrypted) {
+        info_add_bool(to, "encrypted", true);
+    }
+    InfoTree *specific = bdrv_specific_info(node);
+    if (specific && specific->first) {
+        InfoTree *s = info_add(to, "format-specific", INFO_OBJECT);
+        info_add_string(s, "type", bdrv_format_name(node));
+        InfoTree *data = info_add(s, "data", INFO_OBJECT);
+        data->first = specific->first;
+        specific->first = NULL;
+    }
+    info_free(specific);
+    if (full) {
+        info_add_string(to, "full-backing-filename", full);
+    }
+    if (node->backing_file) {
+        info_add_string(to, "backing-filename", node->backing_file);
+    }
+    info_add_bool(to, "dirty-flag", has_info && info.is_dirty);
+    free(full);
 }
 
 static int run_info(ImgArgs *args)
 {
     Error *err = NULL;
-    Image *image = image_open(args->operands[0], &args->open, &err);
+    InfoTree *list = info_new(INFO_LIST);
+    ImageOpen how = args->open;
 
+    how.no_backing = !args->backing_chain;
+    Image *image = image_open(args->operands[0], &how, &err);
     if (!image) {
+        info_free(list);
         return img_failed(args, err, 1);
     }
-    if (args->json) {
-        print_info_json(image, args->backing_chain);
-    } else {
-        print_info_human(image);
+    const char *name = args->open.options ? bdrv_filename(image->node) : args->operands[0];
+    for (BlockNode *node = image->node; node; node = bdrv_backing(node)) {
+        if (args->json) {
+            add_image(info_add(list, NULL, INFO_OBJECT), node, name);
+        } else {
+            print_info_human(node, name);
+        }
+        BlockNode *below = args->backing_chain ? bdrv_backing(node) : NULL;
+        if (!below) {
+            break;
+        }
+        name = bdrv_filename(below);
+        fputs(args->json ? "" : "\n", stdout);
     }
+    if (args->json) {
+        img_print_json(args->backing_chain ? list : list->first);
+    }
+    info_free(list);
     image_close(image, NULL);
     return 0;
 }
@@ -122,7 +246,8 @@ static bool set_length(ImgArgs *args, const char *value, Error **errp)
 }
 
 static const ImgOption map_options[] = {
-    {'f', NULL, "FORMAT", "format of the image: raw", img_set_format},
+    {'f', NULL, "FORMAT", "format of the image", img_set_format},
+    {0, "image-opts", NULL, "FILE is a list of options", img_set_image_opts},
     {0, "output", "FORM", "human (data only) or json (holes as well)", img_set_output},
     {'s', "start-offset", "OFFSET", "begin there", set_start},
     {'l', "max-length", "LENGTH", "as many bytes from there", set_length},
@@ -130,54 +255,113 @@ static const ImgOption map_options[] = {
     {0},
 };
 
-static void print_range_human(const Image *image, uint64_t start, uint64_t length, bool data)
-{
-    char from[24], bytes[24];
+/* What map tells of a range. Neighbours that say the same are one. */
+typedef struct MapEntry {
+    uint64_t start, length, offset;
+    unsigned depth;
+    bool data, zero, present, has_offset;
+    const char *file; /* NULL: nowhere */
+} MapEntry;
 
-    if (data) {
-        snprintf(from, sizeof(from), "%#" PRIx64, start);
-        snprintf(bytes, sizeof(bytes), "%#" PRIx64, length);
-        printf("%-16s%-16s%-16s%s\n", from, bytes, from, image->file);
+static void print_range_human(const MapEntry *e)
+{
+    char from[24], bytes[24], to[24];
+
+    if (e->data && !e->zero) {
+        snprintf(from, sizeof(from), "%#" PRIx64, e->start);
+        snprintf(bytes, sizeof(bytes), "%#" PRIx64, e->length);
+        snprintf(to, sizeof(to), "%#" PRIx64, e->has_offset ? e->offset : 0);
+        printf("%-16s%-16s%-16s%s\n", from, bytes, to, e->file ? e->file : "");
     }
 }
 
-static void print_range_json(uint64_t start, uint64_t length, bool data)
+static void print_range_json(const MapEntry *e, bool first)
 {
-    printf("{ \"start\": %" PRIu64 ", \"length\": %" PRIu64 ", \"depth\": 0, \"present\": true, "
-           "\"zero\": %s, \"data\": %s, \"offset\": %" PRIu64 "}",
-           start, length, data ? "false" : "true", data ? "true" : "false", start);
+    printf("%s{ \"start\": %" PRIu64 ", \"length\": %" PRIu64 ", \"depth\": %u, \"present\": %s, "
+           "\"zero\": %s, \"data\": %s",
+           first ? "[" : ",\n", e->start, e->length, e->depth, e->present ? "true" : "false",
+           e->zero ? "true" : "false", e->data ? "true" : "false");
+    if (e->has_offset) {
+        printf(", \"offset\": %" PRIu64, e->offset);
+    }
+    putchar('}');
 }
 
-static void print_map(const ImgArgs *args, const Image *image)
+static bool same_kind(const MapEntry *a, const MapEntry *b)
 {
-    uint64_t offset = args->start;
-    uint64_t rest = offset < image->size ? image->size - offset : 0;
-    uint64_t last = offset + (args->length < rest ? args->length : rest);
-    bool data, first = true;
+    return a->length && a->data == b->data && a->zero == b->zero && a->present == b->present &&
+           a->depth == b->depth && a->has_offset == b->has_offset && a->file == b->file &&
+           (!a->has_offset || a->offset + a->length == b->offset);
+}
+
+static bool next_entry(const Image *image, uint64_t offset, uint64_t bytes, MapEntry *e,
+                       Error **errp)
+{
+    BlockNode *file = NULL;
+    uint64_t n = 0, map = 0;
+    unsigned depth = 0;
+    int ret =
+        bdrv_block_status_above(image->node, NULL, true, offset, bytes, &n, &map, &file, &depth);
+
+    if (ret < 0) {
+        error_set_errno(errp, -ret, "cannot find out what %s holds at byte %" PRIu64, image->file,
+                        offset);
+        return false;
+    }
+    *e = (MapEntry){.start = offset,
+                    .length = n,
+                    .offset = map,
+                    .depth = depth,
+                    .data = ret & BDRV_BLOCK_DATA,
+                    .zero = ret & BDRV_BLOCK_ZERO,
+                    .present = ret & BDRV_BLOCK_ALLOCATED,
+                    .has_offset = ret & BDRV_BLOCK_OFFSET_VALID};
+    e->file = file && e->has_offset ? bdrv_filename(file) : NULL;
+    return true;
+}
+
+static bool print_entry(const ImgArgs *args, const MapEntry *e, bool *first, Error **errp)
+{
+    if (args->json) {
+        print_range_json(e, *first);
+    } else if (e->data && !e->has_offset) {
+        error_set(errp, "File contains external, encrypted or compressed clusters.");
+        return false;
+    } else {
+        print_range_human(e);
+    }
+    *first = false;
+    return true;
+}
+
+static bool print_map(const ImgArgs *args, const Image *image, Error **errp)
+{
+    uint64_t rest = args->start < image->size ? image->size - args->start : 0;
+    uint64_t last = args->start + (args->length < rest ? args->length : rest);
+    MapEntry now = {.start = args->start}, next;
+    bool first = true;
 
     if (!args->json) {
         puts("Offset          Length          Mapped to       File");
     }
-    for (uint64_t end; offset < last; offset = end, first = false) {
-        image_next_range(image, offset, &data, &end);
-        if (data && end > image->stored) {
-            end = image->stored;
+    for (uint64_t offset = args->start; offset < last; offset += next.length) {
+        if (!next_entry(image, offset, last - offset, &next, errp)) {
+            return false;
         }
-        end = end < last ? end : last;
-        if (!args->json) {
-            print_range_human(image, offset, end - offset, data);
+        if (same_kind(&now, &next)) {
+            now.length += next.length;
             continue;
         }
-        fputs(first ? "[" : ",\n", stdout);
-        print_range_json(offset, end - offset, data);
+        if (now.length && !print_entry(args, &now, &first, errp)) {
+            return false;
+        }
+        now = next;
     }
-    if (args->json && first) {
-        printf("[{ \"start\": %" PRIu64
-               ", \"length\": 0, \"depth\": 0, \"present\": false, \"zero\": false, "
-               "\"data\": false}",
-               offset);
+    if ((now.length || args->json) && !print_entry(args, &now, &first, errp)) {
+        return false;
     }
     fputs(args->json ? "]\n" : "", stdout);
+    return true;
 }
 
 static int run_map(ImgArgs *args)
@@ -188,9 +372,9 @@ static int run_map(ImgArgs *args)
     if (!image) {
         return img_failed(args, err, 1);
     }
-    print_map(args, image);
+    bool ok = print_map(args, image, &err);
     image_close(image, NULL);
-    return 0;
+    return ok ? 0 : img_failed(args, err, 1);
 }
 
 const ImgCommand img_map_command = {
@@ -206,46 +390,74 @@ const ImgCommand img_map_command = {
 
 /* ---- measure ---- */
 
+static bool set_measured_size(ImgArgs *args, const char *value, Error **errp)
+{
+    args->size_given = true;
+    return img_parse_size("--size", value, &args->size, errp);
+}
+
 static const ImgOption measure_options[] = {
-    {'f', NULL, "FORMAT", "format of the image: raw", img_set_format},
-    {'O', NULL, "FORMAT", "format of the target: raw", img_set_output_format},
+    {'f', NULL, "FORMAT", "format of the image", img_set_format},
+    {0, "image-opts", NULL, "FILE is a list of options", img_set_image_opts},
+    {'O', NULL, "FORMAT", "format of the target (raw)", img_set_output_format},
+    {'o', NULL, "OPTIONS", "of the target's format: KEY=VALUE,...; help lists them",
+     img_set_creation},
+    {'l', NULL, "SNAPSHOT", "of the image as this snapshot has it", img_set_snapshot},
     {0, "output", "FORM", "human or json", img_set_output},
-    {0, "size", "SIZE", "for a new image of that size", img_set_size},
+    {0, "size", "SIZE", "for a new image of that size", set_measured_size},
     {'U', "force-share", NULL, "also while another program writes the image", img_set_force_share},
     {0},
 };
 
-static bool measure(ImgArgs *args, uint64_t *bytes, Error **errp)
+static bool measure(ImgArgs *args, BlockMeasure *m, Error **errp)
 {
-    if (args->size_given == (args->count > 0)) {
+    const char *format = args->output_format ? args->output_format : "raw";
+    bool size_given = args->size_given;
+    Image *image = NULL;
+
+    if (!img_take_creation(args, format, errp)) {
+        return false;
+    }
+    if (size_given == (args->count > 0)) {
         error_set(errp, "possible: either --size SIZE or one FILE");
         return false;
     }
-    *bytes = whole_sectors(args->size);
-    if (args->count) {
-        Image *image = image_open(args->operands[0], &args->open, errp);
-        if (!image) {
-            return false;
-        }
-        *bytes = image->size;
+    if (args->count && (!(image = image_open(args->operands[0], &args->open, errp)) ||
+                        !img_load_snapshot(args, image, errp))) {
         image_close(image, NULL);
+        return false;
     }
-    return true;
+    if (args->backing_file) {
+        blkopts_set(args->creation, "backing_file", args->backing_file);
+    }
+    bool ok = bdrv_measure(format, args->creation, image ? image->node : NULL,
+                           whole_sectors(args->size), m, errp);
+    image_close(image, NULL);
+    return ok;
 }
 
 static int run_measure(ImgArgs *args)
 {
     Error *err = NULL;
-    uint64_t bytes;
+    BlockMeasure m;
 
-    if (!measure(args, &bytes, &err)) {
+    if (!measure(args, &m, &err)) {
         return img_failed(args, err, 1);
     }
-    /* A raw file is as long as its disk, whatever lies in it. */
-    printf(args->json ? "{\n    \"required\": %" PRIu64 ",\n    \"fully-allocated\": %" PRIu64
-                        "\n}\n"
-                      : "required size: %" PRIu64 "\nfully allocated size: %" PRIu64 "\n",
-           bytes, bytes);
+    if (!args->json) {
+        printf("required size: %" PRIu64 "\nfully allocated size: %" PRIu64 "\n", m.required,
+               m.fully_allocated);
+        if (m.bitmaps != UINT64_MAX) {
+            printf("bitmaps size: %" PRIu64 "\n", m.bitmaps);
+        }
+        return 0;
+    }
+    printf("{\n");
+    if (m.bitmaps != UINT64_MAX) {
+        printf("    \"bitmaps\": %" PRIu64 ",\n", m.bitmaps);
+    }
+    printf("    \"required\": %" PRIu64 ",\n    \"fully-allocated\": %" PRIu64 "\n}\n", m.required,
+           m.fully_allocated);
     return 0;
 }
 
@@ -257,40 +469,4 @@ const ImgCommand img_measure_command = {
     .max_operands = 1,
     .usage_status = 1,
     .run = run_measure,
-};
-
-/* ---- check ---- */
-
-static const ImgOption check_options[] = {
-    {'f', NULL, "FORMAT", "format of the image: raw", img_set_format},
-    {0, "output", "FORM", "human or json", img_set_output},
-    {'q', NULL, NULL, "print nothing but errors", img_set_quiet},
-    {'r', "repair", "WHAT", "leaks or all; raw has nothing to repair", img_set_nothing},
-    {'T', NULL, "CACHE", "cache mode; accepted, changes nothing", img_set_source_cache},
-    {'U', "force-share", NULL, "also while another program writes the image", img_set_force_share},
-    {0},
-};
-
-static int run_check(ImgArgs *args)
-{
-    Error *err = NULL;
-    Image *image = image_open(args->operands[0], &args->open, &err);
-
-    if (!image) {
-        return img_failed(args, err, 1);
-    }
-    image_close(image, NULL);
-    error_report("This image format does not support checks");
-    return CHECK_UNSUPPORTED;
-}
-
-const ImgCommand img_check_command = {
-    .name = "check",
-    .operands = "FILE",
-    .summary = "Checks an image's structure; raw images have none, exit status 63 says so",
-    .options = check_options,
-    .min_operands = 1,
-    .max_operands = 1,
-    .usage_status = 1,
-    .run = run_check,
 };

@@ -214,7 +214,9 @@ int bdrv_check(BlockNode *node, BlockCheck *result,
 typedef void BlockProgress(uint64_t done, uint64_t total, void *opaque);
 bool bdrv_amend(BlockNode *node, BlockOptions *options, bool force, BlockProgress *progress,
                 void *opaque, Error **errp);
-/* What the header says, -ENOTSUP where there is no place for it. file NULL: no backing file. */
+/* bdrv_make_empty(): nothing is allocated any more, the backing file shows. What the header says,
+ * -ENOTSUP where there is no place for it. file NULL: no backing file. */
+int bdrv_make_empty(BlockChild *child);
 int bdrv_change_backing_file(BlockNode *node, const char *file, const char *format);
 
 /* A tree of names and values for "Format specific information" and its like; values keep their JSON

@@ -142,6 +142,7 @@ static void overlay_co_close(BlockNode *node)
 
 const BlockDriver bdrv_overlay = {
     .name = "overlay",
+    .internal = true,
     .state_size = sizeof(OverlayState),
     .co_open = overlay_co_open,
     .co_close = overlay_co_close,

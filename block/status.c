@@ -79,7 +79,7 @@ int bdrv_co_block_status(BlockNode *node, bool precise, uint64_t offset, uint64_
         ret = bdrv_co_block_status(in, precise, where, *pnum, pnum, &where, &in);
         if (ret >= 0 && !*pnum) { /* the file ends before the disk */
             *pnum = bytes;
-            ret = BDRV_BLOCK_ZERO;
+            ret = BDRV_BLOCK_ZERO | BDRV_BLOCK_ALLOCATED | BDRV_BLOCK_OFFSET_VALID;
         }
         ret = ret < 0 ? ret : ret & ~BDRV_BLOCK_EOF;
     } else if (ret >= 0) {
@@ -211,6 +211,7 @@ typedef struct Ask {
         ASK_CHECK,
         ASK_AMEND,
         ASK_BACKING,
+        ASK_EMPTY,
         ASK_SNAP_CREATE,
         ASK_SNAP_GOTO,
         ASK_SNAP_DELETE,
@@ -269,6 +270,9 @@ static void ask(void *opaque)
         break;
     case ASK_BACKING:
         a->ret = d->co_change_backing(a->node, a->text, a->text2);
+        break;
+    case ASK_EMPTY:
+        a->ret = d->co_make_empty(a->node);
         break;
     case ASK_SNAP_CREATE:
         a->ok = d->co_snapshot_create(a->node, a->p, a->errp);
@@ -381,6 +385,18 @@ int bdrv_change_backing_file(BlockNode *node, const char *file, const char *form
     if (!node->driver->co_change_backing) {
         return -ENOTSUP;
     }
+    coroutine_run(ask, &a);
+    return a.ret;
+}
+
+int bdrv_make_empty(BlockChild *child)
+{
+    Ask a = {.what = ASK_EMPTY, .node = child->node};
+
+    if (!child->node->driver->co_make_empty || child->node->readonly) {
+        return child->node->readonly ? -EROFS : -ENOTSUP;
+    }
+    bdrv_drain(child->node);
     coroutine_run(ask, &a);
     return a.ret;
 }
