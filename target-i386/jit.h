@@ -100,7 +100,7 @@ struct CpuJit {
     uint8_t *records; /* JitInsn and JitBlock */
     size_t records_size, records_used;
     /* Common pieces of code; writable addresses for emit_patch(), and what C calls. */
-    const uint8_t *exec_insn, *leave, *leave_saved_miss;
+    const uint8_t *exec_insn, *call_c, *leave, *leave_saved_miss;
     const uint8_t *load_vectors, *load_vectors_wide, *store_vectors;
     uint64_t (*enter)(const uint8_t *code, CPUX86State *env);
     bool stop;              /* leave translated code after this instruction */

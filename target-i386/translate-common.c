@@ -155,6 +155,7 @@ void jit_translate_common(CPUX86State *env, CpuJit *jit)
     Emitter *e = &t.e;
 
     gen_common_fpu(&t);
+    gen_common_system(&t);
 
     /* enter(code, env) */
     jit->enter = (uint64_t (*)(const uint8_t *, CPUX86State *))(void *)(e->p + e->to_exec);

@@ -71,7 +71,8 @@ static void gen_insn(Translator *t)
     t->first_stub = t->nstubs;
     bool in_memory = t->in_memory, in_eflags = t->in_eflags;
     FpuPlace vectors = t->vectors;
-    bool native = t->insn->op != OP_INVALID && (gen_integer(t) || gen_control(t) || gen_vector(t));
+    bool system = gen_system(t);
+    bool native = system || (t->insn->op != OP_INVALID && (gen_integer(t) || gen_control(t) || gen_vector(t)));
     if (!native) {
         t->e.p = start;
         t->nstubs = t->first_stub;
@@ -81,7 +82,7 @@ static void gen_insn(Translator *t)
         t->in_eflags = in_eflags;
         t->vectors = vectors;
         gen_handler_call(t);
-    } else if (t->insn->eflags_written | t->insn->eflags_undefined) {
+    } else if (!system && t->insn->eflags_written | t->insn->eflags_undefined) {
         t->in_eflags = true;
         t->in_memory = false;
     }
@@ -151,7 +152,8 @@ static unsigned decode_block(CPUX86State *env, const uint8_t *host, unsigned ava
         }
         n++;
         bytes += insn->len;
-        if (exec_ends_block(insn) && !(insn->flags & INSN_STRING && !(insn->flags & INSN_IOPL))) {
+        if (exec_ends_block(insn) && !(insn->flags & INSN_STRING && !(insn->flags & INSN_IOPL)) &&
+            !system_goes_on(jit_key(env), insn)) {
             break;
         }
     }
@@ -188,13 +190,15 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
         vectors |= wants_vectors(&t, &insns[i]);
     }
     gen_block_entry(&t, b, flags_are_needed(insns, n), vectors);
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < n && !t.ended; i++) {
         t.insn = &insns[i];
         t.next_rip = t.rip + insns[i].len;
         if (!t.mode64) {
             t.next_rip = (uint32_t)t.next_rip;
         }
         t.live = live[i];
+        t.live_behind = live[i + 1];
+        t.last = i + 1 == n;
         gen_insn(&t);
         t.rip = t.next_rip;
     }

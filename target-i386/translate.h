@@ -56,7 +56,8 @@ typedef struct Translator {
     /* the instruction at work */
     const Insn *insn;
     uint64_t rip, next_rip;
-    bool live; /* its flags on entry matter */
+    bool live, live_behind; /* its flags on entry matter; those behind it */
+    bool last;              /* nothing follows in the block */
     bool saved; /* EFLAGS are being used for something else: jit_flags has them */
     JitInsn *ji;
     unsigned first_stub;
@@ -99,6 +100,12 @@ void gen_flags_back(Translator *t);
 
 /* ---- translate-integer.c: false, with nothing emitted: the handler has to do it ---- */
 bool gen_integer(Translator *t);
+
+/* ---- translate-system.c ---- */
+bool gen_system(Translator *t);
+/* Whether the block may go on behind an instruction that ends the executor's. */
+bool system_goes_on(uint32_t key, const Insn *insn);
+void gen_common_system(Translator *t);
 
 /* ---- translate-vector.c ---- */
 bool gen_vector(Translator *t);
