@@ -7,6 +7,7 @@
  */
 #include "target-i386/cpu.h"
 
+#include <cpuid.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -224,6 +225,14 @@ uint64_t cpu_tsc_hz(void)
 
 /* ---- making and resetting ---- */
 
+/* And its kernel uses it. */
+static bool host_has_xsave(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid(1, &a, &b, &c, &d) && c & bit_OSXSAVE;
+}
+
 CPUX86State *cpu_new(unsigned index, const char *model, Error **errp)
 {
     CpuModel *m = cpu_model_parse(model, errp);
@@ -244,6 +253,7 @@ CPUX86State *cpu_new(unsigned index, const char *model, Error **errp)
     env->tlb = mmu_new();
     env->a20_mask = a20_mask;
     env->jit_vectors_away = env->jit_x87_away = 1;
+    env->jit_x87_possible = host_has_xsave();
     if (index < CPU_MAX) {
         cpus[index] = env;
     }

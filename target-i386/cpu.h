@@ -238,6 +238,7 @@ struct CPUX86State {
     uint64_t jit_save;    /* within a piece of common code */
     uint32_t jit_mxcsr;   /* the host's */
     uint32_t jit_vectors_wide; /* upper halves are in the host's registers too */
+    bool jit_x87_possible;     /* the host has XSAVE */
     uint32_t jit_flags;   /* arithmetic flags as LAHF and SETO leave them in AX */
     Segment segs[SEG_COUNT];
 
@@ -315,6 +316,13 @@ extern const struct VMState cpu_vmstate;
 
 /* The CPU that the calling thread runs, or NULL (main thread). */
 extern _Thread_local CPUX86State *current_cpu;
+
+/*
+ * Brings the x87 and MMX state into fpu, from the host's registers of the calling thread, where translated code leaves
+ * it (translate-fpu.c). Outside cpu_exec() it is always there; within, whoever reads or writes it in C
+ * calls this first (exec_check_class() does).
+ */
+void cpu_x87_sync(CPUX86State *env);
 
 /* ---- from devices, any thread ---- */
 /* Sets bits of interrupt_request and kicks the vCPU (out of guest code and out of HLT). */

@@ -35,6 +35,13 @@ static inline void exec_check_x87_pending(CPUX86State *env)
     }
 }
 
+static inline void exec_x87_to_memory(CPUX86State *env)
+{
+    if (!env->jit_x87_away) {
+        cpu_x87_sync(env);
+    }
+}
+
 /* Raises what the instruction's class (InsnClass) asks for in the state the CPU is in. */
 static inline void exec_check_class(CPUX86State *env, const Insn *insn)
 {
@@ -42,6 +49,7 @@ static inline void exec_check_class(CPUX86State *env, const Insn *insn)
     case INSN_CLASS_INTEGER:
         return;
     case INSN_CLASS_X87:
+        exec_x87_to_memory(env);
         if (env->cr0 & (CR0_EM | CR0_TS)) {
             cpu_raise(env, EXCP_NM);
         }
@@ -49,17 +57,20 @@ static inline void exec_check_class(CPUX86State *env, const Insn *insn)
         return;
     case INSN_CLASS_X87_NOWAIT:
     case INSN_CLASS_FXSR:
+        exec_x87_to_memory(env);
         if (env->cr0 & (CR0_EM | CR0_TS)) {
             cpu_raise(env, EXCP_NM);
         }
         return;
     case INSN_CLASS_WAIT:
+        exec_x87_to_memory(env);
         if ((env->cr0 & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS)) {
             cpu_raise(env, EXCP_NM);
         }
         exec_check_x87_pending(env);
         return;
     case INSN_CLASS_MMX:
+        exec_x87_to_memory(env);
         if (env->cr0 & CR0_EM) {
             cpu_raise(env, EXCP_UD);
         }
@@ -68,8 +79,10 @@ static inline void exec_check_class(CPUX86State *env, const Insn *insn)
         }
         exec_check_x87_pending(env);
         return;
-    case INSN_CLASS_SSE:
     case INSN_CLASS_SSE_MMX:
+        exec_x87_to_memory(env);
+        /* fall through */
+    case INSN_CLASS_SSE:
         if (env->cr0 & CR0_EM || !(env->cr4 & CR4_OSFXSR)) {
             cpu_raise(env, EXCP_UD);
         }
@@ -90,6 +103,7 @@ static inline void exec_check_class(CPUX86State *env, const Insn *insn)
         }
         return;
     case INSN_CLASS_XSAVE:
+        exec_x87_to_memory(env);
         if (!(env->cr4 & CR4_OSXSAVE)) {
             cpu_raise(env, EXCP_UD);
         }

@@ -41,6 +41,22 @@ void cpu_set_ignne(CPUX86State *env)
     env->ignne = env->fpu.fsw & FSW_ES;
 }
 
+void cpu_x87_sync(CPUX86State *env)
+{
+    FpuState *f = &env->fpu;
+
+    if (env->jit_x87_away) {
+        return;
+    }
+    uint16_t fop = f->fop;
+    uint64_t fip = f->fip, fdp = f->fdp;
+    asm volatile("xsave64 %0\n\tfninit" : "+m"(*f) : "a"(XSTATE_X87), "d"(0));
+    f->fop = fop; /* not the addresses of translated code */
+    f->fip = fip;
+    f->fdp = fdp;
+    env->jit_x87_away = 1;
+}
+
 static unsigned top_of_stack(const CPUX86State *env)
 {
     return env->fpu.fsw >> 11 & 7;

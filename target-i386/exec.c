@@ -545,6 +545,7 @@ CpuExit cpu_exec(CPUX86State *env)
     env->fault_jmp = &landing;
     if (setjmp(landing)) {
         if (!cpu_deliver_fault(env)) {
+            cpu_x87_sync(env);
             env->fault_jmp = outer;
             return CPU_EXIT_RESET;
         }
@@ -565,6 +566,7 @@ CpuExit cpu_exec(CPUX86State *env)
             accel->run(env);
         }
     }
+    cpu_x87_sync(env);
     env->fault_jmp = outer;
     return why;
 }

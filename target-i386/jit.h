@@ -5,7 +5,7 @@
  * registers live in host registers: all with their own numbers but RSP, which is in R12, and R12 to R15, which stay in
  * CPUX86State; R13 to R15 are scratch. The gs base is the CPUX86State. The arithmetic flags live in the host's EFLAGS,
  * at block boundaries either there ("direct") or, as LAHF and SETO leave them in AX, in jit_flags ("saved").
- * Vector registers and MXCSR are in the host's own, or in CPUX86State: translate-fpu.c. Everything else of the guest's state
+ * Vector registers, MXCSR and the x87 are in the host's own, or in CPUX86State: translate-fpu.c. Everything else of the guest's state
  * is in CPUX86State.
  *
  * What translated code cannot do inline (a TLB miss, a device, a fault, an instruction without a translation) is done
@@ -28,7 +28,7 @@ enum {
     JIT_JUMP_TABLE_BITS = 11,
     JIT_JUMP_TABLE_SIZE = 1 << JIT_JUMP_TABLE_BITS,
     JIT_BLOCK_MAX_INSNS = 48,
-    JIT_BLOCK_MAX_CODE = 16384, /* more than any block's code */
+    JIT_BLOCK_MAX_CODE = 32768, /* more than any block's code */
 };
 
 /* The mode bits that blocks depend on; the class of data accesses comes on top. */
@@ -37,11 +37,16 @@ enum {
 #define JIT_KEY_SSE    0x10000u /* SSE instructions just work: no #UD, no #NM */
 #define JIT_KEY_MASKED 0x20000u /* no SIMD floating point exception is unmasked */
 #define JIT_KEY_AVX    0x40000u /* the same for AVX */
+#define JIT_KEY_X87    0x80000u /* x87 and MMX instructions just work; all exceptions are masked, none is pending */
 #define JIT_KEY_CLASS_SHIFT 28
 
+#define JIT_XCOMP_X87 1u /* the bit of the x87 component */
+#define JIT_FCW_MASKS 0x3fu
+#define JIT_FSW_ES    0x80u
 #define JIT_XCR0_AVX 6u /* with SSE */
 #define JIT_MXCSR_MASKS 0x1f80u
 
+/* fpu.fcw and fsw may be old while the x87 is in the host's; but masks and ES are as they were then. */
 static inline uint32_t jit_key(const CPUX86State *env)
 {
     uint32_t key = (env->hflags & JIT_KEY_HFLAGS) | (uint32_t)env->tlb->data_class << JIT_KEY_CLASS_SHIFT;
@@ -54,6 +59,10 @@ static inline uint32_t jit_key(const CPUX86State *env)
     }
     if ((env->fpu.mxcsr & JIT_MXCSR_MASKS) == JIT_MXCSR_MASKS) {
         key |= JIT_KEY_MASKED;
+    }
+    if (!(env->cr0 & (CR0_EM | CR0_TS)) && (env->fpu.fcw & JIT_FCW_MASKS) == JIT_FCW_MASKS &&
+        !(env->fpu.fsw & JIT_FSW_ES) && env->jit_x87_possible) {
+        key |= JIT_KEY_X87;
     }
     return key;
 }
@@ -101,7 +110,7 @@ struct CpuJit {
     size_t records_size, records_used;
     /* Common pieces of code; writable addresses for emit_patch(), and what C calls. */
     const uint8_t *exec_insn, *call_c, *leave, *leave_saved_miss;
-    const uint8_t *load_vectors, *load_vectors_wide, *store_vectors;
+    const uint8_t *load_vectors, *load_vectors_wide, *store_vectors, *load_x87;
     uint64_t (*enter)(const uint8_t *code, CPUX86State *env);
     bool stop;              /* leave translated code after this instruction */
     uint64_t flushes_seen;  /* of the executor's code cache, whose thunks are shared */

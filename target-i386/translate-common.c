@@ -80,7 +80,7 @@ Stub *add_stub(Translator *t, StubKind kind, uint8_t *rel)
 {
     Stub *s = &t->stubs[t->nstubs++];
 
-    *s = (Stub){.kind = kind, .rel = rel};
+    *s = (Stub){.kind = kind, .rel = rel, .x87_pointers = t->x87_pointers};
     return s;
 }
 

@@ -238,6 +238,7 @@ static void gen_stub(Translator *t, const Stub *s)
     Emitter *e = &t->e;
 
     emit_patch(s->rel, e->p);
+    gen_store_x87_pointers(t, &s->x87_pointers);
     switch (s->kind) {
     case STUB_HANDLER:
         if (s->saved) {
@@ -246,9 +247,7 @@ static void gen_stub(Translator *t, const Stub *s)
         emit_mov_imm(e, S0, (uint64_t)(uintptr_t)s->ji);
         emit_patch(emit_call(e), t->jit->exec_insn);
         if (s->back) {
-            if (s->vectors) {
-                gen_load_vectors(t);
-            }
+            gen_back_from_handler(t, s->fpu);
             emit_patch(emit_jmp(e), s->back);
         }
         break;
@@ -265,9 +264,7 @@ static void gen_stub(Translator *t, const Stub *s)
         gen_goto_other_page(t, s->target);
         break;
     case STUB_KICK:
-        if (s->vectors) {
-            gen_vectors_or_request(t, s->back);
-        }
+        gen_kick_or_load(t, s);
         if (s->saved) {
             gen_restore_flags(t);
         } else if (s->in_ax) {

@@ -1,10 +1,13 @@
 /*
- * The translator: where the guest's vector registers are.
+ * The translator: where the guest's vector and x87 registers are.
  *
  * XMM, YMM and MXCSR stay in the host's registers of the same numbers from block to block; jit_vectors_away says whether
  * they do. A block that uses them looks once, at its start, in the same comparison that looks for requests of other threads:
  * jit_vectors_away lies behind exit_request. Whoever leaves for C, by the ways all blocks share, stores them, C being free to
  * use the host's. So C always finds them in CPUX86State, and a block that has come back from C loads them before it goes on with them.
+ *
+ * The x87, MMX registers included, is the host's in the same way, and jit_x87_away lies before exit_request. But C has no use for
+ * it, so it stays there until C wants to see the guest's: cpu_x87_sync().
  *
  * The pieces here change no general register, and those that load no flag.
  *
@@ -26,6 +29,8 @@ enum {
     OPC_VEXTRACTF128 = 0x19,
     OPC_JECXZ = 0xe3,
     PFX_ADDRSIZE = 0x67,
+    OPC_GROUP15 = 0xae, /* 0F */
+    GROUP15_XRSTOR = 5,
     VECTORS = 16,
 };
 
@@ -121,6 +126,21 @@ static void common_store(Emitter *e)
     emit_ret(e);
 }
 
+/* Only the x87 component of the area, which by its header is the only one there. */
+static void common_load_x87(Emitter *e)
+{
+    emit_store(e, W64, ENV(jit_save), H_AX);
+    emit_store(e, W64, ENV(jit_temp), H_DX);
+    emit_store_imm(e, W64, ENV(fpu.xsave_header), JIT_XCOMP_X87);
+    emit_mov_imm(e, H_AX, JIT_XCOMP_X87);
+    emit_mov_imm(e, H_DX, 0);
+    emit_op(e, EMIT_W | EMIT_0F, OPC_GROUP15, GROUP15_XRSTOR, ENV(fpu));
+    emit_store_imm(e, W32, ENV(jit_x87_away), 0);
+    emit_load(e, W64, H_AX, ENV(jit_save));
+    emit_load(e, W64, H_DX, ENV(jit_temp));
+    emit_ret(e);
+}
+
 void gen_common_fpu(Translator *t)
 {
     Emitter *e = &t->e;
@@ -133,6 +153,8 @@ void gen_common_fpu(Translator *t)
     common_load_wide(e);
     jit->store_vectors = e->p;
     common_store(e);
+    jit->load_x87 = e->p;
+    common_load_x87(e);
 }
 
 void gen_common_leave_vectors(Translator *t)
@@ -143,45 +165,114 @@ void gen_common_leave_vectors(Translator *t)
     emit_patch(away, t->e.p);
 }
 
-void gen_load_vectors(Translator *t)
+static void gen_load_vectors(Translator *t)
 {
     emit_patch(emit_call(&t->e), t->key & JIT_KEY_AVX ? t->jit->load_vectors_wide : t->jit->load_vectors);
 }
 
-bool gen_need_vectors(Translator *t)
+static void gen_load_x87(Translator *t)
 {
-    switch (t->vectors) {
-    case FPU_UNKNOWN:
-        return false;
-    case FPU_AWAY:
-        gen_load_vectors(t);
-        t->vectors = FPU_LIVE;
-        break;
-    case FPU_LIVE:
-        break;
-    }
-    return true;
+    emit_patch(emit_call(&t->e), t->jit->load_x87);
 }
 
-void gen_compare_requests(Translator *t, bool vectors)
-{
-    size_t at = offsetof(CPUX86State, exit_request);
-
-    _Static_assert(offsetof(CPUX86State, jit_vectors_away) == offsetof(CPUX86State, exit_request) + 4,
-                   "one comparison looks at both");
-    emit_alu_imm(&t->e, vectors ? W64 : W32, ALU_CMP, rm_env(at), 0);
-    if (vectors) {
-        t->vectors = FPU_LIVE;
-    }
-}
-
-void gen_vectors_or_request(Translator *t, const uint8_t *back)
+/* Loads what is away. Flags are destroyed. */
+static void gen_load_if_away(Translator *t, FpuUse use)
 {
     Emitter *e = &t->e;
 
+    if (use.vectors) {
+        emit_alu_imm(e, W32, ALU_CMP, ENV(jit_vectors_away), 0);
+        uint8_t *live = emit_jcc(e, COND_E);
+        gen_load_vectors(t);
+        emit_patch(live, e->p);
+    }
+    if (use.x87) {
+        emit_alu_imm(e, W32, ALU_CMP, ENV(jit_x87_away), 0);
+        uint8_t *live = emit_jcc(e, COND_E);
+        gen_load_x87(t);
+        emit_patch(live, e->p);
+    }
+}
+
+void gen_back_from_handler(Translator *t, FpuUse use)
+{
+    if (use.vectors) {
+        gen_load_vectors(t);
+    }
+    if (use.x87) { /* it may be where it was */
+        gen_save_flags(t);
+        gen_load_if_away(t, (FpuUse){.x87 = true});
+        gen_restore_flags(t);
+    }
+}
+
+static void gen_load_somewhere(Translator *t, FpuUse use)
+{
+    gen_flags_away(t);
+    gen_load_if_away(t, use);
+    gen_flags_back(t);
+}
+
+void gen_need_vectors(Translator *t)
+{
+    if (t->vectors == FPU_AWAY) {
+        gen_load_vectors(t);
+    } else if (t->vectors == FPU_UNKNOWN) {
+        gen_load_somewhere(t, (FpuUse){.vectors = true});
+    }
+    t->vectors = FPU_LIVE;
+}
+
+void gen_need_x87(Translator *t)
+{
+    if (t->x87 != FPU_LIVE) {
+        gen_load_somewhere(t, (FpuUse){.x87 = true});
+    }
+    t->x87 = FPU_LIVE;
+}
+
+/* ---- at the start of a block ---- */
+
+static void gen_kick_unless_zero(Translator *t, unsigned width, size_t field, Stub kick)
+{
+    emit_alu_imm(&t->e, width, ALU_CMP, rm_env(field), 0);
+    kick.kind = STUB_KICK;
+    kick.rel = emit_jcc(&t->e, COND_NE);
+    kick.back = t->e.p;
+    *add_stub(t, STUB_KICK, kick.rel) = kick;
+}
+
+void gen_look_for_requests(Translator *t, Stub kick)
+{
+    size_t requests = offsetof(CPUX86State, exit_request), x87 = offsetof(CPUX86State, jit_x87_away);
+
+    _Static_assert(offsetof(CPUX86State, jit_vectors_away) == offsetof(CPUX86State, exit_request) + 4 &&
+                       offsetof(CPUX86State, jit_x87_away) == offsetof(CPUX86State, exit_request) - 4,
+                   "one comparison looks at two of them");
+    if (kick.fpu.vectors) {
+        gen_kick_unless_zero(t, W64, requests, kick);
+        if (kick.fpu.x87) {
+            gen_kick_unless_zero(t, W32, x87, kick);
+        }
+    } else if (kick.fpu.x87) {
+        gen_kick_unless_zero(t, W64, x87, kick);
+    } else {
+        gen_kick_unless_zero(t, W32, requests, kick);
+    }
+    t->vectors = kick.fpu.vectors ? FPU_LIVE : FPU_UNKNOWN;
+    t->x87 = kick.fpu.x87 ? FPU_LIVE : FPU_UNKNOWN;
+}
+
+void gen_kick_or_load(Translator *t, const Stub *s)
+{
+    Emitter *e = &t->e;
+
+    if (!s->fpu.vectors && !s->fpu.x87) {
+        return;
+    }
     emit_alu_imm(e, W32, ALU_CMP, ENV(exit_request), 0);
     uint8_t *requested = emit_jcc(e, COND_NE);
-    gen_load_vectors(t);
-    emit_patch(emit_jmp(e), back);
+    gen_load_if_away(t, s->fpu);
+    emit_patch(emit_jmp(e), s->back);
     emit_patch(requested, e->p);
 }

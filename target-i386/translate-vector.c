@@ -30,17 +30,44 @@ static bool reg_is_opcode(const Insn *insn)
     return insn->map == INSN_MAP_0F && insn->opcode >= 0x71 && insn->opcode <= 0x73;
 }
 
+static bool has_operand(const Insn *insn, InsnOperandKind kind)
+{
+    for (unsigned i = 0; i < insn->nops; i++) {
+        if (insn->ops[i].kind == kind) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The bits of the key without which instructions of a class have checks to pass; 0: another class. */
+static uint32_t key_needed(const Insn *insn)
+{
+    switch (insn->insn_class) {
+    case INSN_CLASS_MMX:
+        return JIT_KEY_X87;
+    case INSN_CLASS_SSE_MMX:
+        return JIT_KEY_SSE | (has_operand(insn, OPND_MMX) ? JIT_KEY_X87 : 0);
+    case INSN_CLASS_SSE:
+        return JIT_KEY_SSE;
+    case INSN_CLASS_AVX:
+        return JIT_KEY_AVX;
+    default:
+        return 0;
+    }
+}
+
 static bool copies_through(const Translator *t, const Insn *insn)
 {
     bool vex = insn->prefixes & INSN_PFX_VEX;
+    uint32_t needed = key_needed(insn);
 
-    if (!(insn->flags & INSN_HOST_EXEC) || !insn->off_modrm || insn->eflags_read ||
-        insn->flags & (INSN_MEM_MASKED | INSN_MEM_IMPLICIT | INSN_VSIB)) {
+    if (!needed || (t->key & needed) != needed) {
         return false;
     }
-    if (vex ? insn->insn_class != INSN_CLASS_AVX || !(t->key & JIT_KEY_AVX)
-            : insn->insn_class != INSN_CLASS_SSE || !(t->key & JIT_KEY_SSE)) {
-        return false;
+    if (!(insn->flags & INSN_HOST_EXEC) || !insn->off_modrm || insn->eflags_read ||
+        insn->flags & (INSN_MEM_MASKED | INSN_MEM_IMPLICIT | INSN_VSIB)) {
+        return insn->op == OP_EMMS;
     }
     if (vex && !t->mode64 && (insn->prefixes & INSN_PFX_W || (insn->nops == 4 && insn->ops[3].kind != OPND_IMM))) {
         return false; /* W and the fourth register's top bit are ignored there, the host would not */
@@ -52,6 +79,7 @@ static bool copies_through(const Translator *t, const Insn *insn)
         switch (insn->ops[i].kind) {
         case OPND_XMM:
         case OPND_YMM:
+        case OPND_MMX:
         case OPND_GPR:
         case OPND_MEM:
         case OPND_IMM:
@@ -63,9 +91,16 @@ static bool copies_through(const Translator *t, const Insn *insn)
     return true;
 }
 
-bool wants_vectors(const Translator *t, const Insn *insn)
+FpuUse vector_use(const Translator *t, const Insn *insn)
 {
-    return copies_through(t, insn);
+    FpuUse use = {false, false};
+
+    if (copies_through(t, insn)) {
+        use.x87 = insn->insn_class == INSN_CLASS_MMX || has_operand(insn, OPND_MMX);
+        use.vectors = insn->insn_class != INSN_CLASS_MMX &&
+                      (!use.x87 || has_operand(insn, OPND_XMM) || insn->flags & INSN_SIMD_FP);
+    }
+    return use;
 }
 
 static unsigned insn_flags(const Insn *insn)
@@ -76,6 +111,14 @@ static unsigned insn_flags(const Insn *insn)
     return maps[insn->map] | prefixes[insn->pp] | (insn->prefixes & INSN_PFX_W ? EMIT_W : 0);
 }
 
+static void gen_emms(Translator *t)
+{
+    static const uint8_t bytes[] = {0x0f, 0x77};
+
+    gen_need_x87(t);
+    emit_bytes(&t->e, bytes, sizeof(bytes));
+}
+
 bool gen_vector(Translator *t)
 {
     const Insn *insn = t->insn;
@@ -83,8 +126,16 @@ bool gen_vector(Translator *t)
     bool mem = insn->modrm < 0xc0;
     const InsnOperand *general = NULL;
     bool vex = insn->prefixes & INSN_PFX_VEX;
+    FpuUse use = vector_use(t, insn);
 
-    if (!copies_through(t, insn) || (mem && (!can_address(t) || !insn->mem_size))) {
+    if (!copies_through(t, insn)) {
+        return false;
+    }
+    if (insn->op == OP_EMMS) {
+        gen_emms(t);
+        return true;
+    }
+    if (mem && (!can_address(t) || !insn->mem_size)) {
         return false;
     }
     for (unsigned i = 0; i < insn->nops; i++) {
@@ -103,8 +154,11 @@ bool gen_vector(Translator *t)
         gen_translate(t, insn->mem_size, insn->flags & INSN_MEM_WRITE ? MMU_WRITE : MMU_READ);
         gen_flags_back(t);
     }
-    if (!gen_need_vectors(t)) {
-        return false;
+    if (use.vectors) {
+        gen_need_vectors(t);
+    }
+    if (use.x87) {
+        gen_need_x87(t);
     }
 
     bool r = insn->rex & 4, b = insn->rex & 1;

@@ -60,19 +60,21 @@ static void gen_handler_call(Translator *t)
     t->in_eflags = true;
     t->in_memory = false;
     t->vectors = FPU_AWAY;
+    t->x87 = FPU_UNKNOWN;
 }
 
 static void gen_insn(Translator *t)
 {
-    uint8_t *start = t->e.p;
-
     t->ji = NULL;
     t->saved = false;
+    gen_before_insn_x87(t, exec_ends_block(t->insn));
+    uint8_t *start = t->e.p;
     t->first_stub = t->nstubs;
     bool in_memory = t->in_memory, in_eflags = t->in_eflags;
-    FpuPlace vectors = t->vectors;
+    FpuPlace vectors = t->vectors, x87 = t->x87;
     bool system = gen_system(t);
-    bool native = system || (t->insn->op != OP_INVALID && (gen_integer(t) || gen_control(t) || gen_vector(t)));
+    bool native = system || (t->insn->op != OP_INVALID &&
+                             (gen_integer(t) || gen_control(t) || gen_vector(t) || gen_x87(t)));
     if (!native) {
         t->e.p = start;
         t->nstubs = t->first_stub;
@@ -81,6 +83,8 @@ static void gen_insn(Translator *t)
         t->in_memory = in_memory;
         t->in_eflags = in_eflags;
         t->vectors = vectors;
+        t->x87 = x87;
+        gen_before_insn_x87(t, true);
         gen_handler_call(t);
     } else if (!system && t->insn->eflags_written | t->insn->eflags_undefined) {
         t->in_eflags = true;
@@ -89,7 +93,7 @@ static void gen_insn(Translator *t)
     for (unsigned i = t->first_stub; i < t->nstubs; i++) {
         if (t->stubs[i].kind == STUB_HANDLER && !t->ended) {
             t->stubs[i].back = t->e.p;
-            t->stubs[i].vectors = t->vectors == FPU_LIVE;
+            t->stubs[i].fpu = (FpuUse){t->vectors == FPU_LIVE, t->x87 == FPU_LIVE};
         }
     }
 }
@@ -109,20 +113,18 @@ static bool flags_are_needed(const Insn *insns, unsigned n)
 }
 
 /* Looks whether somebody wants the thread: the flags' three cases. */
-static void gen_block_entry(Translator *t, JitBlock *b, bool needed, bool vectors)
+static void gen_block_entry(Translator *t, JitBlock *b, bool needed, FpuUse use)
 {
     Emitter *e = &t->e;
-    Stub *s;
+    Stub kick = {.fpu = use, .target = t->block_rip};
 
     if (t->live) {
         b->saved = e->p + e->to_exec;
         gen_restore_flags(t);
         b->direct = e->p + e->to_exec;
         gen_flags_to_ax(t);
-        gen_compare_requests(t, vectors);
-        s = add_stub(t, STUB_KICK, emit_jcc(e, COND_NE));
-        s->in_ax = true;
-        s->back = e->p;
+        kick.in_ax = true;
+        gen_look_for_requests(t, kick);
         gen_flags_from_ax(t);
     } else {
         b->direct = e->p + e->to_exec;
@@ -130,13 +132,9 @@ static void gen_block_entry(Translator *t, JitBlock *b, bool needed, bool vector
             gen_save_flags(t);
         }
         b->saved = e->p + e->to_exec;
-        gen_compare_requests(t, vectors);
-        s = add_stub(t, STUB_KICK, emit_jcc(e, COND_NE));
-        s->saved = needed;
-        s->back = e->p;
+        kick.saved = needed;
+        gen_look_for_requests(t, kick);
     }
-    s->vectors = vectors;
-    s->target = t->block_rip;
     t->in_eflags = t->live || !needed;
     t->in_memory = !t->live && needed;
 }
@@ -158,6 +156,18 @@ static unsigned decode_block(CPUX86State *env, const uint8_t *host, unsigned ava
         }
     }
     return n;
+}
+
+static FpuUse fpu_use(const Translator *t, const Insn *insns, unsigned n)
+{
+    FpuUse all = {false, false};
+
+    for (unsigned i = 0; i < n; i++) {
+        FpuUse use = vector_use(t, &insns[i]);
+        all.vectors |= use.vectors;
+        all.x87 |= use.x87 || wants_x87(t, &insns[i]);
+    }
+    return all;
 }
 
 JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, ram_addr ram)
@@ -185,11 +195,7 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
 
     JitBlock *b = jit_record(jit, sizeof(*b));
     *b = (JitBlock){.ram = ram, .rip = env->rip, .key = t.key};
-    bool vectors = false;
-    for (unsigned i = 0; i < n; i++) {
-        vectors |= wants_vectors(&t, &insns[i]);
-    }
-    gen_block_entry(&t, b, flags_are_needed(insns, n), vectors);
+    gen_block_entry(&t, b, flags_are_needed(insns, n), fpu_use(&t, insns, n));
     for (unsigned i = 0; i < n && !t.ended; i++) {
         t.insn = &insns[i];
         t.next_rip = t.rip + insns[i].len;
@@ -203,6 +209,7 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
         t.rip = t.next_rip;
     }
     if (!t.ended) {
+        gen_before_insn_x87(&t, true);
         gen_goto(&t, t.rip, false);
     }
     gen_stubs(&t);

@@ -18,10 +18,21 @@ typedef enum StubKind {
     STUB_KICK,    /* leave at the block's start */
 } StubKind;
 
+/* A block's need of the host's vector and x87 registers. */
+typedef struct FpuUse {
+    bool vectors, x87;
+} FpuUse;
+
+/* x87 instructions whose FOP, FIP, FDP have not been stored; NULL: none. */
+typedef struct X87Pointers {
+    const Insn *last, *operand; /* the last one; the last one with a memory operand */
+    uint64_t rip, operand_next_rip;
+} X87Pointers;
+
 /* Where the guest's registers of a kind are, as far as is known at some point of a block. */
 typedef enum FpuPlace {
     FPU_UNKNOWN, /* the flag in CPUX86State says */
-    FPU_AWAY,    /* in CPUX86State */
+    FPU_AWAY,    /* in CPUX86State; vector registers only */
     FPU_LIVE,    /* in the host's registers */
 } FpuPlace;
 
@@ -30,7 +41,8 @@ typedef struct Stub {
     StubKind kind;
     uint8_t *rel;        /* the jump that comes here */
     const uint8_t *back; /* STUB_HANDLER: where to go on */
-    bool vectors; /* STUB_HANDLER: the code at `back` has them in the host's registers; STUB_KICK: or they have to be loaded */
+    FpuUse fpu;          /* STUB_HANDLER: what the code at `back` has in the host's registers; STUB_KICK: loaded, where no request came */
+    X87Pointers x87_pointers; /* to be stored first */
     const JitInsn *ji;
     uint64_t target;
     bool saved; /* flags are in jit_flags */
@@ -49,7 +61,8 @@ typedef struct Translator {
     uint32_t key;
     uint64_t block_rip;
     bool ended; /* control has left the block */
-    FpuPlace vectors;
+    FpuPlace vectors, x87;
+    X87Pointers x87_pointers;
     bool in_memory;  /* jit_flags holds the guest's flags as they are now */
     bool in_eflags;  /* EFLAGS does */
 
@@ -109,21 +122,29 @@ void gen_common_system(Translator *t);
 
 /* ---- translate-vector.c ---- */
 bool gen_vector(Translator *t);
-/* Whether the block had better have the vector registers in the host's for this instruction. */
-bool wants_vectors(const Translator *t, const Insn *insn);
+/* What the block had better have in the host's registers for this instruction. */
+FpuUse vector_use(const Translator *t, const Insn *insn);
+
+/* ---- translate-x87.c ---- */
+bool gen_x87(Translator *t);
+bool wants_x87(const Translator *t, const Insn *insn);
+/* Before the instruction's code: stores the pointers that cannot wait; all of them if it leaves the block. Keeps flags; S0, S1 are used. */
+void gen_before_insn_x87(Translator *t, bool leaves);
+void gen_store_x87_pointers(Translator *t, const X87Pointers *p);
 
 /* ---- translate-fpu.c ---- */
 /* The common pieces; in common code on its way to C: vector registers to CPUX86State, flags destroyed. */
 void gen_common_fpu(Translator *t);
 void gen_common_leave_vectors(Translator *t);
-/* Loads vector registers, which are in CPUX86State. */
-void gen_load_vectors(Translator *t);
-/* Has them in the host's registers from here on; flags are kept. False: it is not known where they are. */
-bool gen_need_vectors(Translator *t);
-/* Compares exit_request with zero; with `vectors` they are to be live as well, and a difference may also mean that they are not. */
-void gen_compare_requests(Translator *t, bool vectors);
-/* For that difference: loads them and goes back, or comes out behind for a request. Flags destroyed. */
-void gen_vectors_or_request(Translator *t, const uint8_t *back);
+/* Loads what is to be in the host's registers behind a handler. Flags are kept. */
+void gen_back_from_handler(Translator *t, FpuUse use);
+/* Has them in the host's registers from here on. Flags are kept where they are live; S2 is used. */
+void gen_need_vectors(Translator *t);
+void gen_need_x87(Translator *t);
+/* At the start of a block: on to a stub like `kick` for a request, or where something of kick.fpu is away. Flags are destroyed. */
+void gen_look_for_requests(Translator *t, Stub kick);
+/* The start of that stub: loads and goes back, or comes out behind for a request. */
+void gen_kick_or_load(Translator *t, const Stub *s);
 
 /* ---- translate-control.c ---- */
 /* Ends the block: goes on at target. */

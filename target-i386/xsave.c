@@ -45,10 +45,12 @@ static bool all_zero(const void *p, size_t n)
     return true;
 }
 
-uint64_t xsave_in_use(const CPUX86State *env)
+uint64_t xsave_in_use(CPUX86State *env)
 {
     const FpuState *f = &env->fpu;
     uint64_t in_use = 0;
+
+    cpu_x87_sync(env);
 
     if (f->fcw != 0x37f || f->fsw || f->ftw || f->fop || f->fip || f->fdp ||
         !all_zero(f->st, sizeof(f->st))) {

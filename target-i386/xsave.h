@@ -20,6 +20,6 @@ static inline uint32_t xsave_area_size(uint64_t components)
 }
 
 /* Components that are not in their initial state, by looking at them. */
-uint64_t xsave_in_use(const CPUX86State *env);
+uint64_t xsave_in_use(CPUX86State *env);
 
 #endif

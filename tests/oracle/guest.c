@@ -116,6 +116,7 @@ InsnStatus guest_decode(const uint8_t *code, unsigned len, bool mode64, Insn *in
 
 static void load_state(const OracleCase *c)
 {
+    cpu_x87_sync(env); /* what the last case has left in the host's registers is not wanted any more */
     memcpy(env->regs, c->in.regs, sizeof(env->regs));
     env->rip = c->in.rip;
     env->eflags = c->in.eflags | FLAG_1 | (c->step ? FLAG_TF : 0);
@@ -134,11 +135,14 @@ static void load_state(const OracleCase *c)
 
 static void store_state(OracleResult *r)
 {
+    cpu_x87_sync(env);
     memcpy(r->out.regs, env->regs, sizeof(env->regs));
     r->out.rip = env->rip;
     r->out.eflags = env->eflags;
     memcpy(r->out.fx, &env->fpu, sizeof(r->out.fx));
     memcpy(r->out.ymmh, env->fpu.ymmh, sizeof(env->fpu.ymmh));
+    r->out.fcs = env->fcs;
+    r->out.fds = env->fds;
     memcpy(r->memory, phys(PHYS_PAGES), ORACLE_DATA_SIZE);
     r->ran = true;
 }

@@ -94,7 +94,7 @@ static const struct {
 
 static OracleBatch *batch;
 static uint64_t cases_run, differences;
-static bool verbose, executor_only;
+static bool verbose, executor_only, all_pointers;
 static unsigned shown_of_form;
 
 static const char *reason_not_compared(uint16_t op)
@@ -162,11 +162,14 @@ static void compare_fpu(Report *r, const OracleState *got, const OracleState *wa
         /* AMD's processors save the pointers only with an unmasked exception (APM vol. 5, FXSAVE).
          */
         bool pointer = fields[i].at >= 6 && fields[i].at < 24;
-        if (pointer && !(want->fx[2] & 0x80)) {
+        if (pointer && !(want->fx[2] & 0x80) && !all_pointers) {
             continue;
         }
         compare_bytes(r, fields[i].name, got->fx + fields[i].at, want->fx + fields[i].at,
                       fields[i].size);
+    }
+    if (all_pointers && (got->fcs != want->fcs || got->fds != want->fds)) {
+        differ(r, "FDS:FCS", (uint64_t)got->fds << 16 | got->fcs, (uint64_t)want->fds << 16 | want->fcs);
     }
     for (unsigned i = 0; i < 8; i++) {
         snprintf(name, sizeof(name), "ST%u", i);
@@ -309,20 +312,43 @@ static void run_form(const InsnForm *form, bool mode64, unsigned cases)
 
 enum { LINE_MAX_INSNS = 10 };
 
+/* What lines are made of. */
+typedef enum LineMix {
+    MIX_ALL,
+    MIX_X87,    /* mostly x87, then vectors */
+    MIX_VECTOR, /* MMX, SSE, AVX */
+    MIX_COUNT
+} LineMix;
+
+static bool fits_mix(const InsnForm *form, LineMix mix)
+{
+    bool x87 = form->insn_class == INSN_CLASS_X87 || form->insn_class == INSN_CLASS_X87_NOWAIT;
+    bool integer = form->insn_class == INSN_CLASS_INTEGER;
+
+    switch (mix) {
+    case MIX_X87:
+        return x87 || oracle_random() % 24 == 0;
+    case MIX_VECTOR:
+        return (!integer && !x87) || oracle_random() % 8 == 0;
+    default:
+        return true;
+    }
+}
+
 /* One instruction that goes on behind itself; its case's state counts for the first of a line only. */
-static bool random_straight_case(bool mode64, OracleCase *c)
+static bool random_straight_case(bool mode64, LineMix mix, OracleCase *c)
 {
     InsnForm form;
     Insn insn;
 
     insn_form(oracle_random() % insn_form_count(), &form);
-    return !reason_not_compared(form.op) && guest_has_feature(form.feature) &&
+    return fits_mix(&form, mix) && !reason_not_compared(form.op) && guest_has_feature(form.feature) &&
            generate_case(&form, mode64, c) && !c->step &&
            guest_decode(c->code, c->len, mode64, &insn) == INSN_OK &&
            !(insn.flags & (INSN_BRANCH | INSN_ENDS_BLOCK | INSN_SYSTEM | INSN_IOPL | INSN_SHADOW));
 }
 
-static void run_line(bool mode64)
+static void run_line(bool mode64, LineMix mix)
 {
     static OracleResult got, want;
     static OracleCase first, c;
@@ -331,7 +357,7 @@ static void run_line(bool mode64)
 
     while (n < most) {
         OracleCase *to = n ? &c : &first;
-        if (random_straight_case(mode64, to)) {
+        if (random_straight_case(mode64, mix, to)) {
             memcpy(code + len, to->code, to->len);
             len += to->len;
             n++;
@@ -363,12 +389,13 @@ static void run_line(bool mode64)
 static void run_lines(uint64_t seed, unsigned long lines)
 {
     guest_use_translator();
+    all_pointers = true;
     oracle_seed(seed);
     for (unsigned long i = 0; i < lines; i++) {
         if (i % 64 == 0) {
             generate_memory(batch->memory, sizeof(batch->memory));
         }
-        run_line(i & 1);
+        run_line(i & 1, i / 2 % MIX_COUNT);
     }
     printf("%s - oracle: %" PRIu64 " blocks, %" PRIu64 " differ\n", differences ? "not ok" : "ok",
            cases_run, differences);

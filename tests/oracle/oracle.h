@@ -30,6 +30,7 @@ typedef struct OracleState {
     uint32_t eflags;
     uint8_t fx[416] __attribute__((aligned(16)));
     uint8_t ymmh[16][16];
+    uint16_t fcs, fds; /* the executor's and the translator's only */
 } OracleState;
 
 typedef struct OracleCase {
