@@ -393,6 +393,15 @@ static bool opt_serial(const char *value, Error **errp)
     return list_add(&launch.serials, "-serial", value, errp);
 }
 
+static bool opt_parallel(const char *value, Error **errp)
+{
+    if (launch.parallels.count == MAX_PARALLELS) {
+        error_set(errp, "-parallel %s: the board has %d parallel ports", value, MAX_PARALLELS);
+        return false;
+    }
+    return list_add(&launch.parallels, "-parallel", value, errp);
+}
+
 static bool opt_monitor(const char *value, Error **errp)
 {
     return list_add(&launch.monitors, "-monitor", value, errp);
@@ -553,6 +562,8 @@ static const Option options[] = {
      "msmouse; ringbuf[:SIZE]; /dev/TTY, a serial port of the host; chardev:ID, a -chardev; mon:CHARDEV, shared "
      "with a monitor (Ctrl-a c switches).",
      opt_serial},
+    {"parallel", "CHARDEV", IO, "a parallel port with a printer: file:PATH, or /dev/parport0 of the host ...",
+     "CHARDEV as for -serial.", opt_parallel},
     {"monitor", "CHARDEV", IO, "a monitor on stdio, unix:PATH,server, tcp::PORT,server ...", NULL,
      opt_monitor},
     {"debugcon", "CHARDEV", IO, "what the guest writes to port 0xe9", NULL, opt_debugcon},

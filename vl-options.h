@@ -13,6 +13,7 @@
 
 enum {
     MAX_SERIALS = 4,
+    MAX_PARALLELS = 3,
     MAX_LISTED = 64, /* of -device, -chardev, -monitor; kept until the machine is made */
 };
 
@@ -22,7 +23,7 @@ typedef struct TextList {
 } TextList;
 
 typedef struct LaunchOptions {
-    TextList devices, monitors, serials, chardevs; /* as written */
+    TextList devices, monitors, serials, parallels, chardevs; /* as written */
     const char *debugcon, *pidfile, *gdb;          /* NULL: not asked for */
     bool daemonize, nodefaults;
     bool display_chosen; /* -display or -nographic was given */

@@ -19,12 +19,15 @@
 #include "char/char.h"
 #include "gdbstub/gdbstub.h"
 #include "hw/device.h"
+#include "hw/loader.h"
 #include "hw/machine.h"
 #include "hw/memory.h"
 #include "hw/pc.h"
 #include "monitor/monitor.h"
 #include "target-i386/exec.h"
 #include "target-i386/vcpu.h"
+#include "ui/msmouse.h"
+#include "ui/vc.h"
 #include "util/loop.h"
 #include "vl-options.h"
 
@@ -168,10 +171,39 @@ static void choose_default_lines(void)
     }
 }
 
-static bool open_lines(Error **errp)
+/* The character devices of ui/; the consoles have the look of the guest's text screen. */
+static void add_ui_lines(void)
+{
+    uint8_t font[4096];
+
+    msmouse_register();
+    vc_register();
+    if (loader_vga_font(font)) {
+        vc_set_font(font);
+    }
+}
+
+/* -serial's or -parallel's: kind0, kind1 ... */
+static bool open_ports(const char *kind, const TextList *specs, CharBackend **ports, Error **errp)
 {
     char id[32];
 
+    for (unsigned i = 0; i < specs->count; i++) {
+        Error *err = NULL;
+        snprintf(id, sizeof(id), "%s%u", kind, i);
+        ports[i] = chr_open(id, specs->items[i], &err);
+        if (err) {
+            error_prepend(&err, "-%s: ", kind);
+            error_propagate(errp, err);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool open_lines(Error **errp)
+{
+    add_ui_lines();
     for (unsigned i = 0; i < launch.chardevs.count; i++) {
         Error *err = NULL;
         if (!chr_open_option(launch.chardevs.items[i], &err)) {
@@ -183,17 +215,8 @@ static bool open_lines(Error **errp)
             return false;
         }
     }
-    for (unsigned i = 0; i < launch.serials.count; i++) {
-        snprintf(id, sizeof(id), "serial%u", i);
-        Error *err = NULL;
-        machine_config.serial[i] = chr_open(id, launch.serials.items[i], &err);
-        if (err) {
-            error_prepend(&err, "-serial: ");
-            error_propagate(errp, err);
-            return false;
-        }
-    }
-    return true;
+    return open_ports("serial", &launch.serials, machine_config.serial, errp) &&
+           open_ports("parallel", &launch.parallels, machine_config.parallel, errp);
 }
 
 /* The monitors asked for, and one behind each serial line that shares its stream with it (mon:). */

@@ -21,6 +21,7 @@ const DeviceClass *const device_classes[] = {
     &isa_ide_class,
     &ioapic_class,
     &mc146818_class,
+    &parallel_class,
     &pc_testdev_class,
     &pci_bus_class,
     &piix3_ide_class,

@@ -22,6 +22,7 @@ extern const DeviceClass i8259_class;
 extern const DeviceClass isa_ide_class;
 extern const DeviceClass ioapic_class;
 extern const DeviceClass mc146818_class;
+extern const DeviceClass parallel_class;
 extern const DeviceClass pc_testdev_class;
 extern const DeviceClass pci_bus_class;
 extern const DeviceClass piix3_ide_class;

@@ -24,6 +24,8 @@ void loader_add_data_dir(const char *dir);
  * distribution's data directories and last where we are. NULL with an error: nowhere.
  */
 char *loader_find_file(const char *name, Error **errp);
+/* The 8x16 font of the VGA BIOS: 256 characters of 16 bytes. False when there is no VGA BIOS that has one. */
+bool loader_vga_font(uint8_t font[4096]);
 /* A whole regular file of 1 to max_size bytes in memory of its own (malloc); NULL with an error
    that names it. */
 uint8_t *loader_read_file(const char *path, size_t max_size, size_t *size, Error **errp);

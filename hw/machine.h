@@ -60,6 +60,7 @@ typedef struct MachineConfig {
     const char *name;
     bool vga;            /* a VGA adapter on the board */
     struct CharBackend *serial[4]; /* COM1..COM4; NULL: not on the board */
+    struct CharBackend *parallel[3]; /* LPT1..LPT3 likewise */
     bool nographic;      /* the firmware's screen goes to the first serial line too */
 } MachineConfig;
 extern MachineConfig machine_config;

@@ -34,6 +34,7 @@
 #include "hw/loader.h"
 #include "hw/mc146818.h"
 #include "hw/memory.h"
+#include "hw/parallel.h"
 #include "hw/pci.h"
 #include "hw/piix3.h"
 #include "hw/piix4_pm.h"
@@ -325,10 +326,15 @@ static void init_legacy(void)
     i8237_create();
 }
 
-static bool init_serial(Error **errp)
+static bool init_lines(Error **errp)
 {
     for (unsigned i = 0; i < 4; i++) {
         if (pc.config->serial[i] && !serial_create(i, pc.config->serial[i], errp)) {
+            return false;
+        }
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        if (pc.config->parallel[i] && !parallel_create(i, pc.config->parallel[i], errp)) {
             return false;
         }
     }
@@ -517,7 +523,7 @@ bool pc_init(const MachineConfig *config, Error **errp)
     init_legacy();
     pc.fw = fw_cfg_create();
     init_ide();
-    if (!init_serial(errp) || !init_vga(errp) || !init_firmware(errp)) {
+    if (!init_lines(errp) || !init_vga(errp) || !init_firmware(errp)) {
         return false;
     }
     fill_cmos();

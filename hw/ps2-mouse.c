@@ -317,7 +317,7 @@ static bool mouse_realize(Device *dev, Error **errp)
 
     s->ps2.command = mouse_command;
     s->ps2.drained = send_news;
-    input_set_mouse(mouse_input, s);
+    input_add_mouse("PS/2 mouse", mouse_input, s);
     return true;
 }
 

@@ -585,4 +585,4 @@ static bool vga_text(void *opaque, unsigned *cols, unsigned *rows, uint16_t **ce
     return true;
 }
 
-const DisplayAdapter vga_adapter = {vga_update, vga_invalidate, vga_text};
+const DisplayAdapter vga_adapter = {vga_update, vga_invalidate, vga_text, NULL};

@@ -122,23 +122,54 @@ static void cmd_mouse_button(Monitor *mon, const ArgValue *args)
     input_mouse(0, 0, 0, mouse_buttons);
 }
 
+static void cmd_mouse_set(Monitor *mon, const ArgValue *args)
+{
+    if (args[0].number > UINT32_MAX || !input_select_mouse_number((unsigned)args[0].number)) {
+        monitor_printf(mon, "there is no such mouse; info mice lists them\n");
+    }
+}
+
+/* The screen that an argument names, or the one that is looked at; NULL with a message. */
+static Display *find_screen(Monitor *mon, const ArgValue *arg)
+{
+    Display *d = arg->present ? display_find(arg->text) : display_selected();
+
+    if (!d && arg->present) {
+        monitor_printf(mon, "there is no screen '%s'; info screens lists them\n", arg->text);
+    } else if (!d) {
+        monitor_printf(mon, "the machine has no screen\n");
+    }
+    return d;
+}
+
+static void cmd_screen(Monitor *mon, const ArgValue *args)
+{
+    Display *d = find_screen(mon, &args[0]);
+
+    if (d) {
+        display_select(d);
+    }
+}
+
 static void cmd_screendump(Monitor *mon, const ArgValue *args)
 {
-    Display *d = display_first();
+    Display *d = find_screen(mon, &args[1]);
     Error *err = NULL;
 
-    if (!d) {
-        monitor_printf(mon, "the machine has no screen\n");
-        return;
+    if (d) {
+        report(mon, display_screendump(d, args[0].text, &err), &err);
     }
-    report(mon, display_screendump(d, args[0].text, &err), &err);
 }
 
 static void cmd_screentext(Monitor *mon, const ArgValue *args)
 {
-    Display *d = display_first();
-    char *text = d ? display_text(d) : NULL;
+    Display *d = find_screen(mon, &args[0]);
+    char *text;
 
+    if (!d) {
+        return;
+    }
+    text = display_text(d);
     monitor_printf(mon, "%s", text ? text : "the screen is not in a text mode\n");
     free(text);
 }
@@ -467,6 +498,20 @@ static void complete_blk(void (*emit)(const char *value, void *opaque), void *op
     blk_each(emit_blk, &e);
 }
 
+static void emit_screen(Display *d, void *opaque)
+{
+    Emitter *e = opaque;
+
+    e->emit(display_name(d), e->opaque);
+}
+
+static void complete_screens(void (*emit)(const char *value, void *opaque), void *opaque)
+{
+    Emitter e = {emit, opaque};
+
+    display_each(emit_screen, &e);
+}
+
 static void complete_devices(void (*emit)(const char *value, void *opaque), void *opaque)
 {
     for (const DeviceClass *const *c = device_classes; *c; c++) {
@@ -526,6 +571,7 @@ const MonitorCommand monitor_commands[] = {
     {"mouse_button", {NUMBER("state")}, "press mouse buttons: 1 left, 2 middle, 4 right, added",
      cmd_mouse_button, NULL},
     {"mouse_move", {NUMBER("dx"), NUMBER("dy"), OPTIONAL_NUMBER("dz")}, "move the mouse", cmd_mouse_move, NULL},
+    {"mouse_set", {NUMBER("mouse")}, "choose the mouse that moves; info mice lists them", cmd_mouse_set, NULL},
     {"nmi", {{0}}, "send every CPU an NMI", cmd_nmi, NULL},
     {"o", {FMT, NUMBER("port"), NUMBER("value")}, "write an I/O port; /b /h /w", cmd_out, NULL},
     {"pmemsave", {NUMBER("address"), NUMBER("size"), WORD("file", NULL)},
@@ -534,9 +580,11 @@ const MonitorCommand monitor_commands[] = {
     {"quit|q", {{0}}, "end the emulator", cmd_quit, NULL},
     {"ringbuf_read", {WORD("chardev", complete_chr), OPTIONAL_NUMBER("size")},
      "take bytes out of a ring buffer character device", cmd_ringbuf_read, NULL},
-    {"screendump", {WORD("file", NULL)}, "write the screen's picture: PNG, or PPM where the name ends in .ppm",
-     cmd_screendump, NULL},
-    {"screentext", {{0}}, "print the characters of a text screen", cmd_screentext, NULL},
+    {"screen", {WORD("screen", complete_screens)},
+     "choose the screen that is looked at and that sendkey types to", cmd_screen, NULL},
+    {"screendump", {WORD("file", NULL), OPTIONAL_WORD("screen", complete_screens)},
+     "write a screen's picture: PNG, or PPM where the name ends in .ppm", cmd_screendump, NULL},
+    {"screentext", {OPTIONAL_WORD("screen", complete_screens)}, "print the characters of a text screen", cmd_screentext, NULL},
     {"sendkey", {WORD("keys", complete_keys), OPTIONAL_NUMBER("hold_ms")},
      "press keys together, as ctrl-alt-delete, shift-a, ret, 0x1e", cmd_sendkey, NULL},
     {"stop|s", {{0}}, "stop the machine", cmd_stop, NULL},

@@ -16,6 +16,7 @@
 #include "monitor/monitor-int.h"
 #include "target-i386/cpu-query.h"
 #include "target-i386/vcpu.h"
+#include "ui/display.h"
 
 static void print_buffer(Monitor *mon, Buffer *b)
 {
@@ -240,6 +241,29 @@ static void info_chardev(Monitor *mon, const ArgValue *args)
     chr_each(print_chardev, mon);
 }
 
+static void print_mouse(unsigned n, const char *name, bool current, void *opaque)
+{
+    monitor_printf(opaque, "%c Mouse #%u: %s\n", current ? '*' : ' ', n, name);
+}
+
+static void info_mice(Monitor *mon, const ArgValue *args)
+{
+    input_each_mouse(print_mouse, mon);
+}
+
+static void print_screen(Display *d, void *opaque)
+{
+    const Surface *s = display_surface(d);
+
+    monitor_printf(opaque, "%c %s: %u x %u\n", d == display_selected() ? '*' : ' ', display_name(d),
+                   s->width, s->height);
+}
+
+static void info_screens(Monitor *mon, const ArgValue *args)
+{
+    display_each(print_screen, mon);
+}
+
 /* clang-format off */
 const MonitorCommand info_commands[] = {
     {"block", {{0}}, "disk drives and their images", info_block, NULL},
@@ -247,6 +271,7 @@ const MonitorCommand info_commands[] = {
     {"chardev", {{0}}, "character devices", info_chardev, NULL},
     {"cpus", {{0}}, "the CPUs; * marks the one that commands look at", info_cpus, NULL},
     {"mem", {{0}}, "ranges of mapped virtual memory", info_mem, NULL},
+    {"mice", {{0}}, "the mice; * marks the one that moves", info_mice, NULL},
     {"mtree", {{0}}, "the memory and port map", info_mtree, NULL},
     {"name", {{0}}, "the machine's name", info_name, NULL},
     {"pci", {{0}}, "PCI devices", info_pci, NULL},
@@ -254,6 +279,7 @@ const MonitorCommand info_commands[] = {
     {"qtree", {{0}}, "the tree of devices with their properties", info_qtree, NULL},
     {"registers", {{"-a", ARG_WORD, true, NULL}}, "the CPU's registers; -a: all CPUs'",
      info_registers, NULL},
+    {"screens", {{0}}, "the screens; * marks the one that is looked at", info_screens, NULL},
     {"status", {{0}}, "whether the machine runs, and why not", info_status, NULL},
     {"tlb", {{0}}, "mapped virtual pages", info_tlb, NULL},
     {"version", {{0}}, "the emulator's version", info_version, NULL},

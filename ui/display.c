@@ -15,22 +15,38 @@ struct Display {
     void *opaque;
     Surface surface;
     DisplayListener *listeners;
+    char *name;
+    bool console;
     Display *next;
 };
 
-static Display *displays;
+static Display *displays, *selected; /* selected NULL: the first */
 
-Display *display_new(const DisplayAdapter *adapter, void *opaque)
+static Display *make(const char *name, const DisplayAdapter *adapter, void *opaque, bool console)
 {
-    Display *d = calloc(1, sizeof(*d)), **end;
+    Display *d = calloc(1, sizeof(*d)), **at = &displays;
 
     d->adapter = adapter;
     d->opaque = opaque;
-    for (end = &displays; *end; end = &(*end)->next) {
+    d->name = strdup(name);
+    d->console = console;
+    while (*at && (console || !(*at)->console)) {
+        at = &(*at)->next;
     }
-    *end = d;
+    d->next = *at;
+    *at = d;
     display_resize(d, 640, 480);
     return d;
+}
+
+Display *display_new(const DisplayAdapter *adapter, void *opaque)
+{
+    return make("screen", adapter, opaque, false);
+}
+
+Display *display_new_console(const char *name, const DisplayAdapter *adapter, void *opaque)
+{
+    return make(name, adapter, opaque, true);
 }
 
 void display_free(Display *d)
@@ -41,13 +57,62 @@ void display_free(Display *d)
             break;
         }
     }
+    if (selected == d) {
+        selected = NULL;
+    }
     free(d->surface.pixels);
+    free(d->name);
     free(d);
 }
 
 Display *display_first(void)
 {
     return displays;
+}
+
+const char *display_name(const Display *d)
+{
+    return d->name;
+}
+
+Display *display_find(const char *name)
+{
+    char *end;
+    unsigned long n = strtoul(name, &end, 10);
+    bool number = end != name && !*end;
+
+    for (Display *d = displays; d; d = d->next, n--) {
+        if (strcmp(d->name, name) == 0 || (number && n == 0)) {
+            return d;
+        }
+    }
+    return NULL;
+}
+
+void display_each(void (*fn)(Display *d, void *opaque), void *opaque)
+{
+    for (Display *d = displays; d; d = d->next) {
+        fn(d, opaque);
+    }
+}
+
+Display *display_selected(void)
+{
+    return selected ? selected : displays;
+}
+
+void display_select(Display *d)
+{
+    selected = d;
+}
+
+bool display_key(Display *d, unsigned key, bool down)
+{
+    if (!d || !d->adapter->key) {
+        return false;
+    }
+    d->adapter->key(d->opaque, key, down);
+    return true;
 }
 
 Surface *display_surface(Display *d)
@@ -128,6 +193,19 @@ static const uint16_t cp437_high[128] = {
 static unsigned cp437_to_unicode(uint8_t c)
 {
     return c < 0x20 ? cp437_low[c] : c == 0x7f ? 0x2302 : c >= 0x80 ? cp437_high[c - 0x80] : c;
+}
+
+uint8_t display_cp437(unsigned unicode)
+{
+    if (unicode >= 0x20 && unicode < 0x7f) {
+        return (uint8_t)unicode;
+    }
+    for (unsigned c = 1; c < 256; c++) {
+        if (cp437_to_unicode((uint8_t)c) == unicode) {
+            return (uint8_t)c;
+        }
+    }
+    return '?';
 }
 
 static void put_utf8(Buffer *b, unsigned c)

@@ -31,6 +31,8 @@ typedef struct DisplayAdapter {
     void (*invalidate)(void *opaque);
     /* In text mode: the characters; cells is an array of char|attr<<8 of *cols x *rows. May be NULL or fail. */
     bool (*text)(void *opaque, unsigned *cols, unsigned *rows, uint16_t **cells);
+    /* A console with a keyboard of its own: what is typed while it is selected. May be NULL: the machine's. */
+    void (*key)(void *opaque, unsigned key, bool down);
 } DisplayAdapter;
 
 typedef struct DisplayListener {
@@ -41,8 +43,18 @@ typedef struct DisplayListener {
 } DisplayListener;
 
 Display *display_new(const DisplayAdapter *adapter, void *opaque);
+/* A text console, which is no adapter of the machine's: it comes behind those. */
+Display *display_new_console(const char *name, const DisplayAdapter *adapter, void *opaque);
 void display_free(Display *d);
 Display *display_first(void); /* NULL: the machine has no screen */
+const char *display_name(const Display *d); /* an adapter's is "screen" */
+Display *display_find(const char *name);    /* or a number from 0; NULL: there is none */
+void display_each(void (*fn)(Display *d, void *opaque), void *opaque);
+/* The screen that is looked at and typed to; the first one unless another was selected. */
+Display *display_selected(void);
+void display_select(Display *d);
+/* False when d (may be NULL) leaves keys to the machine. */
+bool display_key(Display *d, unsigned key, bool down);
 Surface *display_surface(Display *d);
 /* The adapter's: a new picture size; the pixels are black. */
 void display_resize(Display *d, unsigned width, unsigned height);
@@ -55,6 +67,8 @@ void display_update(Display *d);
 bool display_screendump(Display *d, const char *path, Error **errp);
 /* The text screen as UTF-8 lines (caller frees), or NULL in a graphics mode. */
 char *display_text(Display *d);
+/* The character of code page 437 that shows a Unicode one; '?' where there is none. */
+uint8_t display_cp437(unsigned unicode);
 
 /* ---- input ---- */
 /*
@@ -64,7 +78,12 @@ typedef void InputKeyHandler(void *opaque, unsigned key, bool down);
 typedef void InputMouseHandler(void *opaque, int dx, int dy, int dz, unsigned buttons);
 /* The last one set receives what is typed; fn NULL takes it away. */
 void input_set_keyboard(InputKeyHandler *fn, void *opaque);
-void input_set_mouse(InputMouseHandler *fn, void *opaque);
+/* Several mice may be there: the one added or selected last moves. opaque tells them apart. */
+void input_add_mouse(const char *name, InputMouseHandler *fn, void *opaque);
+void input_remove_mouse(void *opaque);
+void input_select_mouse(void *opaque);
+bool input_select_mouse_number(unsigned n); /* as input_each_mouse() counts; false: there is none such */
+void input_each_mouse(void (*fn)(unsigned n, const char *name, bool current, void *opaque), void *opaque);
 void input_key(unsigned key, bool down);
 /* dx to the right, dy down, dz towards the user. buttons: bit 0 left, 1 right, 2 middle, 3 and 4 at the side. */
 void input_mouse(int dx, int dy, int dz, unsigned buttons);

@@ -62,8 +62,15 @@ static const struct KeyName {
 
 static InputKeyHandler *key_handler;
 static void *key_opaque;
-static InputMouseHandler *mouse_handler;
-static void *mouse_opaque;
+
+typedef struct Mouse {
+    char *name;
+    InputMouseHandler *fn;
+    void *opaque;
+    struct Mouse *next;
+} Mouse;
+
+static Mouse *mice, *current_mouse;
 
 void input_set_keyboard(InputKeyHandler *fn, void *opaque)
 {
@@ -71,23 +78,75 @@ void input_set_keyboard(InputKeyHandler *fn, void *opaque)
     key_opaque = opaque;
 }
 
-void input_set_mouse(InputMouseHandler *fn, void *opaque)
+void input_add_mouse(const char *name, InputMouseHandler *fn, void *opaque)
 {
-    mouse_handler = fn;
-    mouse_opaque = opaque;
+    Mouse *m = calloc(1, sizeof(*m)), **end;
+
+    *m = (Mouse){strdup(name), fn, opaque, NULL};
+    for (end = &mice; *end; end = &(*end)->next) {
+    }
+    *end = m;
+    current_mouse = m;
+}
+
+void input_remove_mouse(void *opaque)
+{
+    for (Mouse **p = &mice; *p; p = &(*p)->next) {
+        Mouse *m = *p;
+        if (m->opaque == opaque) {
+            *p = m->next;
+            if (current_mouse == m) {
+                current_mouse = mice;
+            }
+            free(m->name);
+            free(m);
+            return;
+        }
+    }
+}
+
+void input_select_mouse(void *opaque)
+{
+    for (Mouse *m = mice; m; m = m->next) {
+        if (m->opaque == opaque) {
+            current_mouse = m;
+        }
+    }
+}
+
+bool input_select_mouse_number(unsigned n)
+{
+    Mouse *m = mice;
+
+    for (; m && n > 0; n--) {
+        m = m->next;
+    }
+    if (m) {
+        current_mouse = m;
+    }
+    return m != NULL;
+}
+
+void input_each_mouse(void (*fn)(unsigned n, const char *name, bool current, void *opaque), void *opaque)
+{
+    unsigned n = 0;
+
+    for (Mouse *m = mice; m; m = m->next) {
+        fn(n++, m->name, m == current_mouse, opaque);
+    }
 }
 
 void input_key(unsigned key, bool down)
 {
-    if (key_handler) {
+    if (!display_key(display_selected(), key, down) && key_handler) {
         key_handler(key_opaque, key, down);
     }
 }
 
 void input_mouse(int dx, int dy, int dz, unsigned buttons)
 {
-    if (mouse_handler) {
-        mouse_handler(mouse_opaque, dx, dy, dz, buttons);
+    if (current_mouse) {
+        current_mouse->fn(current_mouse->opaque, dx, dy, dz, buttons);
     }
 }
 

@@ -34,7 +34,8 @@ static void set_up(void)
     }
     journal[0] = 0;
     input_set_keyboard(keyboard, NULL);
-    input_set_mouse(mouse, NULL);
+    input_remove_mouse(journal);
+    input_add_mouse("test", mouse, journal);
 }
 
 static void presses_together_and_releases_in_reverse(void)
@@ -107,7 +108,7 @@ static void mouse_goes_to_its_device(void)
     set_up();
     input_mouse(1, -2, 0, 5);
     CHECK_STR(journal, "1,-2,0/5 ");
-    input_set_mouse(NULL, NULL);
+    input_remove_mouse(journal);
     input_set_keyboard(NULL, NULL);
     input_mouse(1, 1, 1, 1);
     input_key(KEY_A, true);

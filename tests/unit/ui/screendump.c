@@ -39,7 +39,7 @@ static void resized(void *opaque, const Surface *s)
     resizes++;
 }
 
-static const DisplayAdapter adapter = {draw, invalidate, NULL};
+static const DisplayAdapter adapter = {draw, invalidate, NULL, NULL};
 
 static const char *file(const char *name)
 {
