@@ -7,7 +7,7 @@
 #ifndef TARGET_I386_ACCEL_H
 #define TARGET_I386_ACCEL_H
 
-#include "target-i386/cpu.h"
+#include "target-i386/exec.h"
 
 typedef struct AccelOps {
     const char *name;
@@ -16,7 +16,7 @@ typedef struct AccelOps {
     /* Upkeep of what the accelerator has made of guest code, beside the executor's own; exec.h has what they mean. */
     void (*flush_code)(CPUX86State *env);
     void (*invalidate_code)(CPUX86State *env, ram_addr page);
-    void (*mapping_changed)(CPUX86State *env);
+    void (*mapping_changed)(CPUX86State *env, MappingChange what, uint64_t linear);
     void (*end_block)(CPUX86State *env);
     void (*free_code)(CPUX86State *env);
 } AccelOps;

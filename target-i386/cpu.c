@@ -8,8 +8,12 @@
 #include "target-i386/cpu.h"
 
 #include <cpuid.h>
+#include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "hw/vmstate.h"
 #include "target-i386/cpuid.h"
@@ -30,6 +34,8 @@ _Thread_local CPUX86State *current_cpu;
 
 static CPUX86State *cpus[CPU_MAX];
 static uint64_t a20_mask = ~0ull;
+uint64_t cpu_slot_empty;
+bool cpu_slots_fenced;
 static uint64_t tsc_zero; /* the virtual time of the last power-on reset */
 
 /* ---- hflags ---- */
@@ -144,11 +150,35 @@ static void listener_code_written(ram_addr addr, uint64_t size)
     invalidate_all(current_cpu, addr, size);
 }
 
+/*
+ * Has every thread that runs at the moment execute a memory barrier, so that those that look at TLBs very often
+ * need none of their own. Where the host does not offer it (cpu_slots_fenced) they have one.
+ */
+static void barrier_everywhere(void)
+{
+    if (cpu_slots_fenced) {
+        atomic_thread_fence(memory_order_seq_cst);
+    } else {
+        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    }
+}
+
 static void listener_protect(ram_addr addr, uint64_t size)
 {
+    bool others = false;
+
     for (unsigned i = 0; i < CPU_MAX; i++) {
         if (cpus[i]) {
             tlb_protect_ram(cpus[i], addr, size);
+            others |= cpus[i] != current_cpu;
+        }
+    }
+    if (others) {
+        barrier_everywhere();
+    }
+    for (unsigned i = 0; i < CPU_MAX; i++) {
+        if (cpus[i]) {
+            tlb_empty_write_slots(cpus[i]);
         }
     }
 }
@@ -233,6 +263,17 @@ static bool host_has_xsave(void)
     return __get_cpuid(1, &a, &b, &c, &d) && c & bit_OSXSAVE;
 }
 
+/* Bits 62 to 48 differ from bit 47: not canonical. */
+static void draw_slot_empty(void)
+{
+    uint64_t drawn;
+
+    if (getrandom(&drawn, sizeof(drawn), 0) != sizeof(drawn)) {
+        drawn = (uint64_t)(uintptr_t)&drawn << 12;
+    }
+    cpu_slot_empty = (drawn & GUEST_PAGE_MASK & ~(3ull << 47)) | 1ull << 47;
+}
+
 CPUX86State *cpu_new(unsigned index, const char *model, Error **errp)
 {
     CpuModel *m = cpu_model_parse(model, errp);
@@ -241,6 +282,10 @@ CPUX86State *cpu_new(unsigned index, const char *model, Error **errp)
     }
     /* A multiple of the alignment of its vector state. */
     size_t size = (sizeof(CPUX86State) + 63) & ~(size_t)63;
+    if (!cpu_slot_empty) {
+        draw_slot_empty();
+        cpu_slots_fenced = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0;
+    }
     CPUX86State *env = aligned_alloc(64, size);
     if (!env) {
         abort();
@@ -254,6 +299,8 @@ CPUX86State *cpu_new(unsigned index, const char *model, Error **errp)
     env->a20_mask = a20_mask;
     env->jit_vectors_away = env->jit_x87_away = 1;
     env->jit_x87_possible = host_has_xsave();
+    env->jit_stack_limit = UINT64_MAX;
+    env->jit_slots_used[0] = env->jit_slots_used[1] = env->jit_slots_used[2] = true; /* all zero is not empty */
     if (index < CPU_MAX) {
         cpus[index] = env;
     }

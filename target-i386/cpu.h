@@ -220,6 +220,19 @@ typedef struct CpuModel CpuModel;         /* target-i386/cpuid.h */
 #define HF_AC         0x0800u /* alignment checks are on: CPL 3, CR0.AM, EFLAGS.AC */
 #define HF_STEP       0x1000u /* TF, RF or code breakpoints: see cpu_insn_begin() in system.h */
 
+/*
+ * A last-page slot: what one place in translated code, or several, found in the soft TLB last time. An access whose
+ * bytes all lie in the page `tag` may be made at its linear address + addend. An empty slot has a page's address, too, that
+ * is not canonical and drawn anew at each start, so that no guest comes upon it.
+ */
+typedef struct JitSlot {
+    uint64_t tag; /* or cpu_slot_empty */
+    uintptr_t addend;
+} JitSlot;
+extern uint64_t cpu_slot_empty;
+extern bool cpu_slots_fenced; /* who fills a slot for writing needs a memory barrier */
+enum { JIT_SLOTS = 128 };
+
 struct CPUX86State {
     /* ---- hot ---- */
     uint64_t regs[16];
@@ -236,6 +249,10 @@ struct CPUX86State {
     JitJump *jit_jumps;   /* the jump table for the mode that runs */
     uint64_t jit_temp;    /* between the two halves of one instruction */
     uint64_t jit_save;    /* within a piece of common code */
+    /* The stack that translated code runs on: C's stack pointer meanwhile, its own while C runs, where it begins; below
+       the limit, which is all ones when exit_request is set, a call or a loop leaves translated code. */
+    uint64_t jit_host_sp, jit_sp, jit_stack_top;
+    _Atomic uint64_t jit_stack_limit;
     uint32_t jit_mxcsr;   /* the host's */
     uint32_t jit_vectors_wide; /* upper halves are in the host's registers too */
     bool jit_x87_possible;     /* the host has XSAVE */
@@ -295,6 +312,10 @@ struct CPUX86State {
     struct VCpu *vcpu;
     bool bsp;
     CpuDebugger debugger;
+
+    /* By class (mmu.h) and whether for writing. Only the owner fills them; tlb_protect_ram() empties those for writing. */
+    bool jit_slots_used[3];
+    JitSlot jit_slots[3][2][JIT_SLOTS];
 };
 
 #define CPU_SHADOW_STI    1u
@@ -323,6 +344,18 @@ extern _Thread_local CPUX86State *current_cpu;
  * calls this first (exec_check_class() does).
  */
 void cpu_x87_sync(CPUX86State *env);
+
+/* Makes guest code be left at the next block end; any thread. cpu_exit_seen() is for the CPU's own. */
+static inline void cpu_request_exit(CPUX86State *env)
+{
+    atomic_store(&env->exit_request, 1);
+    atomic_store(&env->jit_stack_limit, UINT64_MAX);
+}
+
+static inline void cpu_exit_seen(CPUX86State *env)
+{
+    atomic_store(&env->exit_request, 0);
+}
 
 /* ---- from devices, any thread ---- */
 /* Sets bits of interrupt_request and kicks the vCPU (out of guest code and out of HLT). */

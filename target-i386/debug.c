@@ -84,7 +84,7 @@ void cpu_set_pending_db(CPUX86State *env, uint32_t bits)
 {
     env->pending_db |= bits;
     exec_end_block(env);
-    atomic_store_explicit(&env->exit_request, 1, memory_order_relaxed);
+    cpu_request_exit(env);
 }
 
 void debug_data_access(CPUX86State *env, uint64_t linear, unsigned size, bool write)

@@ -60,9 +60,12 @@ enum {
     OPC_BSWAP = 0xc8,  /* 0F */
     OPC_GROUP3_8 = 0xf6,
     GROUP3_TEST = 0,
+    OPC_GROUP3 = 0xf7,
+    GROUP3_NEG = 3,
     OPC_GROUP15 = 0xae, /* 0F */
     GROUP15_LDMXCSR = 2,
     GROUP15_STMXCSR = 3,
+    GROUP15_MFENCE = 6,
     RM_SIB = 4,
     SIB_NO_INDEX = 4,
     SIB_NO_BASE = 5,
@@ -104,7 +107,7 @@ static void emit_rm_bytes(Emitter *e, unsigned reg, HostRm rm)
         emit_byte(e, modrm(3, reg, rm.base));
         return;
     }
-    if (rm.kind == RM_ENV || rm.base == H_NONE) {
+    if (rm.base == H_NONE) {
         emit_byte(e, modrm(0, reg, RM_SIB));
         emit_byte(e, sib(rm.scale, rm.index == H_NONE ? SIB_NO_INDEX : rm.index, SIB_NO_BASE));
         emit_imm32(e, (uint32_t)rm.disp);
@@ -147,7 +150,7 @@ void emit_op(Emitter *e, unsigned flags, uint8_t opcode, unsigned reg, HostRm rm
     }
     rex |= flags & EMIT_W ? REX | REX_W : 0;
     rex |= reg & 8 ? REX | REX_R : 0;
-    rex |= rm.kind != RM_ENV && rm.base != H_NONE && rm.base & 8 ? REX | REX_B : 0;
+    rex |= rm.base != H_NONE && rm.base & 8 ? REX | REX_B : 0;
     rex |= rm.index != H_NONE && rm.index & 8 ? REX | REX_X : 0;
     if ((flags & EMIT_LOW_REG && reg >= 4) || (flags & EMIT_LOW_RM && rm.kind == RM_REG && rm.base >= 4)) {
         rex |= REX;
@@ -170,7 +173,7 @@ void emit_op(Emitter *e, unsigned flags, uint8_t opcode, unsigned reg, HostRm rm
 
 void emit_vex(Emitter *e, VexForm form, uint8_t opcode, unsigned reg, HostRm rm)
 {
-    bool extended_base = rm.kind != RM_ENV && rm.base != H_NONE && rm.base & 8;
+    bool extended_base = rm.base != H_NONE && rm.base & 8;
     bool extended_index = rm.index != H_NONE && rm.index & 8;
 
     if (rm.kind == RM_ENV) {
@@ -265,6 +268,13 @@ void emit_test_imm8(Emitter *e, unsigned reg, uint8_t imm)
     emit_byte(e, imm);
 }
 
+void emit_mfence(Emitter *e)
+{
+    emit_byte(e, OPC_ESCAPE);
+    emit_byte(e, OPC_GROUP15);
+    emit_byte(e, modrm(3, GROUP15_MFENCE, 0));
+}
+
 void emit_ldmxcsr(Emitter *e, HostRm from)
 {
     emit_op(e, EMIT_0F, OPC_GROUP15, GROUP15_LDMXCSR, from);
@@ -291,6 +301,11 @@ void emit_sar(Emitter *e, unsigned width, unsigned reg, unsigned count)
 {
     emit_op(e, width_flags(width), OPC_SHIFT_IMM, SHIFT_SAR, rm_reg(reg));
     emit_byte(e, (uint8_t)count);
+}
+
+void emit_neg(Emitter *e, unsigned width, unsigned reg)
+{
+    emit_op(e, width_flags(width), OPC_GROUP3, GROUP3_NEG, rm_reg(reg));
 }
 
 void emit_bswap(Emitter *e, unsigned width, unsigned reg)

@@ -25,10 +25,10 @@ typedef struct Emitter {
 typedef enum HostRmKind { RM_REG, RM_ENV, RM_MEM } HostRmKind;
 typedef struct HostRm {
     uint8_t kind;
-    uint8_t base;  /* RM_REG: the register; RM_MEM: the base or H_NONE */
+    uint8_t base;  /* RM_REG: the register; RM_MEM, RM_ENV: the base or H_NONE */
     uint8_t index; /* or H_NONE */
     uint8_t scale; /* 1, 2, 4, 8 */
-    int32_t disp;  /* RM_ENV: offset from the gs base */
+    int32_t disp;  /* RM_ENV: offset from the gs base (and base) */
 } HostRm;
 
 static inline HostRm rm_reg(unsigned reg)
@@ -39,6 +39,12 @@ static inline HostRm rm_reg(unsigned reg)
 static inline HostRm rm_env(size_t offset)
 {
     return (HostRm){RM_ENV, H_NONE, H_NONE, 1, (int32_t)offset};
+}
+
+/* In the CPU state, behind what a register says. */
+static inline HostRm rm_env_reg(unsigned reg, size_t offset)
+{
+    return (HostRm){RM_ENV, (uint8_t)reg, H_NONE, 1, (int32_t)offset};
 }
 
 static inline HostRm rm_mem(unsigned base, int32_t disp)
@@ -89,6 +95,7 @@ void emit_test_imm8(Emitter *e, unsigned reg, uint8_t imm); /* the register's lo
 void emit_shl(Emitter *e, unsigned width, unsigned reg, unsigned count);
 void emit_shr(Emitter *e, unsigned width, unsigned reg, unsigned count);
 
+void emit_neg(Emitter *e, unsigned width, unsigned reg);
 void emit_bswap(Emitter *e, unsigned width, unsigned reg);
 void emit_sar(Emitter *e, unsigned width, unsigned reg, unsigned count);
 void emit_movzx_high(Emitter *e, unsigned reg, unsigned high_of); /* from AH, CH, DH, BH; no REX: registers 0 to 7 */
@@ -100,6 +107,7 @@ void emit_seto_al(Emitter *e);
 /* Sets OF from the 0 or 1 in AL; destroys AL and the other flags. */
 void emit_of_from_al(Emitter *e);
 
+void emit_mfence(Emitter *e);
 void emit_ldmxcsr(Emitter *e, HostRm from);
 void emit_stmxcsr(Emitter *e, HostRm to);
 
@@ -115,6 +123,6 @@ void emit_call_rm(Emitter *e, HostRm rm);
 /* Makes the jump whose displacement is at `rel` go to `target`; both in the writable mapping. */
 void emit_patch(uint8_t *rel, const uint8_t *target);
 
-enum { COND_O, COND_NO, COND_B, COND_AE, COND_E, COND_NE };
+enum { COND_O, COND_NO, COND_B, COND_AE, COND_E, COND_NE, COND_BE, COND_A };
 
 #endif

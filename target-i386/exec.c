@@ -613,12 +613,12 @@ void exec_invalidate_code(CPUX86State *env, ram_addr addr, uint64_t size)
     }
 }
 
-void exec_mapping_changed(CPUX86State *env)
+void exec_mapping_changed(CPUX86State *env, MappingChange what, uint64_t linear)
 {
     if (env->code_cache) {
         env->code_cache->generation++;
         env->code_cache->end = NULL;
-        accel->mapping_changed(env);
+        accel->mapping_changed(env, what, linear);
     }
 }
 
@@ -641,6 +641,10 @@ static void no_upkeep(CPUX86State *env)
 {
 }
 
+static void no_mapping_upkeep(CPUX86State *env, MappingChange what, uint64_t linear)
+{
+}
+
 static void no_page_upkeep(CPUX86State *env, ram_addr page)
 {
 }
@@ -650,7 +654,7 @@ const AccelOps accel_interp = {
     .run = run_blocks,
     .flush_code = no_upkeep,
     .invalidate_code = no_page_upkeep,
-    .mapping_changed = no_upkeep,
+    .mapping_changed = no_mapping_upkeep,
     .end_block = no_upkeep,
     .free_code = no_upkeep,
 };

@@ -47,9 +47,13 @@ CpuExit cpu_exec_one(CPUX86State *env);
 /* Decoded code upkeep. Own thread: */
 void exec_flush_code(CPUX86State *env);
 void exec_invalidate_code(CPUX86State *env, ram_addr addr, uint64_t size);
-/* The meaning of linear addresses changed: every TLB flush, INVLPG and A20 change calls it. Cheap.
- */
-void exec_mapping_changed(CPUX86State *env);
+/* The meaning of linear addresses changed: every TLB flush, INVLPG and A20 change calls it. */
+typedef enum MappingChange {
+    MAPPING_ALL,
+    MAPPING_NONGLOBAL, /* of all pages that are not global */
+    MAPPING_PAGE,      /* of the page at `linear` */
+} MappingChange;
+void exec_mapping_changed(CPUX86State *env, MappingChange what, uint64_t linear);
 /* The instruction that runs now is the last one of its block: something is due behind it. */
 void exec_end_block(CPUX86State *env);
 /* Frees the code cache, with the CPU. */

@@ -55,6 +55,7 @@ CpuJit *jit_cache_new(void)
     close(fd);
     jit->records_size = half;
     jit->records = map(half, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    jit->stack = map(JIT_STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
     return jit;
 }
 
@@ -64,6 +65,7 @@ void jit_cache_free(CpuJit *jit)
         munmap(jit->write, jit->code_size);
         munmap(jit->exec, jit->code_size);
         munmap(jit->records, jit->records_size);
+        munmap(jit->stack, JIT_STACK_SIZE);
         free(jit);
     }
 }

@@ -18,21 +18,69 @@
 
 /* ---- the jump tables ---- */
 
-static void clear_jumps(CpuJit *jit, unsigned cls)
+static void clear_table(JitTable *table)
 {
     for (unsigned i = 0; i < JIT_JUMP_TABLE_SIZE; i++) {
-        jit->jumps[cls][i].rip = JIT_NO_RIP;
+        table->jumps[i].rip = JIT_NO_RIP;
     }
-    jit->jumps_used[cls] = false;
+    memset(table->pages, 0, sizeof(table->pages));
+    table->used = table->nonglobal = false;
+}
+
+/* What leads to other code now must not be gone on with. */
+static void forget_table(CpuJit *jit, JitTable *table)
+{
+    clear_table(table);
+    if (table == jit->table) {
+        jit->stop = true;
+    }
 }
 
 void jit_forget_jumps(CpuJit *jit)
 {
-    for (unsigned cls = 0; cls < MMU_CLASSES; cls++) {
-        if (jit->jumps_used[cls]) {
-            clear_jumps(jit, cls);
+    for (unsigned i = 0; i < JIT_TABLES; i++) {
+        if (jit->tables[i].used) {
+            clear_table(&jit->tables[i]);
         }
     }
+}
+
+static unsigned page_bit(uint64_t rip)
+{
+    uint64_t page = rip >> GUEST_PAGE_BITS;
+
+    return (unsigned)(page ^ page >> 9) % (64 * sizeof(((JitTable *)0)->pages) / 8);
+}
+
+static bool leads_to_page(const JitTable *table, uint64_t linear)
+{
+    return table->pages[page_bit(linear) / 64] >> page_bit(linear) % 64 & 1;
+}
+
+static void add_jump(CPUX86State *env, JitTable *table, const uint8_t *code)
+{
+    table->jumps[jit_jump_index(env->rip)] = (JitJump){env->rip, code};
+    table->pages[page_bit(env->rip) / 64] |= 1ull << page_bit(env->rip) % 64;
+    table->nonglobal |= !mmu_page_is_global(env, env->rip);
+    table->used = true;
+}
+
+static JitTable *choose_table(CpuJit *jit, uint32_t key)
+{
+    JitTable *oldest = jit->tables;
+
+    for (unsigned i = 0; i < JIT_TABLES; i++) {
+        JitTable *table = &jit->tables[i];
+        if (table->key == key) {
+            return table;
+        }
+        if (table->last_use < oldest->last_use) {
+            oldest = table;
+        }
+    }
+    clear_table(oldest);
+    oldest->key = key;
+    return oldest;
 }
 
 /* ---- from an address to a block ---- */
@@ -92,13 +140,21 @@ uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji)
     env->rip_next = behind;
     insn->exec(env, insn);
     env->rip = env->rip_next;
-    if (ji->end == JIT_END_OUTER || jit_key(env) != ji->key) {
+    if (ji->end == JIT_END_OUTER || jit_key(env) != jit->key) {
         return JIT_LEAVE_OUTER + 1;
     }
     if (ji->end == JIT_END_NEAR || jit->stop || env->rip != behind) {
         return JIT_LEAVE_LOOKUP + 1;
     }
     return 0;
+}
+
+uint64_t jit_undo_return(CPUX86State *env, const JitInsn *ji)
+{
+    const Insn *insn = &ji->insn;
+
+    env->regs[R_SP] -= insn->opsize + (insn->nops ? (uint16_t)insn->imm : 0);
+    return jit_exec_insn(env, ji);
 }
 
 /* Translated code reaches the CPU's state through the gs base. */
@@ -116,11 +172,14 @@ static CpuJit *make_jit(CPUX86State *env)
 {
     CpuJit *jit = env->jit = jit_cache_new();
 
-    for (unsigned cls = 0; cls < MMU_CLASSES; cls++) {
-        clear_jumps(jit, cls);
+    for (unsigned i = 0; i < JIT_TABLES; i++) {
+        clear_table(&jit->tables[i]);
     }
     jit_translate_common(env, jit);
     jit->code_start = jit->code_used;
+    uint64_t *bottom = (uint64_t *)(void *)(jit->stack + JIT_STACK_SIZE) - 1;
+    *bottom = (uint64_t)(uintptr_t)jit->return_bottom;
+    env->jit_stack_top = (uint64_t)(uintptr_t)bottom;
     return jit;
 }
 
@@ -136,22 +195,31 @@ static bool translatable(const CPUX86State *env)
 static void patch_link(uint64_t link, uint64_t from_generation, const CpuJit *jit, const JitBlock *b)
 {
     if (link > JIT_LEAVE_OUTER && from_generation == jit->generation) {
-        uint8_t *rel = (uint8_t *)(uintptr_t)(link & ~JIT_LINK_SAVED);
-        const uint8_t *target = link & JIT_LINK_SAVED ? b->saved : b->direct;
+        uint8_t *rel = (uint8_t *)(uintptr_t)(link & ~JIT_LINK_BITS);
+        bool memory = !(link & JIT_LINK_EFLAGS) || (link & JIT_LINK_MEMORY && b->wants_memory);
+        const uint8_t *target = b->entry[memory][!!(link & JIT_LINK_POLL)];
         int32_t distance = (int32_t)(target - (jit->exec + (rel - jit->write) + 4));
         memcpy(rel, &distance, 4);
     }
 }
 
-static void choose_mode(CPUX86State *env, CpuJit *jit, uint32_t key, unsigned cls)
+static void choose_mode(CPUX86State *env, CpuJit *jit, uint32_t key)
 {
     set_gs_base(env);
     env->jit_mxcsr = HOST_MXCSR;
-    if (jit->jumps_key[cls] != key) {
-        clear_jumps(jit, cls);
-        jit->jumps_key[cls] = key;
+    jit->key = key;
+    jit->table = choose_table(jit, key);
+    jit->table->last_use = ++jit->uses;
+    env->jit_jumps = jit->table->jumps;
+}
+
+/* Lets calls use the stack again after a request. False: there is one. */
+static bool open_stack(CPUX86State *env, const CpuJit *jit)
+{
+    if (atomic_load_explicit(&env->jit_stack_limit, memory_order_relaxed) == UINT64_MAX) {
+        atomic_store(&env->jit_stack_limit, (uint64_t)(uintptr_t)jit->stack + JIT_STACK_SPARE);
     }
-    env->jit_jumps = jit->jumps[cls];
+    return !atomic_load(&env->exit_request);
 }
 
 static void jit_run(CPUX86State *env)
@@ -167,13 +235,12 @@ static void jit_run(CPUX86State *env)
         jit->flushes_seen = env->code_cache->flushes;
     }
     uint32_t key = jit_key(env);
-    unsigned cls = env->tlb->data_class;
-    choose_mode(env, jit, key, cls);
+    choose_mode(env, jit, key);
 
     uint64_t link = 0;
     do {
         forget_thunks(env, jit);
-        JitJump *jump = &jit->jumps[cls][jit_jump_index(env->rip)];
+        const JitJump *jump = &jit->table->jumps[jit_jump_index(env->rip)];
         const uint8_t *code;
         if (link == JIT_LEAVE_LOOKUP && jump->rip == env->rip) {
             code = jump->saved;
@@ -190,9 +257,11 @@ static void jit_run(CPUX86State *env)
             if (link > JIT_LEAVE_OUTER) {
                 patch_link(link, generation, jit, b);
             }
-            *jump = (JitJump){env->rip, b->saved};
-            jit->jumps_used[cls] = true;
-            code = b->saved;
+            code = b->entry[JIT_FROM_MEMORY][JIT_POLL];
+            add_jump(env, jit->table, code);
+        }
+        if (!open_stack(env, jit)) {
+            return;
         }
         link = jit->enter(code, env);
     } while (link != JIT_LEAVE_OUTER && !exec_requests_pending(env));
@@ -207,12 +276,13 @@ bool jit_exec_bytes(CPUX86State *env, const uint8_t *bytes, unsigned len)
         make_jit(env);
     }
     jit_cache_flush(env->jit);
-    choose_mode(env, env->jit, jit_key(env), env->tlb->data_class);
+    choose_mode(env, env->jit, jit_key(env));
     JitBlock *b = jit_translate(env, bytes, len, 0);
     if (!b) {
         return false;
     }
-    env->jit->enter(b->saved, env);
+    open_stack(env, env->jit);
+    env->jit->enter(b->entry[JIT_FROM_MEMORY][JIT_NO_POLL], env);
     return true;
 }
 
@@ -232,11 +302,16 @@ static void invalidate_code(CPUX86State *env, ram_addr page)
     }
 }
 
-static void mapping_changed(CPUX86State *env)
+static void mapping_changed(CPUX86State *env, MappingChange what, uint64_t linear)
 {
-    if (env->jit) {
-        jit_forget_jumps(env->jit);
-        env->jit->stop = true;
+    CpuJit *jit = env->jit;
+
+    for (unsigned i = 0; jit && i < JIT_TABLES; i++) {
+        JitTable *table = &jit->tables[i];
+        if (table->used && (what == MAPPING_ALL || (what == MAPPING_NONGLOBAL && table->nonglobal) ||
+                            (what == MAPPING_PAGE && leads_to_page(table, linear)))) {
+            forget_table(jit, table);
+        }
     }
 }
 

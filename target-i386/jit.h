@@ -3,8 +3,9 @@
  *
  * A translated block belongs to a place in RAM, a linear address and the mode (its key). While it runs, the guest's
  * registers live in host registers: all with their own numbers but RSP, which is in R12, and R12 to R15, which stay in
- * CPUX86State; R13 to R15 are scratch. The gs base is the CPUX86State. The arithmetic flags live in the host's EFLAGS,
- * at block boundaries either there ("direct") or, as LAHF and SETO leave them in AX, in jit_flags ("saved").
+ * CPUX86State; R13 to R15 are scratch. The gs base is the CPUX86State. The arithmetic flags live in the host's EFLAGS, or,
+ * as LAHF and SETO leave them in AX, in jit_flags: translate-flags.c. The host's stack pointer is a stack of translated code's own,
+ * which predicts returns: translate-control.c.
  * Vector registers, MXCSR and the x87 are in the host's own, or in CPUX86State: translate-fpu.c. Everything else of the guest's state
  * is in CPUX86State.
  *
@@ -28,7 +29,11 @@ enum {
     JIT_JUMP_TABLE_BITS = 11,
     JIT_JUMP_TABLE_SIZE = 1 << JIT_JUMP_TABLE_BITS,
     JIT_BLOCK_MAX_INSNS = 48,
+    JIT_BLOCK_MAX_BRANCHES = 4, /* conditional jumps and calls behind which a block goes on */
     JIT_BLOCK_MAX_CODE = 32768, /* more than any block's code */
+    JIT_TABLES = 6,             /* modes whose jumps are kept */
+    JIT_STACK_SIZE = 64 << 10,
+    JIT_STACK_SPARE = 16 << 10, /* below the limit, for signals */
 };
 
 /* The mode bits that blocks depend on; the class of data accesses comes on top. */
@@ -78,7 +83,6 @@ typedef enum JitEnd {
 typedef struct JitInsn {
     Insn insn;
     uint64_t rip;
-    uint32_t key;
     uint8_t end; /* JitEnd */
 } JitInsn;
 
@@ -87,15 +91,29 @@ typedef struct JitBlock {
     ram_addr ram;
     uint64_t rip;
     uint32_t key;
-    const uint8_t *direct; /* entry with the flags in EFLAGS */
-    const uint8_t *saved;  /* entry with the flags in jit_flags */
+    const uint8_t *entry[2][2]; /* JIT_FROM_*, JIT_*POLL */
+    bool wants_memory;          /* who has the flags in both places had better come from memory */
 } JitBlock;
+
+/* Where the flags are on entry; whether it is looked if somebody wants the thread. */
+enum { JIT_FROM_EFLAGS, JIT_FROM_MEMORY };
+enum { JIT_NO_POLL, JIT_POLL };
 
 /* A way from an address to code, looked at inline. */
 typedef struct JitJump {
     uint64_t rip; /* JIT_NO_RIP: empty */
-    const uint8_t *saved;
+    const uint8_t *saved; /* flags are in jit_flags; with a poll */
 } JitJump;
+
+/* The jumps of one mode. They outlive changes of mappings of other pages than they lead to. */
+typedef struct JitTable {
+    uint32_t key;
+    bool used;
+    bool nonglobal; /* some lead to pages that a load of CR3 maps anew */
+    uint64_t last_use;
+    uint64_t pages[8]; /* hash bits of the pages they lead to */
+    JitJump jumps[JIT_JUMP_TABLE_SIZE];
+} JitTable;
 #define JIT_NO_RIP 0x8000000000000001ull /* not canonical */
 
 static inline unsigned jit_jump_index(uint64_t rip)
@@ -109,7 +127,8 @@ struct CpuJit {
     uint8_t *records; /* JitInsn and JitBlock */
     size_t records_size, records_used;
     /* Common pieces of code; writable addresses for emit_patch(), and what C calls. */
-    const uint8_t *exec_insn, *call_c, *leave, *leave_saved_miss;
+    const uint8_t *exec_insn, *undo_return, *call_c, *leave, *leave_saved_miss, *return_miss, *return_bottom;
+    const uint8_t *refill[MMU_CLASSES][2];
     const uint8_t *load_vectors, *load_vectors_wide, *store_vectors, *load_x87;
     uint64_t (*enter)(const uint8_t *code, CPUX86State *env);
     bool stop;              /* leave translated code after this instruction */
@@ -117,15 +136,22 @@ struct CpuJit {
     uint64_t generation;    /* changes whenever blocks go */
     JitBlock *hash[JIT_HASH_SIZE];
     JitBlock *pages[JIT_PAGE_HASH_SIZE];
-    JitJump jumps[MMU_CLASSES][JIT_JUMP_TABLE_SIZE];
-    uint32_t jumps_key[MMU_CLASSES];
-    bool jumps_used[MMU_CLASSES];
+    unsigned next_slot[2]; /* by MmuAccess: the last-page slot given out next */
+    uint8_t *stack;        /* translated code's */
+    uint32_t key;          /* the mode that runs; its jumps: */
+    JitTable *table;
+    uint64_t uses;
+    JitTable tables[JIT_TABLES];
 };
 
-/* What enter() returns: 0, JIT_LEAVE_OUTER, or a link: the address of a jump's displacement, with a bit for saved flags. */
+/* What enter() returns: 0, JIT_LEAVE_OUTER, or a link: the address of a jump's displacement, with bits for where the
+   flags are when it jumps, and whether the target has to poll. */
 #define JIT_LEAVE_LOOKUP 0u
 #define JIT_LEAVE_OUTER 2u
-#define JIT_LINK_SAVED (1ull << 62)
+#define JIT_LINK_EFLAGS (1ull << 63)
+#define JIT_LINK_MEMORY (1ull << 62)
+#define JIT_LINK_POLL (1ull << 61)
+#define JIT_LINK_BITS (JIT_LINK_EFLAGS | JIT_LINK_MEMORY | JIT_LINK_POLL)
 
 /* Makes the common pieces at the start of the code memory. */
 void jit_translate_common(CPUX86State *env, CpuJit *jit);
@@ -152,5 +178,7 @@ void jit_cache_flush(CpuJit *jit);
 void jit_forget_jumps(CpuJit *jit);
 /* Called from translated code: runs the handler. 0: go on behind the instruction, else as enter() plus 1. */
 uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji);
+/* The same for a return whose target is no address: takes back that it moved the stack pointer before. */
+uint64_t jit_undo_return(CPUX86State *env, const JitInsn *ji);
 
 #endif

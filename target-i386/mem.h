@@ -64,5 +64,7 @@ void tlb_flush_nonglobal(CPUX86State *env);  /* MOV CR3 */
 void tlb_flush_page(CPUX86State *env, uint64_t linear);
 /* From any thread: this vCPU must again take the slow path on writes to the RAM page. */
 void tlb_protect_ram(CPUX86State *env, ram_addr addr, uint64_t size);
+/* Afterwards, with a barrier on the vCPU's thread in between: it must not write past the TLB either (translate-mem.c). */
+void tlb_empty_write_slots(CPUX86State *env);
 
 #endif

@@ -837,6 +837,29 @@ static void invalidate_set(CpuTlb *tlb, unsigned cls, TlbSlotSet *set)
     set->words = 0;
 }
 
+/* The owner's. */
+static void empty_slots(CPUX86State *env)
+{
+    for (unsigned c = 0; c < MMU_CLASSES; c++) {
+        if (!env->jit_slots_used[c]) {
+            continue;
+        }
+        for (unsigned i = 0; i < JIT_SLOTS; i++) {
+            env->jit_slots[c][MMU_READ][i].tag = cpu_slot_empty;
+            env->jit_slots[c][MMU_WRITE][i].tag = cpu_slot_empty;
+        }
+        env->jit_slots_used[c] = false;
+    }
+}
+
+bool mmu_page_is_global(CPUX86State *env, uint64_t linear)
+{
+    unsigned cls = env->tlb->data_class;
+    const TlbEntry *e = tlb_slot(env->tlb, cls, linear);
+
+    return tag_hits(e->tag[MMU_EXEC], linear) && info_of(env, cls, e)->global;
+}
+
 void tlb_flush(CPUX86State *env)
 {
     CpuTlb *tlb = env->tlb;
@@ -852,7 +875,8 @@ void tlb_flush(CPUX86State *env)
         tlb->phys_cache[i].page = 1;
     }
     tlb_unlock(tlb);
-    exec_mapping_changed(env);
+    empty_slots(env);
+    exec_mapping_changed(env, MAPPING_ALL, 0);
 }
 
 void tlb_flush_nonglobal(CPUX86State *env)
@@ -864,7 +888,8 @@ void tlb_flush_nonglobal(CPUX86State *env)
         invalidate_set(tlb, c, &tlb->local[c]); /* they stay in `used`, empty */
     }
     tlb_unlock(tlb);
-    exec_mapping_changed(env);
+    empty_slots(env);
+    exec_mapping_changed(env, MAPPING_NONGLOBAL, 0);
 }
 
 static bool entry_of_page(const TlbEntry *e, uint64_t page, uint64_t mask)
@@ -918,7 +943,8 @@ void tlb_flush_page(CPUX86State *env, uint64_t linear)
         }
     }
     tlb_unlock(tlb);
-    exec_mapping_changed(env);
+    empty_slots(env);
+    exec_mapping_changed(env, may_be_large(tlb, page) ? MAPPING_ALL : MAPPING_PAGE, page);
 }
 
 static void protect_slot(CpuTlb *tlb, unsigned cls, unsigned slot, ram_addr first, ram_addr end)
@@ -945,6 +971,15 @@ void tlb_protect_ram(CPUX86State *env, ram_addr addr, uint64_t size)
         }
     }
     tlb_unlock(tlb);
+}
+
+void tlb_empty_write_slots(CPUX86State *env)
+{
+    for (unsigned c = 0; c < MMU_CLASSES; c++) {
+        for (unsigned i = 0; i < JIT_SLOTS; i++) {
+            __atomic_store_n(&env->jit_slots[c][MMU_WRITE][i].tag, cpu_slot_empty, __ATOMIC_RELAXED);
+        }
+    }
 }
 
 /* ---- for debuggers ---- */

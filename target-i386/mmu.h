@@ -107,6 +107,9 @@ uint8_t *mmu_code_ptr(CPUX86State *env, uint64_t linear, hwaddr *phys);
 /* True when a fetch from linear would not fault. No side effects on the guest but accessed bits. */
 bool mmu_can_fetch(CPUX86State *env, uint64_t linear);
 
+/* Whether the TLB has the page of code and the page is global. */
+bool mmu_page_is_global(CPUX86State *env, uint64_t linear);
+
 /* Physical accesses of the CPU's own (page tables, SMRAM): RAM directly, anything else through the
  * map. */
 uint64_t mmu_phys_read(CPUX86State *env, hwaddr addr, unsigned size);

@@ -17,34 +17,6 @@ HostRm env_reg(unsigned guest)
     return rm_env(offsetof(CPUX86State, regs) + 8 * guest);
 }
 
-void gen_flags_to_ax(Translator *t)
-{
-    emit_mov(&t->e, W64, S2, H_AX);
-    emit_lahf(&t->e);
-    emit_seto_al(&t->e);
-}
-
-void gen_flags_from_ax(Translator *t)
-{
-    emit_of_from_al(&t->e);
-    emit_sahf(&t->e);
-    emit_mov(&t->e, W64, H_AX, S2);
-}
-
-void gen_save_flags(Translator *t)
-{
-    gen_flags_to_ax(t);
-    emit_store(&t->e, W16, ENV(jit_flags), H_AX);
-    emit_mov(&t->e, W64, H_AX, S2);
-}
-
-void gen_restore_flags(Translator *t)
-{
-    emit_mov(&t->e, W64, S2, H_AX);
-    emit_load_u16(&t->e, H_AX, ENV(jit_flags));
-    gen_flags_from_ax(t);
-}
-
 /* Copies a guest register into a host register. */
 void gen_load_guest(Translator *t, unsigned host, unsigned guest)
 {
@@ -68,7 +40,7 @@ JitInsn *insn_record(Translator *t)
 {
     if (!t->ji) {
         t->ji = jit_record(t->jit, sizeof(JitInsn));
-        *t->ji = (JitInsn){.insn = *t->insn, .rip = t->rip, .key = t->key, .end = JIT_END_NONE};
+        *t->ji = (JitInsn){.insn = *t->insn, .rip = t->rip, .end = JIT_END_NONE};
         if (exec_ends_block(t->insn) && !(t->insn->flags & INSN_STRING && !(t->insn->flags & INSN_IOPL))) {
             t->ji->end = exec_is_near_end(t->insn) ? JIT_END_NEAR : JIT_END_OUTER;
         }
@@ -89,7 +61,7 @@ void gen_slow_unless(Translator *t, unsigned good_cond)
     Stub *s = add_stub(t, STUB_HANDLER, emit_jcc(&t->e, good_cond ^ 1));
 
     s->ji = insn_record(t);
-    s->saved = t->saved;
+    note_flags(t, s);
 }
 
 /* ---- what all blocks share ---- */
@@ -141,52 +113,65 @@ static void common_store_regs(Translator *t)
     gen_common_leave_vectors(t);
 }
 
+/* On C's stack. */
 static void common_epilogue(Emitter *e)
 {
+    emit_lea(e, W64, H_SP, rm_mem(H_SP, 8));
     for (unsigned i = sizeof(host_saved); i--;) {
         emit_pop(e, host_saved[i]);
     }
     emit_ret(e);
 }
 
-void jit_translate_common(CPUX86State *env, CpuJit *jit)
+/* enter(code, env) */
+static void common_enter(Translator *t)
 {
-    Translator t = {.e = {jit->write, jit->exec - jit->write}, .env = env, .jit = jit};
-    Emitter *e = &t.e;
+    Emitter *e = &t->e;
 
-    gen_common_fpu(&t);
-    gen_common_system(&t);
-
-    /* enter(code, env) */
-    jit->enter = (uint64_t (*)(const uint8_t *, CPUX86State *))(void *)(e->p + e->to_exec);
+    t->jit->enter = (uint64_t (*)(const uint8_t *, CPUX86State *))(void *)(e->p + e->to_exec);
     for (unsigned i = 0; i < sizeof(host_saved); i++) {
         emit_push(e, host_saved[i]);
     }
+    emit_lea(e, W64, H_SP, rm_mem(H_SP, -8)); /* aligned for calls of C */
     emit_mov(e, W64, S0, H_DI);
     common_flags_to_ax(e);
     emit_store(e, W16, ENV(jit_flags), H_AX);
     common_load_regs(e);
+    emit_store(e, W64, ENV(jit_host_sp), H_SP);
+    emit_load(e, W64, H_SP, ENV(jit_stack_top));
     emit_jmp_rm(e, rm_reg(S0));
+}
 
-    /* leave: S1 is what enter() returns; rip is stored, flags are in EFLAGS */
-    jit->leave = e->p;
-    common_store_regs(&t);
+static void common_leave(Translator *t)
+{
+    Emitter *e = &t->e;
+
+    t->jit->leave = e->p;
+    common_store_regs(t);
     emit_mov(e, W64, H_AX, S1);
+    emit_load(e, W64, H_SP, ENV(jit_host_sp));
     common_epilogue(e);
 
-    /* leave_saved_miss: S0 is rip, flags are in jit_flags */
-    jit->leave_saved_miss = e->p;
+    t->jit->leave_saved_miss = e->p;
     emit_store(e, W64, ENV(rip), S0);
-    gen_restore_flags(&t);
+    gen_restore_flags(t);
     emit_mov_imm(e, S1, JIT_LEAVE_LOOKUP);
-    emit_patch(emit_jmp(e), jit->leave);
+    emit_patch(emit_jmp(e), t->jit->leave);
+}
 
-    /* exec_insn: called with S0 the JitInsn, flags in EFLAGS */
-    jit->exec_insn = e->p;
-    common_store_regs(&t);
-    emit_mov_imm(e, H_DI, (uint64_t)(uintptr_t)env);
+/* Calls fn(env, S0), all of the guest's state stored; goes on behind the call if it returns 0, else leaves with what it
+   returns less 1. */
+static const uint8_t *common_exec(Translator *t, uint64_t (*fn)(CPUX86State *, const JitInsn *))
+{
+    Emitter *e = &t->e;
+    const uint8_t *start = e->p;
+
+    common_store_regs(t);
+    emit_store(e, W64, ENV(jit_sp), H_SP);
+    emit_load(e, W64, H_SP, ENV(jit_host_sp));
+    emit_mov_imm(e, H_DI, (uint64_t)(uintptr_t)t->env);
     emit_mov(e, W64, H_SI, S0);
-    emit_mov_imm(e, H_AX, (uint64_t)(uintptr_t)jit_exec_insn);
+    emit_mov_imm(e, H_AX, (uint64_t)(uintptr_t)fn);
     emit_call_rm(e, rm_reg(H_AX));
     emit_alu(e, W64, ALU_OR, H_AX, rm_reg(H_AX));
     uint8_t *leave = emit_jcc(e, COND_NE);
@@ -194,11 +179,57 @@ void jit_translate_common(CPUX86State *env, CpuJit *jit)
     emit_of_from_al(e);
     emit_sahf(e);
     common_load_regs(e);
+    emit_load(e, W64, H_SP, ENV(jit_sp));
     emit_ret(e);
     emit_patch(leave, e->p);
     emit_lea(e, W64, H_AX, rm_mem(H_AX, -1));
-    emit_pop(e, H_CX); /* the return address */
     common_epilogue(e);
+    return start;
+}
 
-    jit->code_used = (size_t)(e->p - jit->write + 63) & ~(size_t)63;
+/*
+ * Where a return goes that the return stack did not foresee: S0 is the address, S2 the returning instruction's record,
+ * flags are in jit_flags. The first way in is what lies at the bottom of the stack, which stays there.
+ */
+static void common_return_miss(Translator *t)
+{
+    Emitter *e = &t->e;
+    uint8_t *not_canonical = NULL;
+
+    t->jit->return_bottom = e->p + e->to_exec;
+    emit_lea(e, W64, H_SP, rm_mem(H_SP, -8));
+    t->jit->return_miss = e->p;
+    gen_find_jump(t);
+    uint8_t *miss = emit_jcc(e, COND_NE);
+    emit_jmp_rm(e, rm_mem(S1, (int32_t)offsetof(JitJump, saved)));
+    emit_patch(miss, e->p);
+    emit_mov(e, W64, S1, S0);
+    emit_shl(e, W64, S1, 16);
+    emit_sar(e, W64, S1, 16);
+    emit_alu(e, W64, ALU_CMP, S1, rm_reg(S0));
+    not_canonical = emit_jcc(e, COND_NE);
+    emit_patch(emit_jmp(e), t->jit->leave_saved_miss);
+    emit_patch(not_canonical, e->p);
+    emit_mov_imm(e, S0, (uint64_t)(uintptr_t)t->jit->records);
+    emit_alu(e, W64, ALU_ADD, S0, rm_reg(S2));
+    gen_restore_flags(t);
+    emit_patch(emit_call(e), t->jit->undo_return);
+}
+
+void jit_translate_common(CPUX86State *env, CpuJit *jit)
+{
+    Translator t = {.e = {jit->write, jit->exec - jit->write}, .env = env, .jit = jit};
+
+    gen_common_fpu(&t);
+    gen_common_system(&t);
+    common_enter(&t);
+    common_leave(&t);
+    jit->exec_insn = common_exec(&t, jit_exec_insn);
+    jit->undo_return = common_exec(&t, jit_undo_return);
+    common_return_miss(&t);
+    for (unsigned cls = 0; cls < MMU_CLASSES; cls++) {
+        gen_common_refill(&t, cls, MMU_READ);
+        gen_common_refill(&t, cls, MMU_WRITE);
+    }
+    jit->code_used = (size_t)(t.e.p - jit->write + 63) & ~(size_t)63;
 }

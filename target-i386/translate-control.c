@@ -21,8 +21,8 @@ static bool same_page(const Translator *t, uint64_t target)
     return target >> GUEST_PAGE_BITS == t->block_rip >> GUEST_PAGE_BITS;
 }
 
-/* On to a known address in another page: flags are in jit_flags. */
-static void gen_goto_other_page(Translator *t, uint64_t target)
+/* The compare that finds the jump table's entry for a known address; S0 is the address, S1 the table. */
+static HostRm gen_find_known(Translator *t, uint64_t target)
 {
     Emitter *e = &t->e;
     int32_t at = (int32_t)(jit_jump_index(target) * sizeof(JitJump));
@@ -31,26 +31,41 @@ static void gen_goto_other_page(Translator *t, uint64_t target)
     emit_load(e, W64, S1, rm_env(offsetof(CPUX86State, jit_jumps)));
     emit_alu(e, W64, ALU_CMP, S0, jump_field(S1, at, offsetof(JitJump, rip)));
     emit_patch(emit_jcc(e, COND_NE), t->jit->leave_saved_miss);
-    emit_jmp_rm(e, jump_field(S1, at, offsetof(JitJump, saved)));
+    return jump_field(S1, at, offsetof(JitJump, saved));
 }
 
-void gen_goto(Translator *t, uint64_t target, bool saved)
+/* On to a known address in another page: flags are in jit_flags. */
+static void gen_goto_other_page(Translator *t, uint64_t target)
+{
+    emit_jmp_rm(&t->e, gen_find_known(t, target));
+}
+
+static Stub *add_link(Translator *t, uint8_t *rel, uint64_t target)
+{
+    Stub *s = add_stub(t, STUB_LINK, rel);
+
+    s->target = target;
+    s->poll = target <= t->rip;
+    note_flags(t, s);
+    return s;
+}
+
+void gen_goto(Translator *t, uint64_t target)
 {
     if (same_page(t, target)) {
-        Stub *s = add_stub(t, STUB_LINK, emit_jmp(&t->e));
-        s->target = target;
-        s->saved = saved;
-    } else {
-        if (!saved && !t->in_memory) {
-            gen_save_flags(t);
+        if (!t->in_memory) {
+            gen_flags_to_eflags(t);
         }
+        add_link(t, emit_jmp(&t->e), target);
+    } else {
+        gen_flags_to_memory(t);
         gen_goto_other_page(t, target);
     }
     t->ended = true;
 }
 
-/* Looks up the code for the address in S0; what has none goes to the handler. S1: the table's entry. */
-static void gen_lookup(Translator *t)
+/* Looks for the address in S0 in the jump table: equal if it is there, S1 is the entry then. */
+void gen_find_jump(Translator *t)
 {
     Emitter *e = &t->e;
     enum { ENTRY_SHIFT = 4 };
@@ -61,13 +76,13 @@ static void gen_lookup(Translator *t)
     emit_shl(e, W32, S1, ENTRY_SHIFT);
     emit_alu(e, W64, ALU_ADD, S1, rm_env(offsetof(CPUX86State, jit_jumps)));
     emit_alu(e, W64, ALU_CMP, S0, jump_field(S1, 0, offsetof(JitJump, rip)));
-    gen_slow_unless(t, COND_E);
 }
 
-static void gen_jump_found(Translator *t)
+/* Looks up the code for the address in S0; what has none goes to the handler. S1: the table's entry. */
+static void gen_lookup(Translator *t)
 {
-    emit_jmp_rm(&t->e, jump_field(S1, 0, offsetof(JitJump, saved)));
-    t->ended = true;
+    gen_find_jump(t);
+    gen_slow_unless(t, COND_E);
 }
 
 static bool target_of(const Translator *t, uint64_t *target)
@@ -84,7 +99,7 @@ static bool target_of(const Translator *t, uint64_t *target)
 /* The host address of the word to push, in S0. */
 static void gen_call_slot(Translator *t)
 {
-    emit_lea(&t->e, t->word, S0, rm_mem(GUEST_SP, -(int32_t)t->word));
+    gen_stack_address(t, -(int32_t)t->word);
     gen_translate(t, t->word, MMU_WRITE);
 }
 
@@ -109,7 +124,7 @@ static bool gen_jmp(Translator *t)
     if (!target_of(t, &target)) {
         return false;
     }
-    gen_goto(t, target, false);
+    gen_goto(t, target);
     return true;
 }
 
@@ -121,10 +136,44 @@ static bool gen_jcc(Translator *t)
         return false;
     }
     uint8_t *rel = emit_jcc(&t->e, t->insn->cond);
-    Stub *s = add_stub(t, same_page(t, target) ? STUB_LINK : STUB_GOTO, rel);
-    s->target = target;
-    gen_goto(t, t->next_rip, false);
+    if (same_page(t, target)) {
+        add_link(t, rel, target);
+    } else {
+        Stub *s = add_stub(t, STUB_GOTO, rel);
+        s->target = target;
+        note_flags(t, s);
+    }
     return true;
+}
+
+/*
+ * Calls and returns use the host's own, so that it predicts them: a call leaves the address behind it, the pad, on the stack that
+ * translated code runs on, a return goes to the uppermost pad with the guest's return address in S0. The pad looks whether that is
+ * the address it stands for. So the stack need not be right, only full of pads: whoever drops blocks has
+ * translated code left first, which begins with an empty one.
+ */
+static void gen_pad(Translator *t)
+{
+    Emitter *e = &t->e;
+
+    if (t->word == W32 || (int64_t)t->next_rip == (int32_t)t->next_rip) {
+        emit_alu_imm(e, t->word, ALU_CMP, rm_reg(S0), (int32_t)t->next_rip);
+    } else {
+        emit_mov_imm(e, S1, t->next_rip);
+        emit_alu(e, W64, ALU_CMP, S0, rm_reg(S1));
+    }
+    emit_patch(emit_jcc(e, COND_NE), t->jit->return_miss);
+    t->in_memory = true;
+    t->in_eflags = false;
+    t->recipe.insn = NULL;
+    t->vectors = t->x87 = FPU_UNKNOWN;
+}
+
+/* Both whether somebody wants the thread and whether there is room for another pad. */
+static uint8_t *gen_call_check(Translator *t)
+{
+    emit_alu(&t->e, W64, ALU_CMP, H_SP, rm_env(offsetof(CPUX86State, jit_stack_limit)));
+    return emit_jcc(&t->e, COND_B);
 }
 
 static bool gen_call(Translator *t)
@@ -134,10 +183,20 @@ static bool gen_call(Translator *t)
     if (!target_of(t, &target)) {
         return false;
     }
+    gen_flags_to_memory(t);
     gen_flags_away(t);
     gen_call_slot(t);
     gen_push_return(t);
-    gen_goto(t, target, true);
+    uint8_t *kicked = gen_call_check(t);
+    Stub *s = add_stub(t, STUB_KICK, kicked);
+    s->target = target;
+    s->flags_at = FLAGS_IN_MEMORY;
+    if (same_page(t, target)) {
+        add_link(t, emit_call(&t->e), target)->poll = false;
+    } else {
+        emit_call_rm(&t->e, gen_find_known(t, target));
+    }
+    gen_pad(t);
     return true;
 }
 
@@ -149,13 +208,15 @@ static bool gen_ret(Translator *t)
     if (insn->opsize != t->word) {
         return false;
     }
+    gen_flags_to_memory(t);
     gen_flags_away(t);
-    emit_mov(&t->e, t->word, S0, GUEST_SP);
+    gen_stack_address(t, 0);
     gen_translate(t, t->word, MMU_READ);
     emit_load(&t->e, t->word, S0, rm_mem(S0, 0));
-    gen_lookup(t);
     emit_lea(&t->e, t->word, GUEST_SP, rm_mem(GUEST_SP, (int32_t)t->word + more));
-    gen_jump_found(t);
+    emit_mov_imm(&t->e, S2, (uint64_t)((uint8_t *)insn_record(t) - t->jit->records));
+    emit_ret(&t->e);
+    t->ended = true;
     return true;
 }
 
@@ -171,11 +232,13 @@ static bool gen_indirect_target(Translator *t)
         if (!can_address(t)) {
             return false;
         }
+        gen_flags_to_memory(t);
         gen_flags_away(t);
         gen_address(t);
         gen_translate(t, t->word, MMU_READ);
         emit_load(&t->e, t->word, S0, rm_mem(S0, 0));
     } else {
+        gen_flags_to_memory(t);
         gen_flags_away(t);
         gen_load_guest(t, S0, insn->ops[0].reg);
         if (t->word == W32) {
@@ -191,7 +254,8 @@ static bool gen_jmp_ind(Translator *t)
         return false;
     }
     gen_lookup(t);
-    gen_jump_found(t);
+    emit_jmp_rm(&t->e, jump_field(S1, 0, offsetof(JitJump, saved)));
+    t->ended = true;
     return true;
 }
 
@@ -207,7 +271,10 @@ static bool gen_call_ind(Translator *t)
     gen_call_slot(t);
     gen_push_return(t);
     emit_load(&t->e, W64, S1, temp);
-    gen_jump_found(t);
+    emit_load(&t->e, W64, S0, jump_field(S1, 0, offsetof(JitJump, rip)));
+    emit_patch(gen_call_check(t), t->jit->leave_saved_miss);
+    emit_call_rm(&t->e, jump_field(S1, 0, offsetof(JitJump, saved)));
+    gen_pad(t);
     return true;
 }
 
@@ -233,43 +300,55 @@ bool gen_control(Translator *t)
 
 /* ---- out of line ---- */
 
-static void gen_stub(Translator *t, const Stub *s)
+static void gen_stub_handler(Translator *t, const Stub *s)
 {
     Emitter *e = &t->e;
 
+    gen_stub_flags(t, s);
+    emit_mov_imm(e, S0, (uint64_t)(uintptr_t)s->ji);
+    emit_patch(emit_call(e), t->jit->exec_insn);
+    if (s->back) {
+        gen_back_from_handler(t, s->fpu);
+        emit_patch(emit_jmp(e), s->back);
+    }
+}
+
+static void gen_stub(Translator *t, const Stub *s)
+{
+    Emitter *e = &t->e;
+    uint64_t link;
+
     emit_patch(s->rel, e->p);
+    if (s->kind == STUB_REFILL) {
+        gen_refill(t, s);
+    }
     gen_store_x87_pointers(t, &s->x87_pointers);
     switch (s->kind) {
+    case STUB_REFILL:
+        gen_stub_handler(t, s);
+        break;
     case STUB_HANDLER:
-        if (s->saved) {
-            gen_restore_flags(t);
-        }
-        emit_mov_imm(e, S0, (uint64_t)(uintptr_t)s->ji);
-        emit_patch(emit_call(e), t->jit->exec_insn);
-        if (s->back) {
-            gen_back_from_handler(t, s->fpu);
-            emit_patch(emit_jmp(e), s->back);
-        }
+        gen_stub_handler(t, s);
         break;
     case STUB_LINK:
-        if (s->saved) {
-            gen_restore_flags(t);
-        }
+        gen_stub_flags(t, s);
         gen_set_rip(t, s->target);
-        emit_mov_imm(e, S1, (uint64_t)(uintptr_t)s->rel | (s->saved ? JIT_LINK_SAVED : 0));
+        link = (uint64_t)(uintptr_t)s->rel;
+        link |= s->flags_at == FLAGS_IN_EFLAGS ? JIT_LINK_EFLAGS : 0;
+        link |= s->in_memory ? JIT_LINK_MEMORY : 0;
+        link |= s->poll ? JIT_LINK_POLL : 0;
+        emit_mov_imm(e, S1, link);
         emit_patch(emit_jmp(e), t->jit->leave);
         break;
     case STUB_GOTO:
-        gen_save_flags(t);
+        if (!s->in_memory) {
+            gen_save_flags(t);
+        }
         gen_goto_other_page(t, s->target);
         break;
     case STUB_KICK:
         gen_kick_or_load(t, s);
-        if (s->saved) {
-            gen_restore_flags(t);
-        } else if (s->in_ax) {
-            gen_flags_from_ax(t);
-        }
+        gen_stub_flags(t, s);
         gen_set_rip(t, s->target);
         emit_mov_imm(e, S1, JIT_LEAVE_LOOKUP);
         emit_patch(emit_jmp(e), t->jit->leave);

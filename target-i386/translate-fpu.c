@@ -2,8 +2,8 @@
  * The translator: where the guest's vector and x87 registers are.
  *
  * XMM, YMM and MXCSR stay in the host's registers of the same numbers from block to block; jit_vectors_away says whether
- * they do. A block that uses them looks once, at its start, in the same comparison that looks for requests of other threads:
- * jit_vectors_away lies behind exit_request. Whoever leaves for C, by the ways all blocks share, stores them, C being free to
+ * they do. A block that uses them looks once, mostly at its start, in the same comparison that looks for requests of other
+ * threads: jit_vectors_away lies behind exit_request. Whoever leaves for C, by the ways all blocks share, stores them, C being free to
  * use the host's. So C always finds them in CPUX86State, and a block that has come back from C loads them before it goes on with them.
  *
  * The x87, MMX registers included, is the host's in the same way, and jit_x87_away lies before exit_request. But C has no use for

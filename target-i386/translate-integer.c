@@ -394,7 +394,7 @@ static bool gen_lea(Translator *t)
 /* Checks the word below the stack pointer for writing: its host address in S0. */
 static void gen_push_address(Translator *t)
 {
-    emit_lea(&t->e, t->word, S0, rm_mem(GUEST_SP, -(int32_t)t->word));
+    gen_stack_address(t, -(int32_t)t->word);
     gen_translate(t, t->word, MMU_WRITE);
 }
 
@@ -462,7 +462,7 @@ static bool gen_pop(Translator *t)
         return false;
     }
     gen_flags_away(t);
-    emit_mov(&t->e, t->word, S0, GUEST_SP);
+    gen_stack_address(t, 0);
     gen_translate(t, t->word, MMU_READ);
     gen_flags_back(t);
     emit_load(&t->e, t->word, S1, rm_mem(S0, 0));
@@ -478,6 +478,7 @@ static bool gen_leave(Translator *t)
     }
     gen_flags_away(t);
     emit_mov(&t->e, t->word, S0, H_BP);
+    t->address_key = R_BP | 16u << 9;
     gen_translate(t, t->word, MMU_READ);
     gen_flags_back(t);
     emit_lea(&t->e, t->word, GUEST_SP, rm_mem(H_BP, (int32_t)t->word));
@@ -513,7 +514,7 @@ static bool gen_divide(Translator *t)
     if (insn->op == OP_DIV) {
         emit_alu(e, width, ALU_CMP, H_DX, rm_reg(S0));
         gen_slow_unless(t, COND_B);
-        gen_restore_flags(t); /* undefined afterwards, but as the host makes them */
+        gen_flags_to_eflags(t); /* undefined afterwards, but as the host makes them */
         emit_op(e, size_flags(insn), OPC_GROUP3, GROUP3_DIV, rm_reg(S0));
         return true;
     }
@@ -525,7 +526,7 @@ static bool gen_divide(Translator *t)
     emit_lea(e, width, S1, rm_mem(S0, 1));
     emit_alu_imm(e, width, ALU_CMP, rm_reg(S1), 2);
     gen_slow_unless(t, COND_AE);
-    gen_restore_flags(t);
+    gen_flags_to_eflags(t);
     emit_op(e, size_flags(insn), OPC_GROUP3, GROUP3_IDIV, rm_reg(S0));
     return true;
 }

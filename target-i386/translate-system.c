@@ -31,7 +31,7 @@ void gen_common_system(Translator *t)
     emit_mov_imm(e, H_DI, (uint64_t)(uintptr_t)t->env);
     emit_mov(e, W64, H_SI, S0);
     emit_mov(e, W64, S2, H_SP);
-    emit_alu_imm(e, W64, ALU_AND, rm_reg(H_SP), -16);
+    emit_load(e, W64, H_SP, ENV(jit_host_sp));
     emit_call_rm(e, rm_reg(S1));
     emit_mov(e, W64, H_SP, S2);
     emit_mov(e, W64, S0, H_AX);
@@ -99,7 +99,7 @@ static bool gen_pushf(Translator *t)
         return false;
     }
     gen_flags_away(t);
-    emit_lea(e, t->word, S0, rm_mem(GUEST_SP, -(int32_t)t->word));
+    gen_stack_address(t, -(int32_t)t->word);
     gen_translate(t, t->word, MMU_WRITE);
     emit_load_u16(e, S1, ENV(jit_flags));
     emit_mov(e, W32, S2, S1);
@@ -150,7 +150,7 @@ static bool gen_popf(Translator *t)
         return false;
     }
     gen_flags_away(t);
-    emit_mov(e, t->word, S0, GUEST_SP);
+    gen_stack_address(t, 0);
     gen_translate(t, t->word, MMU_READ);
     emit_load(e, W32, S0, rm_mem(S0, 0));
     emit_load(e, W32, S2, ENV(eflags));
@@ -272,7 +272,7 @@ static bool gen_push_seg(Translator *t)
         return false;
     }
     gen_flags_away(t);
-    emit_lea(e, t->word, S0, rm_mem(GUEST_SP, -(int32_t)t->word));
+    gen_stack_address(t, -(int32_t)t->word);
     gen_translate(t, t->word, MMU_WRITE);
     gen_flags_back(t);
     emit_load_u16(e, S1, env_seg(t->insn->ops[0].reg, offsetof(Segment, selector)));

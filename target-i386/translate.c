@@ -29,10 +29,29 @@ static bool undefined_is_set(const Insn *insn)
     }
 }
 
-/* The flags whose values before the instruction matter, from those that matter behind it. */
+/* Whether control goes on elsewhere, or comes back only later. */
+static bool leaves(const Insn *insn)
+{
+    switch (insn->op) {
+    case OP_JMP:
+    case OP_JMP_IND:
+    case OP_CALL:
+    case OP_CALL_IND:
+    case OP_RET:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* The flags whose values in EFLAGS before the instruction matter, from those that matter behind it. */
 static uint16_t live_before(const Insn *insn, uint16_t live)
 {
     uint16_t changed = insn->eflags_written | insn->eflags_undefined;
+
+    if (leaves(insn)) {
+        return 0; /* where it leads finds them wherever they are */
+    }
 
     uint16_t set = insn->flags & INSN_EFLAGS_COND ? 0
                    : undefined_is_set(insn)       ? changed
@@ -51,16 +70,38 @@ static void gen_handler_call(Translator *t)
 {
     JitInsn *ji = insn_record(t);
 
-    if (!t->in_eflags) {
-        gen_restore_flags(t);
-    }
+    gen_flags_to_eflags(t);
     emit_mov_imm(&t->e, S0, (uint64_t)(uintptr_t)ji);
     emit_patch(emit_call(&t->e), t->jit->exec_insn);
     t->ended = ji->end != JIT_END_NONE;
     t->in_eflags = true;
     t->in_memory = false;
+    t->recipe.insn = NULL;
     t->vectors = FPU_AWAY;
     t->x87 = FPU_UNKNOWN;
+}
+
+/* What is known at a point of a block; where an attempt at an instruction goes back to. */
+typedef struct Place {
+    uint8_t *p;
+    bool in_memory, in_eflags;
+    FlagsRecipe recipe;
+    FpuPlace vectors, x87;
+    unsigned nslots;
+} Place;
+
+static void go_back(Translator *t, const Place *place)
+{
+    t->e.p = place->p;
+    t->in_memory = place->in_memory;
+    t->in_eflags = place->in_eflags;
+    t->recipe = place->recipe;
+    t->vectors = place->vectors;
+    t->x87 = place->x87;
+    t->nslots = place->nslots;
+    t->nstubs = t->first_stub;
+    t->saved = false;
+    t->ended = false;
 }
 
 static void gen_insn(Translator *t)
@@ -68,30 +109,25 @@ static void gen_insn(Translator *t)
     t->ji = NULL;
     t->saved = false;
     gen_before_insn_x87(t, exec_ends_block(t->insn));
-    uint8_t *start = t->e.p;
     t->first_stub = t->nstubs;
-    bool in_memory = t->in_memory, in_eflags = t->in_eflags;
-    FpuPlace vectors = t->vectors, x87 = t->x87;
-    bool system = gen_system(t);
-    bool native = system || (t->insn->op != OP_INVALID &&
-                             (gen_integer(t) || gen_control(t) || gen_vector(t) || gen_x87(t)));
-    if (!native) {
-        t->e.p = start;
-        t->nstubs = t->first_stub;
-        t->saved = false;
-        t->ended = false;
-        t->in_memory = in_memory;
-        t->in_eflags = in_eflags;
-        t->vectors = vectors;
-        t->x87 = x87;
-        gen_before_insn_x87(t, true);
-        gen_handler_call(t);
-    } else if (!system && t->insn->eflags_written | t->insn->eflags_undefined) {
-        t->in_eflags = true;
-        t->in_memory = false;
+    flags_before_insn(t);
+    if (t->live) {
+        gen_flags_to_eflags(t);
     }
-    for (unsigned i = t->first_stub; i < t->nstubs; i++) {
-        if (t->stubs[i].kind == STUB_HANDLER && !t->ended) {
+    Place place = {t->e.p, t->in_memory, t->in_eflags, t->recipe, t->vectors, t->x87, t->nslots};
+    if (!gen_system(t)) {
+        go_back(t, &place);
+        if (t->insn->op != OP_INVALID && (gen_integer(t) || gen_control(t) || gen_vector(t) || gen_x87(t))) {
+            flags_after_insn(t);
+        } else {
+            go_back(t, &place);
+            gen_before_insn_x87(t, true);
+            gen_handler_call(t);
+        }
+    }
+    t->saved = false;
+    for (unsigned i = t->first_stub; i < t->nstubs && !t->ended; i++) {
+        if (t->stubs[i].kind == STUB_HANDLER || t->stubs[i].kind == STUB_REFILL) {
             t->stubs[i].back = t->e.p;
             t->stubs[i].fpu = (FpuUse){t->vectors == FPU_LIVE, t->x87 == FPU_LIVE};
         }
@@ -112,36 +148,96 @@ static bool flags_are_needed(const Insn *insns, unsigned n)
     return true;
 }
 
-/* Looks whether somebody wants the thread: the flags' three cases. */
-static void gen_block_entry(Translator *t, JitBlock *b, bool needed, FpuUse use)
+/* Looks whether somebody wants the thread, and at where the FPU's registers are. */
+static void gen_poll(Translator *t, FlagsAt flags)
+{
+    gen_look_for_requests(t, (Stub){.fpu = t->entry_use, .target = t->block_rip, .flags_at = (uint8_t)flags});
+}
+
+static bool checks_fpu(const Translator *t)
+{
+    return t->entry_use.vectors || t->entry_use.x87;
+}
+
+/*
+ * The ways into a block: with the flags in EFLAGS or in jit_flags; with or without a look whether somebody wants the thread, which
+ * jumps back and from outside the page make. What is rare is out of line, made by gen_rare_entries(). A block that has to look for
+ * its FPU registers looks for both always.
+ */
+static void gen_block_entry(Translator *t, JitBlock *b)
 {
     Emitter *e = &t->e;
-    Stub kick = {.fpu = use, .target = t->block_rip};
 
-    if (t->live) {
-        b->saved = e->p + e->to_exec;
-        gen_restore_flags(t);
-        b->direct = e->p + e->to_exec;
-        gen_flags_to_ax(t);
-        kick.in_ax = true;
-        gen_look_for_requests(t, kick);
-        gen_flags_from_ax(t);
-    } else {
-        b->direct = e->p + e->to_exec;
-        if (needed) {
+    if (!t->live) {
+        b->entry[JIT_FROM_EFLAGS][JIT_POLL] = e->p + e->to_exec;
+        if (t->needs_flags) {
             gen_save_flags(t);
         }
-        b->saved = e->p + e->to_exec;
-        kick.saved = needed;
-        gen_look_for_requests(t, kick);
+        b->entry[JIT_FROM_MEMORY][JIT_POLL] = e->p + e->to_exec;
+        gen_poll(t, t->needs_flags ? FLAGS_IN_MEMORY : FLAGS_IN_EFLAGS);
+    } else if (checks_fpu(t)) {
+        b->entry[JIT_FROM_EFLAGS][JIT_POLL] = e->p + e->to_exec;
+        gen_flags_to_ax(t);
+        gen_poll(t, FLAGS_IN_AX);
+        gen_flags_from_ax(t);
     }
-    t->in_eflags = t->live || !needed;
-    t->in_memory = !t->live && needed;
+    t->body = e->p;
+    t->in_eflags = t->live || !t->needs_flags;
+    t->in_memory = !t->live && t->needs_flags;
+}
+
+static const uint8_t *gen_rare_entry(Translator *t, bool save, bool poll, bool restore, const uint8_t *to)
+{
+    Emitter *e = &t->e;
+    const uint8_t *start = e->p + e->to_exec;
+
+    if (save) {
+        gen_save_flags(t);
+    }
+    if (poll) {
+        gen_poll(t, FLAGS_IN_MEMORY);
+    }
+    if (restore) {
+        gen_restore_flags(t);
+    }
+    emit_patch(emit_jmp(e), to);
+    return start;
+}
+
+static void gen_rare_entries(Translator *t, JitBlock *b)
+{
+    const uint8_t *body = t->body, *body_exec = body + t->e.to_exec;
+    const uint8_t *(*entry)[2] = b->entry;
+
+    if (!t->live) {
+        entry[JIT_FROM_EFLAGS][JIT_NO_POLL] = t->needs_flags ? gen_rare_entry(t, true, false, false, body) : body_exec;
+        entry[JIT_FROM_MEMORY][JIT_NO_POLL] = body_exec;
+    } else if (!checks_fpu(t)) {
+        entry[JIT_FROM_EFLAGS][JIT_NO_POLL] = body_exec;
+        entry[JIT_FROM_EFLAGS][JIT_POLL] = gen_rare_entry(t, true, true, true, body);
+        entry[JIT_FROM_MEMORY][JIT_NO_POLL] = gen_rare_entry(t, false, false, true, body);
+        entry[JIT_FROM_MEMORY][JIT_POLL] = gen_rare_entry(t, false, true, true, body);
+    } else {
+        entry[JIT_FROM_MEMORY][JIT_POLL] =
+            gen_rare_entry(t, false, false, true, entry[JIT_FROM_EFLAGS][JIT_POLL] - t->e.to_exec);
+    }
+    if (checks_fpu(t)) {
+        entry[JIT_FROM_EFLAGS][JIT_NO_POLL] = entry[JIT_FROM_EFLAGS][JIT_POLL];
+        entry[JIT_FROM_MEMORY][JIT_NO_POLL] = entry[JIT_FROM_MEMORY][JIT_POLL];
+    }
+    b->wants_memory = !t->live;
+}
+
+/* Whether a block may go on behind the instruction, which leads elsewhere sometimes, or comes back. */
+static bool goes_on(const Insn *insn)
+{
+    return insn->op == OP_JCC || insn->op == OP_CALL || insn->op == OP_CALL_IND ||
+           (insn->flags & INSN_STRING && !(insn->flags & INSN_IOPL));
 }
 
 static unsigned decode_block(CPUX86State *env, const uint8_t *host, unsigned avail, Insn *insns)
 {
-    unsigned n = 0, bytes = 0;
+    unsigned n = 0, bytes = 0, branches = 0;
 
     while (n < JIT_BLOCK_MAX_INSNS) {
         Insn *insn = &insns[n];
@@ -150,19 +246,22 @@ static unsigned decode_block(CPUX86State *env, const uint8_t *host, unsigned ava
         }
         n++;
         bytes += insn->len;
-        if (exec_ends_block(insn) && !(insn->flags & INSN_STRING && !(insn->flags & INSN_IOPL)) &&
-            !system_goes_on(jit_key(env), insn)) {
-            break;
+        if (exec_ends_block(insn)) {
+            if (!(goes_on(insn) || system_goes_on(jit_key(env), insn)) ||
+                (insn->flags & INSN_BRANCH && ++branches == JIT_BLOCK_MAX_BRANCHES)) {
+                break;
+            }
         }
     }
     return n;
 }
 
+/* The registers that are used before control can go elsewhere. */
 static FpuUse fpu_use(const Translator *t, const Insn *insns, unsigned n)
 {
     FpuUse all = {false, false};
 
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < n && !(insns[i].flags & INSN_BRANCH); i++) {
         FpuUse use = vector_use(t, &insns[i]);
         all.vectors |= use.vectors;
         all.x87 |= use.x87 || wants_x87(t, &insns[i]);
@@ -180,7 +279,7 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
     if (n == 0) {
         return NULL;
     }
-    live[n] = EFL_ARITH;
+    live[n] = 0;
     for (unsigned i = n; i--;) {
         live[i] = live_before(&insns[i], live[i + 1]);
     }
@@ -192,10 +291,12 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
     t.key = jit_key(env);
     t.block_rip = t.rip = env->rip;
     t.live = live[0];
+    t.needs_flags = flags_are_needed(insns, n);
+    t.entry_use = fpu_use(&t, insns, n);
 
     JitBlock *b = jit_record(jit, sizeof(*b));
     *b = (JitBlock){.ram = ram, .rip = env->rip, .key = t.key};
-    gen_block_entry(&t, b, flags_are_needed(insns, n), fpu_use(&t, insns, n));
+    gen_block_entry(&t, b);
     for (unsigned i = 0; i < n && !t.ended; i++) {
         t.insn = &insns[i];
         t.next_rip = t.rip + insns[i].len;
@@ -210,8 +311,10 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
     }
     if (!t.ended) {
         gen_before_insn_x87(&t, true);
-        gen_goto(&t, t.rip, false);
+        gen_goto(&t, t.rip);
     }
+    t.live = live[0];
+    gen_rare_entries(&t, b);
     gen_stubs(&t);
     jit->code_used = (size_t)(t.e.p - jit->write + 15) & ~(size_t)15;
     return b;

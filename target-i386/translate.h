@@ -11,8 +11,25 @@
 
 enum { S0 = H_13, S1 = H_14, S2 = H_15, GUEST_SP = H_12 };
 
+/*
+ * Where the guest's arithmetic flags are to be had, exactly. While they are dead (nothing reads them before something
+ * sets all) only exceptions want them; then it may be enough to know how to make them again (translate-flags.c).
+ */
+typedef enum FlagsAt {
+    FLAGS_IN_EFLAGS,
+    FLAGS_IN_MEMORY, /* jit_flags */
+    FLAGS_BY_RECIPE,
+    FLAGS_IN_AX, /* as LAHF and SETO leave them, AX itself in S2 */
+} FlagsAt;
+
+/* How to make the flags again: from the instruction that set them; its operands or its result still stand in registers. */
+typedef struct FlagsRecipe {
+    const Insn *insn; /* NULL: none */
+} FlagsRecipe;
+
 typedef enum StubKind {
     STUB_HANDLER, /* the instruction by its handler, then back */
+    STUB_REFILL,  /* a last-page slot missed: fill it from the TLB, or do as STUB_HANDLER */
     STUB_LINK,    /* leave; the jump is to be patched */
     STUB_GOTO,    /* on to another page */
     STUB_KICK,    /* leave at the block's start */
@@ -41,15 +58,21 @@ typedef struct Stub {
     StubKind kind;
     uint8_t *rel;        /* the jump that comes here */
     const uint8_t *back; /* STUB_HANDLER: where to go on */
-    FpuUse fpu;          /* STUB_HANDLER: what the code at `back` has in the host's registers; STUB_KICK: loaded, where no request came */
+    FpuUse fpu;          /* STUB_HANDLER, STUB_REFILL: what the code at `back` has in the host's registers; STUB_KICK: loaded, where no request came */
     X87Pointers x87_pointers; /* to be stored first */
     const JitInsn *ji;
     uint64_t target;
-    bool saved; /* flags are in jit_flags */
-    bool in_ax; /* flags are in AX, and its own value in S2 */
+    uint8_t flags_at; /* FlagsAt */
+    bool in_memory;   /* STUB_LINK: jit_flags has the flags as well */
+    bool poll;        /* STUB_LINK: the target is to look whether somebody wants the thread */
+    uint8_t access;   /* STUB_REFILL: MmuAccess */
+    uint16_t size;    /* and bytes */
+    FlagsRecipe recipe;
+    uint32_t slot;           /* STUB_REFILL: its offset in CPUX86State */
+    const uint8_t *checked;  /* and where the access goes on */
 } Stub;
 
-enum { MAX_STUBS = 4 * JIT_BLOCK_MAX_INSNS + 4 };
+enum { MAX_STUBS = 6 * JIT_BLOCK_MAX_INSNS + 4, MAX_BLOCK_SLOTS = 16 };
 
 typedef struct Translator {
     Emitter e;
@@ -60,31 +83,36 @@ typedef struct Translator {
     unsigned cls;  /* of data accesses */
     uint32_t key;
     uint64_t block_rip;
-    bool ended; /* control has left the block */
+    const uint8_t *body; /* behind what is done on entry */
+    bool needs_flags;    /* jit_flags has to have the flags there */
+    FpuUse entry_use;    /* what is looked for on entry */
+    bool ended;          /* control has left the block */
     FpuPlace vectors, x87;
     X87Pointers x87_pointers;
     bool in_memory;  /* jit_flags holds the guest's flags as they are now */
     bool in_eflags;  /* EFLAGS does */
+    FlagsRecipe recipe; /* they can be made again */
 
     /* the instruction at work */
     const Insn *insn;
     uint64_t rip, next_rip;
     bool live, live_behind; /* its flags on entry matter; those behind it */
     bool last;              /* nothing follows in the block */
-    bool saved; /* EFLAGS are being used for something else: jit_flags has them */
+    bool saved; /* EFLAGS are being used for something else */
     JitInsn *ji;
     unsigned first_stub;
+    uint32_t address_key; /* what the address in S0 is made of: accesses with the same share a slot */
 
     unsigned nstubs;
     Stub stubs[MAX_STUBS];
+    unsigned nslots;
+    struct {
+        uint32_t key;
+        uint8_t access, slot;
+    } slots[MAX_BLOCK_SLOTS];
 } Translator;
 
 /* ---- translate-common.c ---- */
-/* Between EFLAGS and AX, whose value is in S2 meanwhile; between EFLAGS and jit_flags. */
-void gen_flags_to_ax(Translator *t);
-void gen_flags_from_ax(Translator *t);
-void gen_save_flags(Translator *t);
-void gen_restore_flags(Translator *t);
 void gen_load_guest(Translator *t, unsigned host, unsigned guest);
 void gen_store_guest(Translator *t, unsigned guest, unsigned host);
 /* The host register that holds a guest register, or H_NONE. */
@@ -96,20 +124,42 @@ Stub *add_stub(Translator *t, StubKind kind, uint8_t *rel);
 /* A conditional jump to the instruction's handler, which does all of it. */
 void gen_slow_unless(Translator *t, unsigned good_cond);
 
-/* ---- translate-mem.c ---- */
-bool can_address(const Translator *t);
-/* The effective address, segment base added, in S0. S1 is used. */
-void gen_address(Translator *t);
-/* Turns the linear address in S0 into a host address; S1 and S2 are used, flags destroyed. Misses go to the handler. */
-void gen_translate(Translator *t, unsigned size, MmuAccess access);
-/* Both for the memory operand, flags kept where they are live. */
-void gen_operand(Translator *t, unsigned size, MmuAccess access);
+/* ---- translate-flags.c ---- */
+/* Between EFLAGS and AX, whose value is in S2 meanwhile; between EFLAGS and jit_flags. */
+void gen_flags_to_ax(Translator *t);
+void gen_flags_from_ax(Translator *t);
+void gen_save_flags(Translator *t);
+void gen_restore_flags(Translator *t);
 /*
  * Keep the flags before something destroys them; put them back if they are live. What may fault in between has
  * them, live or not: exceptions see exact flags.
  */
 void gen_flags_away(Translator *t);
 void gen_flags_back(Translator *t);
+/* Wherever they are: into EFLAGS, into jit_flags. S1 and S2 are used. */
+void gen_flags_to_eflags(Translator *t);
+void gen_flags_to_memory(Translator *t);
+/* Where a stub finds them, now; and there, into EFLAGS. */
+void note_flags(Translator *t, Stub *s);
+void gen_stub_flags(Translator *t, const Stub *s);
+/* Before an instruction: keeps flags whose recipe it spoils. Behind it: what it did to them. */
+void flags_before_insn(Translator *t);
+void flags_after_insn(Translator *t);
+
+/* ---- translate-mem.c ---- */
+bool can_address(const Translator *t);
+/* The effective address, segment base added, in S0. S1 is used. */
+void gen_address(Translator *t);
+/* The place of a stack access, at SP + disp, in S0. */
+void gen_stack_address(Translator *t, int32_t disp);
+/* Turns the linear address in S0 into a host address; S1 and S2 are used, flags destroyed. Misses go to the handler. */
+void gen_translate(Translator *t, unsigned size, MmuAccess access);
+/* Out of line: fills the slot, or goes on below. */
+void gen_refill(Translator *t, const Stub *s);
+/* The common part of that. */
+void gen_common_refill(Translator *t, unsigned cls, MmuAccess access);
+/* Both for the memory operand, flags kept where they are live. */
+void gen_operand(Translator *t, unsigned size, MmuAccess access);
 
 /* ---- translate-integer.c: false, with nothing emitted: the handler has to do it ---- */
 bool gen_integer(Translator *t);
@@ -148,7 +198,9 @@ void gen_kick_or_load(Translator *t, const Stub *s);
 
 /* ---- translate-control.c ---- */
 /* Ends the block: goes on at target. */
-void gen_goto(Translator *t, uint64_t target, bool saved);
+void gen_goto(Translator *t, uint64_t target);
+/* Looks for the address in S0 in the jump table: equal if it is there, S1 is the entry then. */
+void gen_find_jump(Translator *t);
 bool gen_control(Translator *t);
 void gen_stubs(Translator *t);
 

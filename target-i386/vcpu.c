@@ -127,7 +127,7 @@ void vcpu_kick(CPUX86State *env)
 {
     VCpu *v = env->vcpu;
 
-    atomic_store(&env->exit_request, 1);
+    cpu_request_exit(env);
     if (!v || env == current_cpu) {
         return; /* its own thread looks at exit_request before it sleeps */
     }
@@ -235,7 +235,7 @@ static bool wait_until_runnable(VCpu *v)
         v->kicked = false;
         bool ending = v->ending, stop = v->stop_requested, dead = v->dead;
         pthread_mutex_unlock(&v->mutex);
-        atomic_store(&env->exit_request, 0);
+        cpu_exit_seen(env);
 
         if (ending) {
             return false;
