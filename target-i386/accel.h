@@ -39,6 +39,12 @@ bool exec_ends_block(const Insn *insn);
 /* Whether after it only rip has to be looked at. */
 bool exec_is_near_end(const Insn *insn);
 
+/*
+ * A repeated MOVS or STOS as far as the soft TLB has its pages at hand. 1: all of it; 0: something else has to be looked at,
+ * and RCX, RSI and RDI say where. Neither faults nor looks at other registers than those and RAX.
+ */
+uint64_t exec_string_at_hand(CPUX86State *env, const Insn *insn);
+
 /* Bytes of translated code and its records a vCPU may keep; before any vCPU runs. */
 void jit_set_cache_size(uint64_t bytes);
 

@@ -10,6 +10,7 @@
  */
 #include <string.h>
 
+#include "target-i386/accel.h"
 #include "target-i386/exec-alu.h"
 #include "target-i386/exec.h"
 #include "target-i386/host-access.h"
@@ -53,14 +54,34 @@ static inline void count_off(CPUX86State *env, const Insn *insn, uint64_t n)
     exec_reg_write(env, &reg_cx, env->regs[R_CX] - n, insn->addrsize);
 }
 
-/* ---- chunks ---- */
+/* ---- runs of elements in host memory ---- */
 
 /*
- * The host address of up to *n elements from off upwards that can be worked on directly, NULL for
- * none; *n is cut to them.
+ * Elements one behind the other, from `first` on in the direction that DF says: what the soft TLB has at hand, so
+ * looking changes nothing and faults nowhere.
  */
-static uint8_t *bulk(CPUX86State *env, const Insn *insn, unsigned seg, uint64_t off, uint64_t *n,
-                     bool write)
+static uint8_t *at_hand(CPUX86State *env, const Insn *insn, unsigned seg, uint64_t off, uint64_t *n, MmuAccess access)
+{
+    unsigned size = insn->opsize, in_page = off & (GUEST_PAGE_SIZE - 1);
+
+    if (seg >= SEG_FS) {
+        uint64_t base = env->segs[seg].base;
+        if (base & (GUEST_PAGE_SIZE - 1) && insn->addrsize != 8) {
+            return NULL; /* offsets would wrap within a page */
+        }
+        in_page = (off + base) & (GUEST_PAGE_SIZE - 1);
+    }
+    uint8_t *p = mem_fast_ptr(env, seg, off, size, access);
+    if (!p) {
+        return NULL;
+    }
+    uint64_t room = env->eflags & FLAG_DF ? in_page / size + 1 : (GUEST_PAGE_SIZE - in_page) / size;
+    *n = *n < room ? *n : room;
+    return p;
+}
+
+/* The same for what may have to be looked up and checked first, upwards only. */
+static uint8_t *bulk(CPUX86State *env, const Insn *insn, unsigned seg, uint64_t off, uint64_t *n, bool write)
 {
     uint64_t size = insn->opsize, room = GUEST_PAGE_SIZE;
 
@@ -80,27 +101,73 @@ static uint8_t *bulk(CPUX86State *env, const Insn *insn, unsigned seg, uint64_t 
     return p;
 }
 
-/* Each does up to `most` elements, at least one, with all registers but the count; returns how
- * many. */
+/* The host address of up to *n elements that can be worked on directly, NULL for none; *n is cut to them. */
+static uint8_t *elements(CPUX86State *env, const Insn *insn, unsigned seg, uint64_t off, uint64_t *n, bool write)
+{
+    if (*n < 2) {
+        return NULL;
+    }
+    uint8_t *p = at_hand(env, insn, seg, off, n, write ? MMU_WRITE : MMU_READ);
+    return p ? p : bulk(env, insn, seg, off, n, write);
+}
+
+static void copy(uint8_t *to, const uint8_t *from, uint64_t n, unsigned size, bool down)
+{
+    uint64_t bytes = n * size, distance = down ? (uint64_t)(from - to) : (uint64_t)(to - from);
+
+    if (distance < bytes) { /* onto its own source: elements repeat */
+        int64_t step = down ? -(int64_t)size : (int64_t)size;
+        for (; n; n--, to += step, from += step) {
+            host_store(to, host_load(from, size), size);
+        }
+        return;
+    }
+    if (down) {
+        to -= bytes - size;
+        from -= bytes - size;
+    }
+    memmove(to, from, bytes);
+}
+
+static bool all_bytes_same(uint64_t v, unsigned size)
+{
+    uint64_t repeated = (v & 0xff) * 0x0101010101010101ull;
+
+    return size == 1 || !((v ^ repeated) << (64 - 8 * size));
+}
+
+static void fill(uint8_t *to, uint64_t v, uint64_t n, unsigned size, bool down)
+{
+    if (down) {
+        to -= (n - 1) * size;
+    }
+    if (all_bytes_same(v, size)) {
+        memset(to, (int)(v & 0xff), n * size);
+        return;
+    }
+    for (; n; n--, to += size) {
+        host_store(to, v, size);
+    }
+}
+
+/* ---- chunks ---- */
+
+/* Each does up to `most` elements, at least one, with all registers but the count; returns how many. */
 typedef uint64_t StringChunk(CPUX86State *env, const Insn *insn, uint64_t most);
 
 static uint64_t movs_chunk(CPUX86State *env, const Insn *insn, uint64_t most)
 {
     unsigned size = insn->opsize;
     uint64_t n = most;
-    const uint8_t *from = n > 1 ? bulk(env, insn, insn->seg, source(env, insn), &n, false) : NULL;
-    uint8_t *to = from ? bulk(env, insn, SEG_ES, destination(env, insn), &n, true) : NULL;
+    const uint8_t *from = elements(env, insn, insn->seg, source(env, insn), &n, false);
+    uint8_t *to = from ? elements(env, insn, SEG_ES, destination(env, insn), &n, true) : NULL;
 
     if (!to) {
         n = 1;
         uint64_t v = mem_read(env, insn->seg, source(env, insn), size);
         mem_write(env, SEG_ES, destination(env, insn), v, size);
-    } else if ((uint64_t)(to - from) < n * size) {
-        for (uint64_t i = 0; i < n; i++) { /* copies onto its own source: elements repeat */
-            host_store(to + i * size, host_load(from + i * size, size), size);
-        }
     } else {
-        memmove(to, from, n * size);
+        copy(to, from, n, size, env->eflags & FLAG_DF);
     }
     advance(env, insn, &reg_si, n);
     advance(env, insn, &reg_di, n);
@@ -111,29 +178,66 @@ static uint64_t stos_chunk(CPUX86State *env, const Insn *insn, uint64_t most)
 {
     unsigned size = insn->opsize;
     uint64_t n = most, v = env->regs[R_AX];
-    uint8_t *to = n > 1 ? bulk(env, insn, SEG_ES, destination(env, insn), &n, true) : NULL;
+    uint8_t *to = elements(env, insn, SEG_ES, destination(env, insn), &n, true);
 
     if (!to) {
         n = 1;
         mem_write(env, SEG_ES, destination(env, insn), v, size);
-    } else if (size == 1) {
-        memset(to, (int)(v & 0xff), n);
     } else {
-        for (uint64_t i = 0; i < n; i++) {
-            host_store(to + i * size, v, size);
-        }
+        fill(to, v, n, size, env->eflags & FLAG_DF);
     }
     advance(env, insn, &reg_di, n);
     return n;
 }
 
+/* Only the last element stays. */
 static uint64_t lods_chunk(CPUX86State *env, const Insn *insn, uint64_t most)
 {
-    uint64_t v = mem_read(env, insn->seg, source(env, insn), insn->opsize);
+    unsigned size = insn->opsize;
+    uint64_t n = most, v;
+    const uint8_t *from = elements(env, insn, insn->seg, source(env, insn), &n, false);
 
-    exec_reg_write(env, &reg_ax, v, insn->opsize);
-    advance(env, insn, &reg_si, 1);
-    return 1;
+    if (!from) {
+        n = 1;
+        v = mem_read(env, insn->seg, source(env, insn), size);
+    } else {
+        uint64_t ahead = (n - 1) * size;
+        v = host_load(env->eflags & FLAG_DF ? from - ahead : from + ahead, size);
+    }
+    exec_reg_write(env, &reg_ax, v, size);
+    advance(env, insn, &reg_si, n);
+    return n;
+}
+
+uint64_t exec_string_at_hand(CPUX86State *env, const Insn *insn)
+{
+    bool movs = insn->op == OP_MOVS, down = env->eflags & FLAG_DF;
+
+    for (;;) {
+        uint64_t left = exec_mask_address(insn, env->regs[R_CX]), n = left;
+        if (!left) {
+            return true;
+        }
+        const uint8_t *from = NULL;
+        if (movs && !(from = at_hand(env, insn, insn->seg, source(env, insn), &n, MMU_READ))) {
+            return false;
+        }
+        uint8_t *to = at_hand(env, insn, SEG_ES, destination(env, insn), &n, MMU_WRITE);
+        if (!to) {
+            return false;
+        }
+        if (movs) {
+            copy(to, from, n, insn->opsize, down);
+            advance(env, insn, &reg_si, n);
+        } else {
+            fill(to, env->regs[R_AX], n, insn->opsize, down);
+        }
+        advance(env, insn, &reg_di, n);
+        count_off(env, insn, n);
+        if (n != left && atomic_load_explicit(&env->exit_request, memory_order_relaxed)) {
+            return false;
+        }
+    }
 }
 
 /* ---- comparing ---- */
@@ -161,21 +265,37 @@ static inline bool goes_on(const Insn *insn, bool equal)
     return equal == !(insn->prefixes & INSN_PFX_REPNE);
 }
 
+/* How many bytes from the start on are the same in both, eight at a time. */
+static uint64_t same_bytes(const uint8_t *a, const uint8_t *b, uint64_t n)
+{
+    uint64_t i = 0;
+
+    while (i + 8 <= n && host_load64(a + i) == host_load64(b + i)) {
+        i += 8;
+    }
+    return i;
+}
+
 static uint64_t cmps_chunk(CPUX86State *env, const Insn *insn, uint64_t most)
 {
     unsigned size = insn->opsize;
     uint64_t n = most, i = 0, a, b;
-    const uint8_t *to = n > 1 ? bulk(env, insn, SEG_ES, destination(env, insn), &n, false) : NULL;
-    const uint8_t *from = to ? bulk(env, insn, insn->seg, source(env, insn), &n, false) : NULL;
+    const uint8_t *to = elements(env, insn, SEG_ES, destination(env, insn), &n, false);
+    const uint8_t *from = to ? elements(env, insn, insn->seg, source(env, insn), &n, false) : NULL;
+    bool down = env->eflags & FLAG_DF;
 
     if (!from) {
         b = mem_read(env, SEG_ES, destination(env, insn), size); /* its fault comes first */
         a = mem_read(env, insn->seg, source(env, insn), size);
         i = 1;
     } else {
+        int64_t step = down ? -(int64_t)size : (int64_t)size;
+        if (!down && goes_on(insn, true)) {
+            i = same_bytes(from, to, (n - 1) * size) / size; /* at least one is left to set the flags by */
+        }
         do {
-            a = host_load(from + i * size, size);
-            b = host_load(to + i * size, size);
+            a = host_load(from + (int64_t)i * step, size);
+            b = host_load(to + (int64_t)i * step, size);
             i++;
         } while (i < n && goes_on(insn, a == b));
     }
@@ -189,14 +309,20 @@ static uint64_t scas_chunk(CPUX86State *env, const Insn *insn, uint64_t most)
 {
     unsigned size = insn->opsize;
     uint64_t n = most, i = 0, b, a = exec_reg_read(env, &reg_ax, size);
-    const uint8_t *to = n > 1 ? bulk(env, insn, SEG_ES, destination(env, insn), &n, false) : NULL;
+    const uint8_t *to = elements(env, insn, SEG_ES, destination(env, insn), &n, false);
+    bool down = env->eflags & FLAG_DF;
 
     if (!to) {
         b = mem_read(env, SEG_ES, destination(env, insn), size);
         i = 1;
+    } else if (size == 1 && !down && !goes_on(insn, true)) {
+        const uint8_t *found = memchr(to, (int)a, n);
+        i = found ? (uint64_t)(found - to) + 1 : n;
+        b = to[i - 1];
     } else {
+        int64_t step = down ? -(int64_t)size : (int64_t)size;
         do {
-            b = host_load(to + i * size, size);
+            b = host_load(to + (int64_t)i * step, size);
             i++;
         } while (i < n && goes_on(insn, a == b));
     }

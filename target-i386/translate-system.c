@@ -41,7 +41,7 @@ void gen_common_system(Translator *t)
     emit_ret(e);
 }
 
-static void gen_call_c(Translator *t, uintptr_t function)
+void gen_call_c(Translator *t, uintptr_t function)
 {
     emit_mov_imm(&t->e, S1, function);
     emit_patch(emit_call(&t->e), t->jit->call_c);

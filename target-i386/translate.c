@@ -115,7 +115,7 @@ static void gen_insn(Translator *t)
         gen_flags_to_eflags(t);
     }
     Place place = {t->e.p, t->in_memory, t->in_eflags, t->recipe, t->vectors, t->x87, t->nslots};
-    if (!gen_system(t)) {
+    if (!gen_string(t) && !gen_system(t)) {
         go_back(t, &place);
         if (t->insn->op != OP_INVALID && (gen_integer(t) || gen_control(t) || gen_vector(t) || gen_x87(t))) {
             flags_after_insn(t);

@@ -169,6 +169,14 @@ bool gen_system(Translator *t);
 /* Whether the block may go on behind an instruction that ends the executor's. */
 bool system_goes_on(uint32_t key, const Insn *insn);
 void gen_common_system(Translator *t);
+/*
+ * S0 = function(env, S0). The function neither raises nor uses other guest registers than those that C may change
+ * (RAX, RCX, RDX, RSI, RDI, R8 to R11), and not the flags; it may change them. Flags are destroyed.
+ */
+void gen_call_c(Translator *t, uintptr_t function);
+
+/* ---- translate-string.c ---- */
+bool gen_string(Translator *t);
 
 /* ---- translate-vector.c ---- */
 bool gen_vector(Translator *t);
