@@ -110,9 +110,7 @@ static const InsnOperand *gpr_operand(const Insn *insn)
     return NULL;
 }
 
-/* W without an 8-byte general operand: outside 64-bit mode these forms ignore it, the host would
- * not. */
-static bool w_is_ignored(const Insn *insn, bool mode64)
+bool host_w_is_ignored(const Insn *insn, bool mode64)
 {
     const InsnOperand *gpr = gpr_operand(insn);
 
@@ -143,7 +141,7 @@ static size_t emit_insn(const Insn *insn, bool mode64, uint8_t *out)
     static const uint8_t pp_bytes[4] = {0, 0x66, 0xf3, 0xf2};
     uint8_t *p = out, modrm = insn->modrm;
     bool vex = insn->prefixes & INSN_PFX_VEX, has_modrm = insn->off_modrm != 0;
-    bool w = insn->prefixes & INSN_PFX_W && !w_is_ignored(insn, mode64);
+    bool w = insn->prefixes & INSN_PFX_W && !host_w_is_ignored(insn, mode64);
     bool r = false, b = false;
 
     if (mode64 && vex) {

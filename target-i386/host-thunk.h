@@ -41,6 +41,12 @@ const HostThunk *host_thunk_get(HostThunks *t, const Insn *insn, bool mode64);
 /* Runs it: `mem` is the memory operand's buffer (64-byte aligned). */
 void host_thunk_run(const HostThunk *thunk, FpuState *fpu, void *mem, HostCall *call);
 
+/*
+ * W without an 8-byte general operand: outside 64-bit mode the forms of *insn ignore it. The host, always in
+ * 64-bit mode, would not.
+ */
+bool host_w_is_ignored(const Insn *insn, bool mode64);
+
 /* Installs the SIGFPE handler; once. */
 void host_thunk_init(void);
 

@@ -84,20 +84,20 @@ static void common_upper_zero(Emitter *e)
  */
 static void common_load_wide(Emitter *e)
 {
-    emit_store(e, W64, ENV(jit_save), H_CX);
+    emit_store(e, W64, ENV(jit_save[0]), H_CX);
     common_upper_zero(e);
     emit_lea(e, W32, H_CX, rm_mem(H_CX, -15));
     emit_byte(e, PFX_ADDRSIZE);
     emit_byte(e, OPC_JECXZ);
     emit_byte(e, 5); /* over the next */
     uint8_t *not_zero = emit_jmp(e);
-    emit_load(e, W64, H_CX, ENV(jit_save));
+    emit_load(e, W64, H_CX, ENV(jit_save[0]));
     emit_vzeroupper(e);
     common_load_lower(e);
     common_end_load(e, true);
 
     emit_patch(not_zero, e->p);
-    emit_load(e, W64, H_CX, ENV(jit_save));
+    emit_load(e, W64, H_CX, ENV(jit_save[0]));
     common_load_lower(e);
     for (unsigned n = 0; n < VECTORS; n++) {
         emit_vex(e, (VexForm){.map = 3, .pp = 1, .vvvv = (uint8_t)n, .l = true}, OPC_VINSERTF128, n, env_ymmh(n));
@@ -129,15 +129,15 @@ static void common_store(Emitter *e)
 /* Only the x87 component of the area, which by its header is the only one there. */
 static void common_load_x87(Emitter *e)
 {
-    emit_store(e, W64, ENV(jit_save), H_AX);
-    emit_store(e, W64, ENV(jit_temp), H_DX);
+    emit_store(e, W64, ENV(jit_save[0]), H_AX);
+    emit_store(e, W64, ENV(jit_save[1]), H_DX);
     emit_store_imm(e, W64, ENV(fpu.xsave_header), JIT_XCOMP_X87);
     emit_mov_imm(e, H_AX, JIT_XCOMP_X87);
     emit_mov_imm(e, H_DX, 0);
     emit_op(e, EMIT_W | EMIT_0F, OPC_GROUP15, GROUP15_XRSTOR, ENV(fpu));
     emit_store_imm(e, W32, ENV(jit_x87_away), 0);
-    emit_load(e, W64, H_AX, ENV(jit_save));
-    emit_load(e, W64, H_DX, ENV(jit_temp));
+    emit_load(e, W64, H_AX, ENV(jit_save[0]));
+    emit_load(e, W64, H_DX, ENV(jit_save[1]));
     emit_ret(e);
 }
 

@@ -117,7 +117,8 @@ static void gen_insn(Translator *t)
     Place place = {t->e.p, t->in_memory, t->in_eflags, t->recipe, t->vectors, t->x87, t->nslots};
     if (!gen_string(t) && !gen_system(t)) {
         go_back(t, &place);
-        if (t->insn->op != OP_INVALID && (gen_integer(t) || gen_control(t) || gen_vector(t) || gen_x87(t))) {
+        if (t->insn->op != OP_INVALID && (gen_integer(t) || gen_control(t) || gen_vector(t) ||
+                                             gen_x87(t) || gen_bmi(t))) {
             flags_after_insn(t);
         } else {
             go_back(t, &place);

@@ -183,6 +183,12 @@ bool gen_vector(Translator *t);
 /* What the block had better have in the host's registers for this instruction. */
 FpuUse vector_use(const Translator *t, const Insn *insn);
 
+/* ModRM.reg and ModRM.rm with the bits that REX or VEX add. */
+void modrm_registers(const Translator *t, unsigned *reg, unsigned *rm);
+
+/* ---- translate-bmi.c ---- */
+bool gen_bmi(Translator *t);
+
 /* ---- translate-x87.c ---- */
 bool gen_x87(Translator *t);
 bool wants_x87(const Translator *t, const Insn *insn);
