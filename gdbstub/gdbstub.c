@@ -243,7 +243,7 @@ bool gdbstub_open(const char *spec, Error **errp)
     char *text;
     Error *err = NULL;
 
-    if (stub && stub->busy) {
+    if (stub && stub->busy && strcmp(spec, "none") != 0) {
         error_set(errp, "a session cannot replace itself; 'gdbserver none' ends it");
         return false;
     }

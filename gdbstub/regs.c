@@ -93,7 +93,7 @@ static void add_system(GdbDescription *d, const char *base_feature, bool lm)
 {
     static const uint8_t controls[] = {0, 2, 3, 4, 8};
     unsigned bits = lm ? 64 : 32;
-    const char *type = lm ? "int64" : "int32";
+    const char *type = lm ? "uint64" : "uint32";
 
     add(d, base_feature, type, bits, DEBUGGER_REG_SEG_BASE, SEG_FS, "fs_base");
     add(d, base_feature, type, bits, DEBUGGER_REG_SEG_BASE, SEG_GS, "gs_base");

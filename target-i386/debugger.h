@@ -7,8 +7,8 @@
  * runs.
  *
  * A page with a breakpoint is, to the soft TLB, one that code cannot be taken from directly
- * (TLB_WATCH in its tag for fetches). So neither engine keeps blocks of it: it runs instruction by
- * instruction on the executor, which looks for breakpoints, and everything else runs as always. A
+ * (TLB_WATCH in its tag for fetches). So nothing is chained or linked to code in it, and it runs on the
+ * executor, which looks for breakpoints before each instruction; everything else runs as always. A
  * page with a watchpoint sends its accesses to the slow path, as one with a guest's data
  * breakpoint does (debug.h). Without a debugger none of this costs anything.
  *

@@ -360,10 +360,48 @@ static inline CodeBlock *find_block(CPUX86State *env, CpuCodeCache *cc, CodeBloc
 
 /* ---- running ---- */
 
+/*
+ * In a page with breakpoints: a block, which is looked for without links to and from others, with a look for
+ * breakpoints before each instruction. False: there is none at rip.
+ */
+static bool run_watched(CPUX86State *env)
+{
+    CpuCodeCache *cc = env->code_cache;
+    unsigned avail;
+    hwaddr phys;
+    const uint8_t *host = mem_code_ptr_watched(env, env->rip, &avail, &phys);
+
+    if (!host) {
+        return false;
+    }
+    ram_addr ram = (ram_addr)(host - memory_ram_base());
+    CodeBlock *b = find_by_ram(env, cc, ram);
+    if (!b) {
+        b = build_block(env, cc, host, cut_by_limit(env, env->rip, avail), ram);
+    }
+    if (!b || !within_limit(env, b)) {
+        return false;
+    }
+    const Insn *insn = b->insns, *last = insn + b->count - 1;
+    uint64_t mask = b->ip_mask;
+    for (cc->end = last; insn <= last && !debugger_insn_begin(env); insn++) {
+        env->rip_next = (env->rip + insn->len) & mask;
+        insn->exec(env, insn);
+        env->rip = env->rip_next;
+        if (!cc->end) {
+            break; /* the rest was written, or is mapped elsewhere now */
+        }
+    }
+    return true;
+}
+
 static void run_uncached(CPUX86State *env)
 {
     Insn insn;
 
+    if (debugger_point_count() && run_watched(env)) {
+        return;
+    }
     if (debugger_insn_begin(env)) {
         return;
     }

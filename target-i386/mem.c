@@ -204,7 +204,8 @@ uint64_t mem_pop(CPUX86State *env, unsigned size)
 
 /* ---- code ---- */
 
-const uint8_t *mem_code_ptr(CPUX86State *env, uint64_t rip, unsigned *avail, hwaddr *phys)
+/* The linear address of CS:rip, and how many bytes of the page and the segment are left from there. */
+static uint64_t code_address(CPUX86State *env, uint64_t rip, unsigned *avail)
 {
     const Segment *cs = &env->segs[SEG_CS];
     uint64_t linear, room;
@@ -221,7 +222,17 @@ const uint8_t *mem_code_ptr(CPUX86State *env, uint64_t rip, unsigned *avail, hwa
     }
     uint64_t in_page = GUEST_PAGE_SIZE - (linear & (GUEST_PAGE_SIZE - 1));
     *avail = (unsigned)(room < in_page ? room : in_page);
-    return mmu_code_ptr(env, linear, phys);
+    return linear;
+}
+
+const uint8_t *mem_code_ptr(CPUX86State *env, uint64_t rip, unsigned *avail, hwaddr *phys)
+{
+    return mmu_code_ptr(env, code_address(env, rip, avail), phys);
+}
+
+const uint8_t *mem_code_ptr_watched(CPUX86State *env, uint64_t rip, unsigned *avail, hwaddr *phys)
+{
+    return mmu_code_ptr_watched(env, code_address(env, rip, avail), phys);
 }
 
 unsigned mem_fetch_bytes(CPUX86State *env, uint64_t rip, uint8_t *buf, unsigned size)

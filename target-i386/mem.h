@@ -50,6 +50,8 @@ uint64_t mem_pop(CPUX86State *env, unsigned size);
  * byte-wise with mem_fetch_bytes(). May fault.
  */
 const uint8_t *mem_code_ptr(CPUX86State *env, uint64_t rip, unsigned *avail, hwaddr *phys);
+/* The same, but also where a debugger's breakpoints are: whoever runs code from there has to look for them. */
+const uint8_t *mem_code_ptr_watched(CPUX86State *env, uint64_t rip, unsigned *avail, hwaddr *phys);
 /* Copies up to size bytes of code from rip, stops before a byte that would fault (unless the very first does); returns how many. */
 unsigned mem_fetch_bytes(CPUX86State *env, uint64_t rip, uint8_t *buf, unsigned size);
 

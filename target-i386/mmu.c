@@ -760,16 +760,26 @@ uint8_t *mmu_host_ptr(CPUX86State *env, unsigned cls, uint64_t linear, unsigned 
     return host;
 }
 
-uint8_t *mmu_code_ptr(CPUX86State *env, uint64_t linear, hwaddr *phys)
+static uint8_t *code_ptr(CPUX86State *env, uint64_t linear, hwaddr *phys, uint64_t flags)
 {
     unsigned cls = env->tlb->data_class;
     TlbEntry *e = tlb_get(env, cls, linear, MMU_EXEC);
 
     *phys = info_of(env, cls, e)->phys + PAGE_OFFSET(linear);
-    if (PAGE_OFFSET(e->tag[MMU_EXEC])) {
+    if (PAGE_OFFSET(e->tag[MMU_EXEC]) & ~flags) {
         return NULL;
     }
     return (uint8_t *)(uintptr_t)(linear + e->addend);
+}
+
+uint8_t *mmu_code_ptr(CPUX86State *env, uint64_t linear, hwaddr *phys)
+{
+    return code_ptr(env, linear, phys, 0);
+}
+
+uint8_t *mmu_code_ptr_watched(CPUX86State *env, uint64_t linear, hwaddr *phys)
+{
+    return code_ptr(env, linear, phys, TLB_WATCH);
 }
 
 bool mmu_can_fetch(CPUX86State *env, uint64_t linear)

@@ -104,6 +104,8 @@ uint8_t *mmu_host_ptr(CPUX86State *env, unsigned cls, uint64_t linear, unsigned 
                       MmuAccess access);
 /* Code: as mmu_host_ptr() for one byte; *phys is set in either case. */
 uint8_t *mmu_code_ptr(CPUX86State *env, uint64_t linear, hwaddr *phys);
+/* The same, but the page may have a debugger's breakpoints. */
+uint8_t *mmu_code_ptr_watched(CPUX86State *env, uint64_t linear, hwaddr *phys);
 /* True when a fetch from linear would not fault. No side effects on the guest but accessed bits. */
 bool mmu_can_fetch(CPUX86State *env, uint64_t linear);
 
