@@ -159,7 +159,7 @@ static void stop(CPUX86State *env, DebuggerStop why, unsigned kind, uint64_t add
         d->addr = addr;
     }
     exec_end_block(env);
-    atomic_store_explicit(&env->exit_request, 1, memory_order_relaxed);
+    cpu_request_exit(env);
 }
 
 bool debugger_insn_begin(CPUX86State *env)
