@@ -153,6 +153,13 @@ class Client:
         self.send(content)
         return self.receive()
 
+    def hung_up(self):
+        """Waits for the stub to end the connection; false where it says something."""
+        try:
+            return not self.socket.recv(1)
+        except ConnectionResetError:
+            return True  # it had not read our last acknowledgement
+
     def hears(self, seconds):
         """Whether the stub says something within the time."""
         return bool(self.buffer) or bool(select.select([self.socket], [], [], seconds)[0])

@@ -211,13 +211,13 @@ def test_monitor_command_opens_and_closes():
         with Client(m) as c:
             same(c.ask("qC"), "QC1")
             m.monitor("gdbserver unix:" + path)
-            check(not c.socket.recv(1), "the first stub is still there")
+            check(c.hung_up(), "the first stub is still there")
         m.socket = path
         with Client(m) as c:
             same(c.ask("Z0,%x,1" % symbol(32, "leaf")), "OK")
             check("off" in bytes.fromhex(c.ask("qRcmd," + b"gdbserver none".hex())[1:]).decode(), "gdbserver none")
             same(c.receive(), "OK")
-            check(not c.socket.recv(1), "still there after 'gdbserver none'")
+            check(c.hung_up(), "still there after 'gdbserver none'")
         m.monitor("cont")
         check(grows(m, symbol(32, "rounds")), "its breakpoint is left behind")
         check("Error" in m.monitor("gdbserver nosuchdevice"), "an unknown device")
