@@ -30,19 +30,20 @@ static unsigned address_reg(Translator *t, unsigned guest, unsigned scratch)
     return scratch;
 }
 
-/* Registers and segment; for addresses without registers, the page. */
+/* Registers, segment and about which page off the registers: arrays at fixed places are indexed by the same register. */
 static uint32_t address_key(const Insn *insn, int64_t disp)
 {
     uint32_t seg = insn->seg == SEG_FS || insn->seg == SEG_GS ? insn->seg : 0;
     bool registers = insn->base < 16 || insn->index < 16;
 
-    return registers ? (insn->base < 16 ? insn->base : 16u) | (insn->index < 16 ? insn->index : 16u) << 9 | seg << 16
+    return registers ? (insn->base < 16 ? insn->base : 16u) | (insn->index < 16 ? insn->index : 16u) << 5 | seg << 10 |
+                           ((uint32_t)((disp + GUEST_PAGE_SIZE / 2) >> GUEST_PAGE_BITS) & 0x3ffff) << 13
                      : (uint32_t)(disp >> GUEST_PAGE_BITS) << 8 | 1u << 31 | seg;
 }
 
 void gen_stack_address(Translator *t, int32_t disp)
 {
-    t->address_key = R_SP | 16u << 9;
+    t->address_key = R_SP | 16u << 5;
     emit_lea(&t->e, t->word, S0, rm_mem(GUEST_SP, disp));
 }
 
