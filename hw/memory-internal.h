@@ -20,8 +20,6 @@ typedef struct FlatRange {
    owner keeps it. */
 FlatRange flat_lookup(AddressSpace *as, hwaddr addr);
 
-/* Marks RAM as written and tells about code that was in it. */
-void memory_ram_written(ram_addr addr, uint64_t size);
 extern const MemoryListener *memory_listener;
 
 static inline bool flat_range_is_memory(const FlatRange *r)

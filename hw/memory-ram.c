@@ -2,11 +2,13 @@
  * Guest RAM: one memfd mapping that blocks are carved from, and its dirty bitmaps.
  *
  * The bitmaps hold a bit a page that is set while the page is clean, so that fresh RAM is dirty for
- * everybody without its bits being touched: a large guest costs nothing before it is used.
+ * everybody without its bits being touched: a large guest costs nothing before it is used. For code
+ * there is a word a page instead, a bit a piece that is watched.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/mman.h>
@@ -19,8 +21,16 @@ static uint8_t *ram_base;
 static uint64_t ram_size, ram_used;
 
 typedef _Atomic uint64_t BitmapWord;
-static BitmapWord *clean[DIRTY_CLIENTS];
-static size_t clean_bytes; /* of one bitmap */
+static BitmapWord *clean[DIRTY_CLIENTS]; /* but DIRTY_CODE */
+static size_t clean_bytes;               /* of one bitmap */
+static BitmapWord *code_pieces;          /* a word a page */
+static size_t code_bytes;
+
+/* A page that gets its first piece becomes watched under this lock. */
+static pthread_mutex_t code_mutex = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic bool code_protecting;
+static _Atomic uint64_t code_epoch;
+static _Atomic unsigned code_untold;
 
 static const MemoryListener no_listener;
 const MemoryListener *memory_listener = &no_listener;
@@ -42,6 +52,10 @@ static void unmap_all(void)
         }
         clean[c] = NULL;
     }
+    if (code_pieces) {
+        munmap(code_pieces, code_bytes);
+    }
+    code_pieces = NULL;
     ram_base = NULL;
     ram_fd = -1;
     ram_size = ram_used = 0;
@@ -73,11 +87,16 @@ bool memory_ram_init(uint64_t max_bytes, Error **errp)
     ram_base = base;
     ram_size = size;
     clean_bytes = (size / GUEST_PAGE_SIZE / 64 + 1) * sizeof(uint64_t);
-    for (DirtyClient c = 0; c < DIRTY_CLIENTS; c++) {
+    for (DirtyClient c = DIRTY_CODE + 1; c < DIRTY_CLIENTS; c++) {
         clean[c] = map_anonymous(clean_bytes);
         if (!clean[c]) {
             goto fail;
         }
+    }
+    code_bytes = (size / GUEST_PAGE_SIZE + 1) * sizeof(*code_pieces);
+    code_pieces = map_anonymous(code_bytes);
+    if (!code_pieces) {
+        goto fail;
     }
     return true;
 
@@ -154,29 +173,61 @@ static uint64_t next_mask(const PageSpan *span, uint64_t *page)
     return mask;
 }
 
-bool memory_dirty_set(ram_addr addr, uint64_t size)
+/* The pieces of the page at `page` that the range touches. */
+static uint64_t piece_mask(uint64_t page, ram_addr addr, uint64_t size)
 {
-    PageSpan span = page_span(addr, size);
+    ram_addr start = page << GUEST_PAGE_BITS, last = addr + size - 1;
+    unsigned from = addr > start ? (unsigned)(addr - start) / MEMORY_CODE_PIECE : 0;
+    unsigned to = last - start < GUEST_PAGE_SIZE ? (unsigned)(last - start) / MEMORY_CODE_PIECE : 63;
+
+    _Static_assert(GUEST_PAGE_SIZE / MEMORY_CODE_PIECE == 64, "a bit a piece");
+    return ~0ull << from & ~0ull >> (63 - to);
+}
+
+static bool end_code_watch(const PageSpan *span, ram_addr addr, uint64_t size)
+{
     bool code = false;
 
-    for (uint64_t page = span.first; page < span.end;) {
-        size_t word = page / 64;
-        uint64_t mask = next_mask(&span, &page);
-        for (DirtyClient c = 0; c < DIRTY_CLIENTS; c++) {
-            if (atomic_load_explicit(&clean[c][word], memory_order_relaxed) & mask) {
-                uint64_t was = atomic_fetch_and(&clean[c][word], ~mask);
-                code |= c == DIRTY_CODE && (was & mask);
+    for (uint64_t page = span->first; page < span->end; page++) {
+        uint64_t pieces = atomic_load_explicit(&code_pieces[page], memory_order_relaxed);
+        if (pieces && pieces & piece_mask(page, addr, size)) {
+            if (!code) {
+                atomic_fetch_add(&code_untold, 1);
             }
+            atomic_fetch_and(&code_pieces[page], ~piece_mask(page, addr, size));
+            code = true;
         }
     }
     return code;
+}
+
+bool memory_dirty_set(ram_addr addr, uint64_t size)
+{
+    PageSpan span = page_span(addr, size);
+
+    /* The bytes were written before: whoever begins a watch from now on reads them. */
+    atomic_thread_fence(memory_order_seq_cst);
+    for (uint64_t page = span.first; page < span.end;) {
+        size_t word = page / 64;
+        uint64_t mask = next_mask(&span, &page);
+        for (DirtyClient c = DIRTY_CODE + 1; c < DIRTY_CLIENTS; c++) {
+            if (atomic_load_explicit(&clean[c][word], memory_order_relaxed) & mask) {
+                atomic_fetch_and(&clean[c][word], ~mask);
+            }
+        }
+    }
+    return end_code_watch(&span, addr, size);
 }
 
 static bool page_clean(ram_addr addr, DirtyClient client)
 {
     uint64_t page = addr >> GUEST_PAGE_BITS;
 
-    return addr < ram_size && (atomic_load(&clean[client][page / 64]) >> (page % 64) & 1);
+    if (addr >= ram_size) {
+        return false;
+    }
+    return client == DIRTY_CODE ? atomic_load(&code_pieces[page]) != 0
+                                : atomic_load(&clean[client][page / 64]) >> (page % 64) & 1;
 }
 
 bool memory_dirty_get(ram_addr addr, DirtyClient client)
@@ -194,11 +245,49 @@ bool memory_dirty_all(ram_addr addr)
     return true;
 }
 
+/* A page with no watched piece: fast paths have to be told before anybody may believe in its watch. */
+static void begin_page_watch(uint64_t page, uint64_t mask)
+{
+    pthread_mutex_lock(&code_mutex);
+    atomic_store(&code_protecting, true);
+    atomic_fetch_or(&code_pieces[page], mask);
+    if (memory_listener->protect) {
+        memory_listener->protect(page << GUEST_PAGE_BITS, GUEST_PAGE_SIZE);
+    }
+    atomic_fetch_add(&code_epoch, 1);
+    atomic_store(&code_protecting, false);
+    pthread_mutex_unlock(&code_mutex);
+}
+
+static void begin_code_watch(ram_addr addr, uint64_t size)
+{
+    PageSpan span = page_span(addr, size);
+
+    for (uint64_t page = span.first; page < span.end; page++) {
+        uint64_t mask = piece_mask(page, addr, size);
+        uint64_t pieces = atomic_load(&code_pieces[page]);
+        while (pieces && (pieces & mask) != mask &&
+               !atomic_compare_exchange_weak(&code_pieces[page], &pieces, pieces | mask)) {
+        }
+        if (!pieces) {
+            begin_page_watch(page, mask);
+        } else if (atomic_load(&code_protecting)) {
+            /* Perhaps it is this page, and somebody else is still about it. */
+            pthread_mutex_lock(&code_mutex);
+            pthread_mutex_unlock(&code_mutex);
+        }
+    }
+}
+
 void memory_dirty_reset(ram_addr addr, uint64_t size, DirtyClient client)
 {
     PageSpan span = page_span(addr, size);
     bool changed = false;
 
+    if (client == DIRTY_CODE) {
+        begin_code_watch(addr, size);
+        return;
+    }
     for (uint64_t page = span.first; page < span.end;) {
         size_t word = page / 64;
         uint64_t mask = next_mask(&span, &page);
@@ -210,9 +299,27 @@ void memory_dirty_reset(ram_addr addr, uint64_t size, DirtyClient client)
     }
 }
 
+void memory_code_told(void)
+{
+    atomic_fetch_sub(&code_untold, 1);
+}
+
+bool memory_code_untold(void)
+{
+    return atomic_load(&code_untold);
+}
+
+uint64_t memory_code_epoch(void)
+{
+    return atomic_load(&code_epoch);
+}
+
 void memory_ram_written(ram_addr addr, uint64_t size)
 {
-    if (memory_dirty_set(addr, size) && memory_listener->code_written) {
-        memory_listener->code_written(addr, size);
+    if (memory_dirty_set(addr, size)) {
+        if (memory_listener->code_written) {
+            memory_listener->code_written(addr, size);
+        }
+        memory_code_told();
     }
 }

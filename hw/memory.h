@@ -92,28 +92,43 @@ uint64_t memory_ram_used(void);
 
 /* ---- dirty bitmaps: a bit a page a client ---- */
 typedef enum DirtyClient {
-    DIRTY_CODE,     /* page holds decoded or translated code when the bit is CLEAR */
+    DIRTY_CODE,     /* CLEAR: the page holds decoded or translated code */
     DIRTY_DISPLAY,  /* page was written since the display last looked */
     DIRTY_SNAPSHOT, /* page was written since the snapshot last looked */
     DIRTY_CLIENTS
 } DirtyClient;
 
+/* Code is watched in pieces of a page, so that data may be written beside it. */
+#define MEMORY_CODE_PIECE 64u
+
 /*
- * Any thread. memory_dirty_set marks every client's bit for the range. True when that ended a page's DIRTY_CODE
- * watch: one caller only sees it, and has to tell whoever decoded it.
+ * Any thread. memory_dirty_set is called after a write: it marks the pages in the range as written for the clients, and
+ * ends the watch of those pieces with code that the range touches. True when there were any: this caller has to tell
+ * whoever decoded them, and then to call memory_code_told().
  */
 bool memory_dirty_set(ram_addr addr, uint64_t size);
 bool memory_dirty_get(ram_addr addr, DirtyClient client);
-/* Clears the bits of the pages in the range, and makes every vCPU's fast path report writes to them
- * again. */
+/*
+ * Clears the bits of the pages in the range (code: begins to watch the pieces in it), and makes every vCPU's fast path
+ * report writes to these pages again.
+ */
 void memory_dirty_reset(ram_addr addr, uint64_t size, DirtyClient client);
 /* True when all clients' bits are set: writes to this page need no notice. */
 bool memory_dirty_all(ram_addr addr);
+void memory_code_told(void);
+/* For devices that write RAM other than by dma_write(): the same, and everybody is told. */
+void memory_ram_written(ram_addr addr, uint64_t size);
+/* Whether somebody has ended a watch and not told everybody yet. */
+bool memory_code_untold(void);
+/*
+ * How often a page without watched code got some. Only then can a vCPU be about to write without a notice: one whose
+ * fast path has looked before; until it is known to have come to the next instruction.
+ */
+uint64_t memory_code_epoch(void);
 /*
  * Hooks the CPU room sets: `protect` is called by memory_dirty_reset (each vCPU must again take the
- * slow path for writes to these pages), `code_written` by anything but the owner's own fast path
- * that writes RAM pages with code (DMA, another vCPU), `map_changed` after a new FlatView of `as`
- * was published.
+ * slow path for writes to these pages), `code_written` when DMA has written watched code (memory_code_told() is called
+ * for it), `map_changed` after a new FlatView of `as` was published.
  */
 typedef struct MemoryListener {
     void (*protect)(ram_addr addr, uint64_t size);

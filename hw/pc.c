@@ -148,7 +148,7 @@ static void copy_bios_to_ram(void *opaque)
     const MemoryRegion *isa = &pc.bios.isa_bios;
 
     memcpy(pc.ram.host + pc.bios.isa_base, pc.bios.bios.host + isa->alias_offset, isa->size);
-    memory_dirty_set(pc.ram.ram_offset + pc.bios.isa_base, isa->size);
+    memory_ram_written(pc.ram.ram_offset + pc.bios.isa_base, isa->size);
 }
 
 /* Below 4 GB, and on "pc" behind the 440FX below 1 MB. */

@@ -185,7 +185,7 @@ static void window_write_byte(Vga *s, hwaddr addr, uint8_t value)
     mask = spread(planes);
     old = (old & ~mask) | (write_data(s, value, latch) & mask);
     memcpy(group, &old, 4);
-    memory_dirty_set(s->vram.ram_offset + (ram_addr)(group - s->mem), 4);
+    memory_ram_written(s->vram.ram_offset + (ram_addr)(group - s->mem), 4);
 }
 
 static uint64_t window_read(void *opaque, hwaddr addr, unsigned size)
@@ -317,7 +317,7 @@ static void dispi_enable(Vga *s, uint16_t value)
         if (!(value & DISPI_NOCLEAR)) {
             size_t bytes = (size_t)vga_dispi_pitch(s) * r[DISPI_YRES] * (dispi_bpp(s) == 4 ? 4 : 1);
             memset(s->mem, 0, bytes);
-            memory_dirty_set(s->vram.ram_offset, bytes);
+            memory_ram_written(s->vram.ram_offset, bytes);
         }
         dispi_set_bank(s, 0);
     }

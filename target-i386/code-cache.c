@@ -118,15 +118,30 @@ static void unlink_from_page(CpuCodeCache *cc, CodeBlock *b, unsigned bucket)
     }
 }
 
-void code_cache_drop_page(CpuCodeCache *cc, ram_addr page)
+/* Whether the block has a byte in the range within `page`. */
+static bool touches(const CodeBlock *b, ram_addr page, ram_addr addr, uint64_t size)
 {
+    ram_addr first = b->ram, end = b->ram + b->bytes;
+
+    if (b->second_page == page) {
+        first = page;
+        end = page + ((b->ram + b->bytes) & (GUEST_PAGE_SIZE - 1));
+    } else if ((b->ram & GUEST_PAGE_MASK) != page) {
+        return false;
+    }
+    return first < addr + size && addr < end;
+}
+
+void code_cache_drop(CpuCodeCache *cc, ram_addr addr, uint64_t size)
+{
+    ram_addr page = addr & GUEST_PAGE_MASK;
     unsigned bucket = hash_page(page);
     CodeBlock *next;
     bool dropped = false;
 
     for (CodeBlock *b = cc->pages[bucket]; b; b = next) {
         next = *page_link(b, bucket);
-        if ((b->ram & GUEST_PAGE_MASK) != page && b->second_page != page) {
+        if (!touches(b, page, addr, size)) {
             continue;
         }
         CodeBlock **p = &cc->hash[hash_ram(b->ram)];

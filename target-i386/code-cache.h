@@ -2,8 +2,8 @@
  * Decoded instructions of one vCPU, kept as straight-line blocks.
  *
  * A block belongs to a place in the RAM file (so aliases of a page share it) and to what decides
- * decoding. A page with blocks has its DIRTY_CODE bit clear; whoever writes to it has
- * exec_invalidate_code() called, which drops the page's blocks. Three ways lead to a block, fastest
+ * decoding. Its bytes are watched (memory_dirty_reset()); when one is written exec_invalidate_code()
+ * is called, which drops the blocks it lies in. Three ways lead to a block, fastest
  * first: the links from the block before it, a cache by linear address, and the table by RAM
  * address. The first two hold only within one generation, which ends whenever translation of
  * addresses or any block's validity changes.
@@ -57,6 +57,8 @@ struct CpuCodeCache {
     uint64_t flushes; /* how often everything was dropped, thunks included */
     uint8_t *arena;
     size_t arena_used;
+    ram_addr written_page; /* where code was written last, */
+    unsigned written_count; /* how often since code was kept */
     HostThunks *thunks;
     CodeBlock *hash[CODE_HASH_SIZE];
     CodeBlock *pages[CODE_PAGE_HASH_SIZE];
@@ -74,6 +76,7 @@ void code_cache_commit(CpuCodeCache *cc, CodeBlock *b);
 /* Blocks that start at ram; the caller compares mode_key and second_page and goes on with
  * hash_next. */
 CodeBlock *code_cache_find(CpuCodeCache *cc, ram_addr ram);
-void code_cache_drop_page(CpuCodeCache *cc, ram_addr page);
+/* Drops the blocks that have a byte in the range, which lies in one page. */
+void code_cache_drop(CpuCodeCache *cc, ram_addr addr, uint64_t size);
 
 #endif

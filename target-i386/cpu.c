@@ -140,9 +140,23 @@ static void invalidate_all(CPUX86State *self, ram_addr addr, uint64_t size)
     }
 }
 
-void cpu_code_written(CPUX86State *env, ram_addr addr, uint64_t size)
+/* After so many writes to code of one page, with none translated meanwhile, all of the page's goes. */
+enum { CODE_WRITES_A_PAGE = 4 };
+
+void cpu_ram_written(CPUX86State *env, ram_addr addr, uint64_t size)
 {
-    invalidate_all(env, addr, size);
+    if (memory_dirty_set(addr, size)) {
+        ram_addr page = addr & GUEST_PAGE_MASK;
+        bool all = exec_count_code_write(env, page) >= CODE_WRITES_A_PAGE;
+        if (all && memory_dirty_set(page, GUEST_PAGE_SIZE)) {
+            memory_code_told(); /* with the range, below */
+        }
+        invalidate_all(env, all ? page : addr, all ? GUEST_PAGE_SIZE : size);
+        memory_code_told();
+    } else if (memory_code_untold() || atomic_load(&env->interrupt_request) & CPU_INTERRUPT_WORK) {
+        /* Another CPU has written the same piece just now; this one may not wait until it is told of it. */
+        exec_invalidate_code(env, addr, size);
+    }
 }
 
 static void listener_code_written(ram_addr addr, uint64_t size)

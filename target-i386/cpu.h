@@ -312,6 +312,7 @@ struct CPUX86State {
     struct VCpu *vcpu;
     bool bsp;
     CpuDebugger debugger;
+    _Atomic uint64_t code_epoch; /* memory_code_epoch() when it last began an instruction; all ones out of guest code */
 
     /* By class (mmu.h) and whether for writing. Only the owner fills them; tlb_protect_ram() empties those for writing. */
     bool jit_slots_used[3];

@@ -58,8 +58,10 @@ static void update_memory(CPUX86State *env, const Insn *insn, uint64_t ea, BitsU
             fl = env->eflags;
             new = fn(old, ctx, size, &fl);
         } while (!exchange_if_same(p, &old, new, size));
+        mem_write_done(env);
     } else if (p) {
         host_store(p, fn(host_load(p, size), ctx, size, &fl), size);
+        mem_write_done(env);
     } else {
         mem_probe_write(env, insn->seg, ea, size);
         if (lock) {

@@ -44,6 +44,7 @@
         if (p_ && !(insn->prefixes & INSN_PFX_LOCK)) {                                             \
             old = host_load##bits(p_);                                                             \
             host_store##bits(p_, result_of);                                                       \
+            mem_write_done(env);                                                                  \
         } else if (p_) {                                                                           \
             uint##bits##_t new_;                                                                   \
             old = host_load##bits(p_);                                                             \
@@ -51,6 +52,7 @@
                 fl = env->eflags;                                                                  \
                 new_ = result_of;                                                                  \
             } while (!host_cas##bits(p_, &old, new_));                                             \
+            mem_write_done(env);                                                                  \
         } else {                                                                                   \
             mem_probe_write(env, insn->seg, ea_, bits / 8);                                        \
             bool lock_ = insn->prefixes & INSN_PFX_LOCK;                                           \
@@ -390,6 +392,7 @@ static void rdpid(CPUX86State *env, const Insn *insn)
         void *p = mem_atomic_ptr(env, insn->seg, ea, bits / 8);                                    \
         if (p) { /* always locked */                                                               \
             a = host_exchange##bits(p, b);                                                         \
+            mem_write_done(env);                                                                  \
         } else {                                                                                   \
             mem_probe_write(env, insn->seg, ea, bits / 8);                                         \
             vcpu_exclusive_begin();                                                                \
@@ -476,6 +479,7 @@ static void cmpxchg16b(CPUX86State *env, const Insn *insn)
     uint64_t *p = mem_atomic_ptr(env, insn->seg, ea, 16);
     if (p) {
         done = host_cmpxchg16b(p, want, b, found);
+        mem_write_done(env);
     } else {
         mem_probe_write(env, insn->seg, ea, 16);
         vcpu_exclusive_begin();

@@ -95,6 +95,7 @@ static uint8_t *bulk(CPUX86State *env, const Insn *insn, unsigned seg, uint64_t 
     }
     uint8_t *p = mem_bulk_ptr(env, seg, off, &len, write);
     if (!p || len < size) {
+        env->tlb->pending_write.size = 0;
         return NULL;
     }
     *n = len / size;
@@ -169,6 +170,7 @@ static uint64_t movs_chunk(CPUX86State *env, const Insn *insn, uint64_t most)
     } else {
         copy(to, from, n, size, env->eflags & FLAG_DF);
     }
+    mem_write_done(env);
     advance(env, insn, &reg_si, n);
     advance(env, insn, &reg_di, n);
     return n;
@@ -186,6 +188,7 @@ static uint64_t stos_chunk(CPUX86State *env, const Insn *insn, uint64_t most)
     } else {
         fill(to, v, n, size, env->eflags & FLAG_DF);
     }
+    mem_write_done(env);
     advance(env, insn, &reg_di, n);
     return n;
 }

@@ -201,32 +201,31 @@ static bool second_page(CPUX86State *env, uint64_t rip, ram_addr *page)
 }
 
 /*
- * From here on writes to the page are reported. Another CPU may be between its look at the TLB and
- * its store, so all of them are held for this moment, or a store could go by unnoticed.
+ * From here on writes to these bytes are reported. Another CPU may be between its look at the TLB and its store where
+ * nothing of the page was watched before, so all of them are held for this moment, or a store could go by unnoticed.
  */
-static void watch_page(ram_addr page)
+static void watch_code(CPUX86State *env, ram_addr addr, unsigned size)
 {
-    if (memory_dirty_get(page, DIRTY_CODE)) {
+    bool hold = memory_dirty_get(addr, DIRTY_CODE) || !vcpu_others_passed(env, memory_code_epoch());
+
+    if (hold) {
         vcpu_exclusive_begin();
-        memory_dirty_reset(page, GUEST_PAGE_SIZE, DIRTY_CODE);
+    }
+    memory_dirty_reset(addr, size, DIRTY_CODE);
+    if (hold) {
         vcpu_exclusive_end();
     }
+    env->code_cache->written_count = 0;
 }
 
-/* A block of the instructions at rip; NULL where the first one cannot be kept. */
-static CodeBlock *build_block(CPUX86State *env, CpuCodeCache *cc, const uint8_t *host,
-                              unsigned avail, ram_addr ram)
+/* Fills the block with the instructions in bytes. */
+static void decode_block(CPUX86State *env, CpuCodeCache *cc, CodeBlock *b, const uint8_t *bytes, unsigned avail)
 {
-    watch_page(ram & GUEST_PAGE_MASK); /* before the bytes are read */
-
-    CodeBlock *b = code_cache_begin(cc);
-    b->ram = ram;
-    b->mode_key = env->hflags & HF_DECODE;
-    b->ip_mask = ip_mask(env);
+    b->count = b->bytes = 0;
     b->near_end = true;
     while (b->count < CODE_BLOCK_MAX_INSNS && (b->count == 0 || !host_thunks_full(cc->thunks))) {
         Insn *insn = &b->insns[b->count];
-        InsnStatus status = exec_decode(env, host + b->bytes, avail - b->bytes, insn);
+        InsnStatus status = exec_decode(env, bytes + b->bytes, avail - b->bytes, insn);
         if (status == INSN_TRUNCATED) {
             break;
         }
@@ -240,9 +239,30 @@ static CodeBlock *build_block(CPUX86State *env, CpuCodeCache *cc, const uint8_t 
             break;
         }
     }
-    if (b->count == 0) {
-        return NULL;
+}
+
+/* A block of the instructions at rip; NULL where the first one cannot be kept. */
+static CodeBlock *build_block(CPUX86State *env, CpuCodeCache *cc, const uint8_t *host,
+                              unsigned avail, ram_addr ram)
+{
+    uint8_t bytes[CODE_BLOCK_MAX_INSNS * INSN_MAX_LENGTH];
+    CodeBlock *b;
+
+    if (avail > sizeof(bytes)) {
+        avail = sizeof(bytes);
     }
+    do { /* how much is to be watched is known once it is decoded; then it must be the same still */
+        memcpy(bytes, host, avail);
+        b = code_cache_begin(cc);
+        b->ram = ram;
+        b->mode_key = env->hflags & HF_DECODE;
+        b->ip_mask = ip_mask(env);
+        decode_block(env, cc, b, bytes, avail);
+        if (b->count == 0) {
+            return NULL;
+        }
+        watch_code(env, ram, b->bytes);
+    } while (memcmp(bytes, host, b->bytes) != 0);
     code_cache_commit(cc, b);
     return b;
 }
@@ -256,8 +276,8 @@ static CodeBlock *build_crossing_block(CPUX86State *env, CpuCodeCache *cc, ram_a
     if (!second_page(env, env->rip, &second)) {
         return NULL;
     }
-    watch_page(ram & GUEST_PAGE_MASK);
-    watch_page(second);
+    watch_code(env, ram, GUEST_PAGE_SIZE - (ram & (GUEST_PAGE_SIZE - 1)));
+    watch_code(env, second, INSN_MAX_LENGTH - 1);
     fetch_uncached(env, &insn);
 
     CodeBlock *b = code_cache_begin(cc);
@@ -590,6 +610,7 @@ CpuExit cpu_exec(CPUX86State *env)
         debugger_step_done(env);
     }
     while (!reason_to_leave(env, &why)) {
+        vcpu_passes(env);
         if (events_pending(env) && cpu_poll_interrupts(env)) {
             debugger_step_done(env);
             continue;
@@ -644,11 +665,29 @@ void exec_invalidate_code(CPUX86State *env, ram_addr addr, uint64_t size)
     if (!env->code_cache || !size) {
         return;
     }
-    ram_addr last = (addr + size - 1) & GUEST_PAGE_MASK;
-    for (ram_addr page = addr & GUEST_PAGE_MASK; page <= last; page += GUEST_PAGE_SIZE) {
-        code_cache_drop_page(env->code_cache, page);
-        accel->invalidate_code(env, page);
+    /* Nothing of a piece is watched any more, so all blocks in it go. */
+    ram_addr end = (addr + size + MEMORY_CODE_PIECE - 1) & ~(ram_addr)(MEMORY_CODE_PIECE - 1);
+    addr &= ~(ram_addr)(MEMORY_CODE_PIECE - 1);
+    for (ram_addr next; addr < end; addr = next) {
+        next = (addr | (GUEST_PAGE_SIZE - 1)) + 1;
+        uint64_t n = (next < end ? next : end) - addr;
+        code_cache_drop(env->code_cache, addr, n);
+        accel->invalidate_code(env, addr, n);
     }
+}
+
+unsigned exec_count_code_write(CPUX86State *env, ram_addr page)
+{
+    CpuCodeCache *cc = env->code_cache;
+
+    if (!cc) {
+        return 1;
+    }
+    if (cc->written_page != page) {
+        cc->written_page = page;
+        cc->written_count = 0;
+    }
+    return ++cc->written_count;
 }
 
 void exec_mapping_changed(CPUX86State *env, MappingChange what, uint64_t linear)
@@ -683,7 +722,7 @@ static void no_mapping_upkeep(CPUX86State *env, MappingChange what, uint64_t lin
 {
 }
 
-static void no_page_upkeep(CPUX86State *env, ram_addr page)
+static void no_code_upkeep(CPUX86State *env, ram_addr addr, uint64_t size)
 {
 }
 
@@ -691,7 +730,7 @@ const AccelOps accel_interp = {
     .name = "interp",
     .run = run_blocks,
     .flush_code = no_upkeep,
-    .invalidate_code = no_page_upkeep,
+    .invalidate_code = no_code_upkeep,
     .mapping_changed = no_mapping_upkeep,
     .end_block = no_upkeep,
     .free_code = no_upkeep,

@@ -47,6 +47,8 @@ CpuExit cpu_exec_one(CPUX86State *env);
 /* Decoded code upkeep. Own thread: */
 void exec_flush_code(CPUX86State *env);
 void exec_invalidate_code(CPUX86State *env, ram_addr addr, uint64_t size);
+/* Counts writes to watched code of a page in a row, with nothing decoded in between. */
+unsigned exec_count_code_write(CPUX86State *env, ram_addr page);
 /* The meaning of linear addresses changed: every TLB flush, INVLPG and A20 change calls it. */
 typedef enum MappingChange {
     MAPPING_ALL,

@@ -1,14 +1,29 @@
 /*
  * Translated code of one vCPU: its memory, finding blocks by their place, dropping them.
  *
+ * Memory for code and for records is divided into segments that are filled in turn. When all are full the oldest is
+ * emptied: its blocks go, and jumps of others that led to them lead back to their own ways out. So what runs often is
+ * translated anew, at the young end, and what ran once is gone after a while; never is all of it gone at once.
+ *
+ * The bytes that blocks were made of are watched (hw/memory.h): a write to them by this vCPU drops the blocks before its
+ * next instruction, one by others or DMA before this vCPU's next look at its requests. A write by another vCPU whose fast path
+ * looked before the page was watched goes unnoticed. That can happen only until that vCPU comes to its next instruction,
+ * so blocks made before are young until all others have been seen beyond; when this vCPU executes a
+ * serialising instruction, from which on it has to see what others have written (SDM vol. 3, 8.1.3), the bytes of young
+ * blocks are compared with what they were.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "target-i386/jit.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "target-i386/code-cache.h"
+#include "target-i386/vcpu.h"
 
 static uint64_t cache_size = 32u << 20;
 
@@ -54,6 +69,9 @@ CpuJit *jit_cache_new(void)
     jit->exec = map(half, PROT_READ | PROT_EXEC, MAP_SHARED, fd);
     close(fd);
     jit->records_size = half;
+    /* As many as leave little of each unused where the next block might not fit. */
+    jit->nsegments = (unsigned)(half / (4 * JIT_BLOCK_MAX_CODE));
+    jit->nsegments = jit->nsegments > JIT_SEGMENTS ? JIT_SEGMENTS : jit->nsegments < 2 ? 2 : jit->nsegments;
     jit->records = map(half, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
     jit->stack = map(JIT_STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
     return jit;
@@ -66,6 +84,7 @@ void jit_cache_free(CpuJit *jit)
         munmap(jit->exec, jit->code_size);
         munmap(jit->records, jit->records_size);
         munmap(jit->stack, JIT_STACK_SIZE);
+        free(jit->links);
         free(jit);
     }
 }
@@ -78,17 +97,82 @@ void *jit_record(CpuJit *jit, size_t size)
     return p;
 }
 
-static bool room_for_block(const CpuJit *jit)
+/* Where the code and the records of a segment begin; those of number nsegments: where the last one ends. */
+static size_t segment_code(const CpuJit *jit, unsigned n)
 {
-    return jit->code_used + JIT_BLOCK_MAX_CODE <= jit->code_size &&
-           jit->records_used + (JIT_BLOCK_MAX_INSNS + 1) * (sizeof(JitInsn) + 16) + sizeof(JitBlock) + 16 <=
-               jit->records_size;
+    return jit->code_start + (((jit->code_size - jit->code_start) / jit->nsegments * n) & ~(size_t)63);
 }
 
-void jit_cache_make_room(CpuJit *jit)
+static size_t segment_records(const CpuJit *jit, unsigned n)
 {
-    if (!room_for_block(jit)) {
-        jit_cache_flush(jit);
+    return (jit->records_size / jit->nsegments * n) & ~(size_t)63;
+}
+
+static bool room_for_block(const CpuJit *jit)
+{
+    return jit->code_used + JIT_BLOCK_MAX_CODE <= segment_code(jit, jit->segment + 1) &&
+           jit->records_used + (JIT_BLOCK_MAX_INSNS + 1) * (sizeof(JitInsn) + 16) + sizeof(JitBlock) + 16 <=
+               segment_records(jit, jit->segment + 1);
+}
+
+/* ---- links ---- */
+
+static uint32_t take_link(CpuJit *jit)
+{
+    uint32_t n = jit->links_free;
+
+    if (n) {
+        jit->links_free = jit->links[n].next;
+        return n;
+    }
+    if (jit->links_used == jit->links_size) {
+        jit->links_size = jit->links_size ? 2 * jit->links_size : 4096;
+        jit->links = realloc(jit->links, jit->links_size * sizeof(*jit->links));
+        if (!jit->links) {
+            abort();
+        }
+        jit->links_used = jit->links_used ? jit->links_used : 1;
+    }
+    return jit->links_used++;
+}
+
+static void give_link(CpuJit *jit, uint32_t n)
+{
+    jit->links[n].next = jit->links_free;
+    jit->links_free = n;
+}
+
+void jit_cache_link(CpuJit *jit, uint8_t *rel, const uint8_t *target, JitBlock *b)
+{
+    int32_t undo, distance = (int32_t)(target - (jit->exec + (rel - jit->write) + 4));
+    uint32_t n = take_link(jit);
+
+    memcpy(&undo, rel, 4);
+    jit->links[n] = (JitLink){(uint32_t)(rel - jit->write), undo, b->links};
+    b->links = n;
+    memcpy(rel, &distance, 4);
+}
+
+static void undo_links(CpuJit *jit, JitBlock *b)
+{
+    for (uint32_t n = b->links, next; n; n = next) {
+        next = jit->links[n].next;
+        memcpy(jit->write + jit->links[n].rel, &jit->links[n].undo, 4);
+        give_link(jit, n);
+    }
+    b->links = 0;
+}
+
+/* Forgets those of b's links that come from code between two places. */
+static void forget_links_from(CpuJit *jit, JitBlock *b, size_t start, size_t end)
+{
+    for (uint32_t *p = &b->links, n; (n = *p);) {
+        if (jit->links[n].rel >= start && jit->links[n].rel < end) {
+            *p = jit->links[n].next;
+            give_link(jit, n);
+        } else {
+            p = &jit->links[n].next;
+        }
     }
 }
 
@@ -108,46 +192,167 @@ void jit_cache_add(CpuJit *jit, JitBlock *b)
 {
     JitBlock **bucket = &jit->hash[hash_block(b->ram, b->rip)];
     JitBlock **page = &jit->pages[hash_page(b->ram & GUEST_PAGE_MASK)];
+    JitSegment *segment = &jit->segments[jit->segment];
 
     b->hash_next = *bucket;
     *bucket = b;
     b->page_next = *page;
     *page = b;
+    b->segment_next = segment->blocks;
+    segment->blocks = b;
+}
+
+static void remove_from_list(JitBlock **list, JitBlock *b, size_t next)
+{
+    while (*list != b) {
+        list = (JitBlock **)((char *)*list + next);
+    }
+    *list = *(JitBlock **)((char *)b + next);
+}
+
+/* Nobody finds the block any more, and nothing jumps to it but the tables of jit_forget_jumps(). */
+static void remove_block(CpuJit *jit, JitBlock *b)
+{
+    remove_from_list(&jit->hash[hash_block(b->ram, b->rip)], b, offsetof(JitBlock, hash_next));
+    remove_from_list(&jit->pages[hash_page(b->ram & GUEST_PAGE_MASK)], b, offsetof(JitBlock, page_next));
+    undo_links(jit, b);
+    b->gone = true;
+}
+
+/* Some blocks went: code that runs now is left behind its instruction, ways into blocks are looked for anew. */
+static void blocks_went(CpuJit *jit)
+{
+    jit_forget_jumps(jit);
+    jit->generation++;
+    jit->stop = true;
+}
+
+void jit_cache_drop(CpuJit *jit, ram_addr addr, uint64_t size)
+{
+    ram_addr page = addr & GUEST_PAGE_MASK;
+    JitBlock *next;
+    bool dropped = false;
+
+    for (JitBlock *b = jit->pages[hash_page(page)]; b; b = next) {
+        next = b->page_next;
+        if (b->ram < addr + size && addr < b->ram + b->bytes) {
+            remove_block(jit, b);
+            dropped = true;
+        }
+    }
+    if (dropped) {
+        blocks_went(jit);
+    }
+}
+
+static void empty_segment(CpuJit *jit, unsigned n)
+{
+    size_t start = segment_code(jit, n), end = segment_code(jit, n + 1);
+
+    for (JitBlock *b = jit->segments[n].blocks; b; b = b->segment_next) {
+        if (!b->gone) {
+            remove_block(jit, b);
+        }
+    }
+    jit->segments[n].blocks = NULL;
+    for (unsigned i = 0; i < jit->nsegments; i++) {
+        for (JitBlock *b = jit->segments[i].blocks; b; b = b->segment_next) {
+            forget_links_from(jit, b, start, end);
+        }
+    }
+    blocks_went(jit);
+}
+
+void jit_cache_make_room(CpuJit *jit)
+{
+    if (!room_for_block(jit)) {
+        jit->segment = (jit->segment + 1) % jit->nsegments;
+        empty_segment(jit, jit->segment);
+        jit->code_used = segment_code(jit, jit->segment);
+        jit->records_used = segment_records(jit, jit->segment);
+    }
 }
 
 void jit_cache_flush(CpuJit *jit)
 {
     memset(jit->hash, 0, sizeof(jit->hash));
     memset(jit->pages, 0, sizeof(jit->pages));
-    jit_forget_jumps(jit);
+    memset(jit->segments, 0, sizeof(jit->segments));
+    jit->segment = 0;
+    jit->links_used = jit->links_size ? 1 : 0;
+    jit->links_free = 0;
     jit->code_used = jit->code_start;
     jit->records_used = 0;
-    jit->generation++;
-    jit->stop = true;
+    jit->nyoung = 0;
+    blocks_went(jit);
 }
 
-void jit_cache_drop_page(CpuJit *jit, ram_addr page)
-{
-    JitBlock **p = &jit->pages[hash_page(page)];
-    bool dropped = false;
+/* ---- watching what blocks were made of ---- */
 
-    while (*p) {
-        JitBlock *b = *p;
-        if ((b->ram & GUEST_PAGE_MASK) != page) {
-            p = &b->page_next;
-            continue;
-        }
-        *p = b->page_next;
-        JitBlock **q = &jit->hash[hash_block(b->ram, b->rip)];
-        while (*q != b) {
-            q = &(*q)->hash_next;
-        }
-        *q = b->hash_next;
-        dropped = true;
+static uint64_t hash_bytes(const uint8_t *bytes, unsigned n)
+{
+    uint64_t h = n, v;
+
+    for (; n >= 8; n -= 8, bytes += 8) {
+        memcpy(&v, bytes, 8);
+        h = (h ^ v) * 0x9e3779b97f4a7c15ull;
+        h ^= h >> 29;
     }
-    if (dropped) {
-        jit_forget_jumps(jit);
-        jit->generation++;
-        jit->stop = true;
+    for (v = 0; n; n--) {
+        v = v << 8 | *bytes++;
     }
+    h = (h ^ v) * 0x9e3779b97f4a7c15ull;
+    return h ^ h >> 32;
+}
+
+/* alone: no other vCPU runs guest code now. */
+static void look_again(CPUX86State *env, bool alone)
+{
+    CpuJit *jit = env->jit;
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < jit->nyoung; i++) {
+        JitYoung y = jit->young[i];
+        bool settled = alone || vcpu_others_passed(env, y.epoch); /* before the bytes are read */
+        if (hash_bytes(memory_ram_base() + y.ram, y.bytes) != y.hash) {
+            jit_cache_drop(jit, y.ram, y.bytes);
+        } else if (!settled) {
+            jit->young[kept++] = y;
+        }
+    }
+    jit->nyoung = kept;
+}
+
+void jit_cache_look_again(CPUX86State *env)
+{
+    look_again(env, false);
+}
+
+static void note_young(CPUX86State *env, const JitBlock *b, const uint8_t *bytes, uint64_t epoch)
+{
+    CpuJit *jit = env->jit;
+
+    if (jit->nyoung == JIT_MAX_YOUNG) {
+        jit_cache_look_again(env);
+    }
+    if (jit->nyoung == JIT_MAX_YOUNG) {
+        vcpu_exclusive_begin();
+        look_again(env, true);
+        vcpu_exclusive_end();
+    }
+    jit->young[jit->nyoung++] = (JitYoung){b->ram, hash_bytes(bytes, b->bytes), epoch, b->bytes};
+}
+
+bool jit_cache_watch(CPUX86State *env, JitBlock *b, const uint8_t *bytes)
+{
+    memory_dirty_reset(b->ram, b->bytes, DIRTY_CODE);
+    uint64_t epoch = memory_code_epoch();
+    if (memcmp(bytes, memory_ram_base() + b->ram, b->bytes) != 0) {
+        return false;
+    }
+    if (!vcpu_others_passed(env, epoch)) {
+        note_young(env, b, bytes, epoch);
+    }
+    env->code_cache->written_count = 0;
+    return true;
 }

@@ -13,6 +13,7 @@
 #include "target-i386/code-cache.h"
 #include "target-i386/exec.h"
 #include "target-i386/mem.h"
+#include "target-i386/vcpu.h"
 
 #define HOST_MXCSR 0x1f80u /* as C code expects it: all exceptions masked, round to nearest */
 
@@ -108,16 +109,21 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
     if (b) {
         return b;
     }
-    ram_addr page = ram & GUEST_PAGE_MASK;
-    if (memory_dirty_get(page, DIRTY_CODE)) {
-        memory_dirty_reset(page, GUEST_PAGE_SIZE, DIRTY_CODE); /* before the bytes are read */
-    }
     if (host_thunks_full(env->code_cache->thunks)) {
         code_cache_flush(env->code_cache);
     }
     forget_thunks(env, jit);
-    jit_cache_make_room(jit);
-    b = jit_translate(env, host, avail, ram);
+
+    /* How much has to be watched is known when it is translated; then it must not have changed meanwhile. */
+    uint8_t bytes[JIT_BLOCK_MAX_INSNS * INSN_MAX_LENGTH];
+    if (avail > sizeof(bytes)) {
+        avail = sizeof(bytes);
+    }
+    do {
+        memcpy(bytes, host, avail);
+        jit_cache_make_room(jit);
+        b = jit_translate(env, bytes, avail, ram);
+    } while (b && !jit_cache_watch(env, b, bytes));
     if (b) {
         jit_cache_add(jit, b);
     }
@@ -125,6 +131,13 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
 }
 
 /* ---- running ---- */
+
+/* SDM vol. 3, 8.3. */
+static bool is_serialising(const Insn *insn)
+{
+    return insn->flags & INSN_SYSTEM || insn->op == OP_CPUID || insn->op == OP_IRET || insn->op == OP_SERIALIZE ||
+           insn->op == OP_RSM;
+}
 
 uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji)
 {
@@ -140,6 +153,9 @@ uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji)
     env->rip_next = behind;
     insn->exec(env, insn);
     env->rip = env->rip_next;
+    if (__builtin_expect(jit->nyoung, 0) && is_serialising(insn)) {
+        jit_cache_look_again(env);
+    }
     if (ji->end == JIT_END_OUTER || jit_key(env) != jit->key) {
         return JIT_LEAVE_OUTER + 1;
     }
@@ -191,15 +207,13 @@ static bool translatable(const CPUX86State *env)
     return env->hflags & HF_CS64 || (env->hflags & (HF_CS32 | HF_SS32)) == (HF_CS32 | HF_SS32);
 }
 
-/* Makes the jump at `link` go to b, when both lie in the same page and so come and go together. */
-static void patch_link(uint64_t link, uint64_t from_generation, const CpuJit *jit, const JitBlock *b)
+/* Makes the jump at `link` go to b, as long as b is there. */
+static void patch_link(uint64_t link, uint64_t from_generation, CpuJit *jit, JitBlock *b)
 {
     if (link > JIT_LEAVE_OUTER && from_generation == jit->generation) {
         uint8_t *rel = (uint8_t *)(uintptr_t)(link & ~JIT_LINK_BITS);
         bool memory = !(link & JIT_LINK_EFLAGS) || (link & JIT_LINK_MEMORY && b->wants_memory);
-        const uint8_t *target = b->entry[memory][!!(link & JIT_LINK_POLL)];
-        int32_t distance = (int32_t)(target - (jit->exec + (rel - jit->write) + 4));
-        memcpy(rel, &distance, 4);
+        jit_cache_link(jit, rel, b->entry[memory][!!(link & JIT_LINK_POLL)], b);
     }
 }
 
@@ -237,8 +251,12 @@ static void jit_run(CPUX86State *env)
     uint32_t key = jit_key(env);
     choose_mode(env, jit, key);
 
+    if (jit->nyoung) {
+        jit_cache_look_again(env);
+    }
     uint64_t link = 0;
     do {
+        vcpu_passes(env);
         forget_thunks(env, jit);
         const JitJump *jump = &jit->table->jumps[jit_jump_index(env->rip)];
         const uint8_t *code;
@@ -277,6 +295,7 @@ bool jit_exec_bytes(CPUX86State *env, const uint8_t *bytes, unsigned len)
     }
     jit_cache_flush(env->jit);
     choose_mode(env, env->jit, jit_key(env));
+    jit_cache_make_room(env->jit);
     JitBlock *b = jit_translate(env, bytes, len, 0);
     if (!b) {
         return false;
@@ -295,10 +314,10 @@ static void flush_code(CPUX86State *env)
     }
 }
 
-static void invalidate_code(CPUX86State *env, ram_addr page)
+static void invalidate_code(CPUX86State *env, ram_addr addr, uint64_t size)
 {
     if (env->jit) {
-        jit_cache_drop_page(env->jit, page);
+        jit_cache_drop(env->jit, addr, size);
     }
 }
 

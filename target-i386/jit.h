@@ -34,6 +34,8 @@ enum {
     JIT_TABLES = 6,             /* modes whose jumps are kept */
     JIT_STACK_SIZE = 64 << 10,
     JIT_STACK_SPARE = 16 << 10, /* below the limit, for signals */
+    JIT_SEGMENTS = 8,
+    JIT_MAX_YOUNG = 128,
 };
 
 /* The mode bits that blocks depend on; the class of data accesses comes on top. */
@@ -87,10 +89,13 @@ typedef struct JitInsn {
 } JitInsn;
 
 typedef struct JitBlock {
-    struct JitBlock *hash_next, *page_next;
+    struct JitBlock *hash_next, *page_next, *segment_next;
     ram_addr ram;
     uint64_t rip;
     uint32_t key;
+    uint16_t bytes;    /* of guest code from ram on, within one page: what it was made of */
+    bool gone;         /* dropped; its memory comes back with its segment's */
+    uint32_t links;    /* JitLink: the jumps that lead here */
     const uint8_t *entry[2][2]; /* JIT_FROM_*, JIT_*POLL */
     bool wants_memory;          /* who has the flags in both places had better come from memory */
 } JitBlock;
@@ -116,6 +121,26 @@ typedef struct JitTable {
 } JitTable;
 #define JIT_NO_RIP 0x8000000000000001ull /* not canonical */
 
+/* A jump in translated code that was made to lead to a block. */
+typedef struct JitLink {
+    uint32_t rel;  /* its displacement's place in the code memory */
+    int32_t undo;  /* what that was before */
+    uint32_t next; /* 0: none */
+} JitLink;
+
+/* A part of the code memory and of the records', dropped as a whole when it is the oldest and room is needed. */
+typedef struct JitSegment {
+    JitBlock *blocks;
+} JitSegment;
+
+/* A block made while other vCPUs may have been about to write its bytes unnoticed: these are looked at again. */
+typedef struct JitYoung {
+    ram_addr ram;
+    uint64_t hash; /* of the bytes it was made of */
+    uint64_t epoch;
+    unsigned bytes;
+} JitYoung;
+
 static inline unsigned jit_jump_index(uint64_t rip)
 {
     return rip & (JIT_JUMP_TABLE_SIZE - 1);
@@ -123,9 +148,15 @@ static inline unsigned jit_jump_index(uint64_t rip)
 
 struct CpuJit {
     uint8_t *write, *exec; /* code, mapped twice */
-    size_t code_size, code_used, code_start;
-    uint8_t *records; /* JitInsn and JitBlock */
+    size_t code_size, code_used, code_start; /* common pieces up to code_start, then the segments */
+    uint8_t *records;                        /* JitInsn and JitBlock */
     size_t records_size, records_used;
+    unsigned segment, nsegments; /* the one that is being filled, and how many there are */
+    JitSegment segments[JIT_SEGMENTS];
+    JitLink *links; /* [0] is not used */
+    uint32_t links_size, links_used, links_free;
+    unsigned nyoung;
+    JitYoung young[JIT_MAX_YOUNG];
     /* Common pieces of code; writable addresses for emit_patch(), and what C calls. */
     const uint8_t *exec_insn, *undo_return, *call_c, *leave, *leave_saved_miss, *return_miss, *return_bottom;
     const uint8_t *refill[MMU_CLASSES][2];
@@ -170,8 +201,18 @@ void *jit_record(CpuJit *jit, size_t size);
 void jit_cache_make_room(CpuJit *jit);
 JitBlock *jit_cache_find(const CpuJit *jit, ram_addr ram, uint64_t rip, uint32_t key);
 void jit_cache_add(CpuJit *jit, JitBlock *b);
-void jit_cache_drop_page(CpuJit *jit, ram_addr page);
+/* Makes the jump whose displacement is at `rel` (a writable address) lead to `target`, an entry of b, as long as b is there. */
+void jit_cache_link(CpuJit *jit, uint8_t *rel, const uint8_t *target, JitBlock *b);
+/* Drops the blocks that have a byte in the range, which lies in one page. */
+void jit_cache_drop(CpuJit *jit, ram_addr addr, uint64_t size);
 void jit_cache_flush(CpuJit *jit);
+/*
+ * Watches the bytes that b was made of; a copy of what they were is in `bytes`. False: they have changed since. Then b must
+ * not be used.
+ */
+bool jit_cache_watch(CPUX86State *env, JitBlock *b, const uint8_t *bytes);
+/* Own thread, at serialising instructions and now and then: drops young blocks whose bytes have changed. */
+void jit_cache_look_again(CPUX86State *env);
 
 /* ---- jit.c ---- */
 /* Empties the jump tables: what they lead to may have gone, or lies at other addresses now. */

@@ -129,7 +129,7 @@ void *mem_atomic_ptr(CPUX86State *env, unsigned seg, uint64_t off, unsigned size
     uint64_t linear = check_segment(env, seg, off, size, true);
     check_alignment(env, linear, size);
     mmu_probe(env, env->tlb->data_class, linear, size, MMU_WRITE);
-    return mmu_host_ptr(env, env->tlb->data_class, linear, size, MMU_WRITE);
+    return mmu_write_ptr(env, env->tlb->data_class, linear, size);
 }
 
 void *mem_bulk_ptr(CPUX86State *env, unsigned seg, uint64_t off, uint64_t *len, bool write)
@@ -148,16 +148,12 @@ void *mem_bulk_ptr(CPUX86State *env, unsigned seg, uint64_t off, uint64_t *len, 
             room = end - off + 1;
         }
     }
-    const TlbEntry *e = tlb_slot(env->tlb, cls, linear);
-    MmuAccess access = write ? MMU_WRITE : MMU_READ;
-    mmu_probe(env, cls, linear, 1, access);
-    if (e->tag[access] != (linear & GUEST_PAGE_MASK)) {
-        return NULL; /* a device, a breakpoint, or a page whose writes somebody watches */
-    }
     if (*len > room) {
         *len = room;
     }
-    return (void *)(uintptr_t)(linear + e->addend);
+    mmu_probe(env, cls, linear, 1, write ? MMU_WRITE : MMU_READ);
+    return write ? mmu_write_ptr(env, cls, linear, (unsigned)*len)
+                 : mmu_host_ptr(env, cls, linear, (unsigned)*len, MMU_READ);
 }
 
 uint64_t mem_sys_read(CPUX86State *env, uint64_t linear, unsigned size)

@@ -25,14 +25,21 @@ void mem_write_bytes(CPUX86State *env, unsigned seg, uint64_t off, const void *b
 /* Faults as a write of size bytes would, changes nothing: for read-modify-write and multi-part stores. */
 void mem_probe_write(CPUX86State *env, unsigned seg, uint64_t off, unsigned size);
 /*
- * For atomics: checks for writing and returns the host address, marked dirty, when the operand lies in RAM
- * within one page; NULL otherwise (device or page crossing: use vcpu_exclusive_begin() and plain accesses).
+ * For atomics: checks for writing and returns the host address when the operand lies in RAM within one page; NULL
+ * otherwise (device or page crossing: use vcpu_exclusive_begin() and plain accesses). Once it is written mem_write_done()
+ * has to tell those who watch the page; nothing may fault in between.
  */
 void *mem_atomic_ptr(CPUX86State *env, unsigned seg, uint64_t off, unsigned size);
+static inline void mem_write_done(CPUX86State *env)
+{
+    if (__builtin_expect(env->tlb->pending_write.size, 0)) {
+        mmu_write_done(env);
+    }
+}
 /*
  * For bulk string operations: the host address of off and in *len the number of bytes (at most the value
  * passed in) that lie in plain RAM from there up to the page's end with all checks made; NULL where bulk access is not possible
- * (device, breakpoint, code page for write, address wrap): then do one element the slow way.
+ * (device, breakpoint, address wrap): then do one element the slow way. Once all of *len is written call mem_write_done().
  */
 void *mem_bulk_ptr(CPUX86State *env, unsigned seg, uint64_t off, uint64_t *len, bool write);
 

@@ -127,13 +127,12 @@ static void device_write(CPUX86State *env, hwaddr addr, uint64_t v, unsigned siz
     }
 }
 
-/* A page of RAM is about to be written by this CPU: tell whoever wants to know. */
-static void ram_dirtied(CPUX86State *env, ram_addr ram)
+/* This CPU has written RAM: tells whoever wants to know. */
+static void ram_written(CPUX86State *env, ram_addr ram, unsigned size)
 {
-    ram_addr page = ram & GUEST_PAGE_MASK;
-
-    if (memory_dirty_set(page, GUEST_PAGE_SIZE)) {
-        cpu_code_written(env, page, GUEST_PAGE_SIZE);
+    atomic_thread_fence(memory_order_seq_cst); /* whoever begins to watch from now on reads what was written */
+    if (!memory_dirty_all(ram)) {
+        cpu_ram_written(env, ram, size);
     }
 }
 
@@ -156,11 +155,9 @@ void mmu_phys_write(CPUX86State *env, hwaddr addr, uint64_t v, unsigned size)
     addr &= env->a20_mask;
     page = phys_page(env, addr);
     if (page->host && !page->readonly && PAGE_OFFSET(addr) + size <= GUEST_PAGE_SIZE) {
-        ram_addr ram = page->ram;
+        ram_addr ram = page->ram + PAGE_OFFSET(addr);
         host_store(page->host + PAGE_OFFSET(addr), v, size);
-        if (!memory_dirty_all(ram)) {
-            ram_dirtied(env, ram);
-        }
+        ram_written(env, ram, size);
     } else {
         device_write(env, addr, v, size);
     }
@@ -195,7 +192,7 @@ static bool update_entry(CPUX86State *env, hwaddr addr, unsigned size, uint64_t 
         return true;
     }
     uint8_t *p = page->host + PAGE_OFFSET(addr);
-    ram_addr ram = page->ram;
+    ram_addr ram = page->ram + PAGE_OFFSET(addr);
     bool done;
     if (size == 8) {
         done = __atomic_compare_exchange_n((uint64_t *)p, &old, old | set, false, __ATOMIC_SEQ_CST,
@@ -205,8 +202,8 @@ static bool update_entry(CPUX86State *env, hwaddr addr, unsigned size, uint64_t 
         done = __atomic_compare_exchange_n((uint32_t *)p, &old32, old32 | (uint32_t)set, false,
                                            __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     }
-    if (done && !memory_dirty_all(ram)) {
-        ram_dirtied(env, ram);
+    if (done) {
+        ram_written(env, ram, size);
     }
     return done;
 }
@@ -590,15 +587,18 @@ static TlbInfo *info_of(CPUX86State *env, unsigned cls, const TlbEntry *e)
     return &env->tlb->info[cls][e - env->tlb->entries[cls]];
 }
 
-/* Makes a page writable on the fast path again, once its clients have been told. */
-static void mark_dirty(CPUX86State *env, unsigned cls, TlbEntry *e)
+/* Something was written in a watched page: its clients are told. When there are none any more, the fast path may take it. */
+static void written_in_page(CPUX86State *env, unsigned cls, TlbEntry *e, uint64_t linear, unsigned size)
 {
     CpuTlb *tlb = env->tlb;
     ram_addr ram = info_of(env, cls, e)->ram;
 
-    ram_dirtied(env, ram);
+    cpu_ram_written(env, ram + PAGE_OFFSET(linear), size);
+    if (!memory_dirty_all(ram)) {
+        return;
+    }
     tlb_lock(tlb);
-    /* The invalidation above may have flushed, and the display may be looking again already. */
+    /* Telling may have flushed, and the display may be looking again already. */
     if (memory_dirty_all(ram) && !(e->tag[MMU_WRITE] & TLB_INVALID)) {
         set_tag(e, MMU_WRITE, e->tag[MMU_WRITE] & ~(uint64_t)TLB_NOTDIRTY);
     }
@@ -640,7 +640,7 @@ static void write_in_page(CPUX86State *env, unsigned cls, uint64_t linear, uint6
         if (flags & TLB_NOTDIRTY) {
             uint8_t *host = (uint8_t *)(uintptr_t)(linear + e->addend);
             host_store(host, v, size);
-            mark_dirty(env, cls, e);
+            written_in_page(env, cls, e, linear, size);
             return;
         }
     }
@@ -750,14 +750,32 @@ uint8_t *mmu_host_ptr(CPUX86State *env, unsigned cls, uint64_t linear, unsigned 
     TlbEntry *e = tlb_get(env, cls, linear, access);
     uint64_t flags = PAGE_OFFSET(e->tag[access]);
 
+    if (flags || PAGE_OFFSET(linear) + size > GUEST_PAGE_SIZE) {
+        return NULL;
+    }
+    return (uint8_t *)(uintptr_t)(linear + e->addend);
+}
+
+uint8_t *mmu_write_ptr(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size)
+{
+    TlbEntry *e = tlb_get(env, cls, linear, MMU_WRITE);
+    uint64_t flags = PAGE_OFFSET(e->tag[MMU_WRITE]);
+
     if ((flags & ~(uint64_t)TLB_NOTDIRTY) || PAGE_OFFSET(linear) + size > GUEST_PAGE_SIZE) {
         return NULL;
     }
-    uint8_t *host = (uint8_t *)(uintptr_t)(linear + e->addend);
-    if (flags & TLB_NOTDIRTY) {
-        mark_dirty(env, cls, e);
+    if (flags) {
+        env->tlb->pending_write = (TlbPendingWrite){linear, size, cls};
     }
-    return host;
+    return (uint8_t *)(uintptr_t)(linear + e->addend);
+}
+
+void mmu_write_done(CPUX86State *env)
+{
+    TlbPendingWrite w = env->tlb->pending_write;
+
+    env->tlb->pending_write.size = 0;
+    written_in_page(env, w.cls, tlb_slot(env->tlb, w.cls, w.linear), w.linear, w.size);
 }
 
 static uint8_t *code_ptr(CPUX86State *env, uint64_t linear, hwaddr *phys, uint64_t flags)
@@ -1026,7 +1044,7 @@ static bool debug_access(CPUX86State *env, uint64_t linear, uint8_t *buf, unsign
             return false;
         } else if (page.readonly) {
             memcpy(page.host + PAGE_OFFSET(phys), buf, n);
-            ram_dirtied(env, page.ram);
+            memory_ram_written(page.ram + PAGE_OFFSET(phys), n);
         }
         buf += n;
         size -= n;

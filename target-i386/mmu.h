@@ -64,6 +64,12 @@ _Static_assert(TLB_SIZE / 64 <= 64, "a bit for each word");
 
 enum { TLB_LARGE_HASH = 4096 };
 
+/* A write under way that has to be told of when it is done; size 0: none. */
+typedef struct TlbPendingWrite {
+    uint64_t linear;
+    unsigned size, cls;
+} TlbPendingWrite;
+
 struct CpuTlb {
     TlbEntry *data; /* the table of data accesses and fetches at the current privilege */
     unsigned data_class;
@@ -75,6 +81,7 @@ struct CpuTlb {
     TlbEntry entries[MMU_CLASSES][TLB_SIZE];
     TlbInfo info[MMU_CLASSES][TLB_SIZE];
     PhysCacheEntry phys_cache[PHYS_CACHE_SIZE]; /* where page tables lie */
+    TlbPendingWrite pending_write;
 };
 
 CpuTlb *mmu_new(void);
@@ -97,11 +104,14 @@ void mmu_write_bytes(CPUX86State *env, unsigned cls, uint64_t linear, const void
 /* Faults as the access would. */
 void mmu_probe(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size, MmuAccess access);
 /*
- * The host address, with the page's checks made (write: marked dirty); NULL when the bytes from
- * linear to linear + size - 1 do not lie in RAM of one page, or a breakpoint may be in it.
+ * The host address, with the page's checks made; NULL when the bytes from linear to linear + size - 1 do not lie in RAM
+ * of one page, or a breakpoint may be in it, or somebody wants to hear of a write.
  */
 uint8_t *mmu_host_ptr(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size,
                       MmuAccess access);
+/* The same for writing, but where somebody wants to hear of it mmu_write_done() tells them, see mem.h. */
+uint8_t *mmu_write_ptr(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size);
+void mmu_write_done(CPUX86State *env);
 /* Code: as mmu_host_ptr() for one byte; *phys is set in either case. */
 uint8_t *mmu_code_ptr(CPUX86State *env, uint64_t linear, hwaddr *phys);
 /* The same, but the page may have a debugger's breakpoints. */

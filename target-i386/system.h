@@ -32,8 +32,8 @@ void cpu_debug_io(CPUX86State *env, uint16_t port, unsigned size);
 /* #GP(0) unless CPL is 0. */
 void cpu_require_cpl0(CPUX86State *env);
 
-/* This CPU wrote a page with decoded code: everybody drops what they made of it. Own thread. */
-void cpu_code_written(CPUX86State *env, ram_addr addr, uint64_t size);
+/* This CPU has written RAM in one page that somebody watches: everybody hears of it. Own thread. */
+void cpu_ram_written(CPUX86State *env, ram_addr addr, uint64_t size);
 
 /* Bits of DR6. */
 #define DR6_BD 0x2000u

@@ -317,6 +317,7 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
     t.live = live[0];
     gen_rare_entries(&t, b);
     gen_stubs(&t);
+    b->bytes = (uint16_t)(t.rip - t.block_rip);
     jit->code_used = (size_t)(t.e.p - jit->write + 15) & ~(size_t)15;
     return b;
 }

@@ -70,6 +70,21 @@ static pthread_cond_t guest_left = PTHREAD_COND_INITIALIZER;
 static unsigned vcpus_in_guest;
 static bool exclusive;
 
+void vcpu_passes(CPUX86State *env)
+{
+    atomic_store_explicit(&env->code_epoch, memory_code_epoch(), memory_order_release);
+}
+
+bool vcpu_others_passed(const CPUX86State *env, uint64_t epoch)
+{
+    for (unsigned i = 0; i < nvcpus; i++) {
+        if (vcpus[i].env != env && atomic_load(&vcpus[i].env->code_epoch) < epoch) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void guest_enter(void)
 {
     pthread_mutex_lock(&guest_mutex);
@@ -269,7 +284,9 @@ static void *vcpu_thread(void *arg)
     pthread_setname_np(pthread_self(), v->name);
     while (wait_until_runnable(v)) {
         guest_enter();
+        atomic_store(&v->env->code_epoch, memory_code_epoch()); /* before it looks into its TLB */
         CpuExit why = cpu_exec(v->env);
+        atomic_store(&v->env->code_epoch, UINT64_MAX);
         guest_leave();
         switch (why) {
         case CPU_EXIT_KICK:
@@ -313,6 +330,7 @@ bool vcpu_create_all(unsigned count, const char *model, Error **errp)
             return false;
         }
         v->env->vcpu = v;
+        v->env->code_epoch = UINT64_MAX;
         v->stop_requested = v->stopped = true;
         v->work_tail = &v->work;
         pthread_mutex_init(&v->mutex, NULL);

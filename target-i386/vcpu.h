@@ -40,6 +40,14 @@ void vcpu_queue_work(CPUX86State *env, void (*fn)(CPUX86State *env, void *data),
 /* Own thread: runs what was queued. Called by the execution loop when CPU_INTERRUPT_WORK is set. */
 void vcpu_run_queued_work(CPUX86State *env);
 
+/*
+ * A vCPU passes when no write of its own is under way: between instructions, or out of guest code. Whether all others
+ * have passed since the epoch (hw/memory.h): then none writes to pages watched by then without saying so, and all
+ * that they wrote before can be read.
+ */
+void vcpu_passes(CPUX86State *env);
+bool vcpu_others_passed(const CPUX86State *env, uint64_t epoch);
+
 /* The guest executes PAUSE: after many of them in a row the thread gives way to others. Own thread. */
 void vcpu_spins(CPUX86State *env);
 

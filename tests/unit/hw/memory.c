@@ -523,7 +523,7 @@ static void dirty_bits_follow_writes(void)
           memory_dirty_get(0x5000, DIRTY_DISPLAY) && !memory_dirty_get(0x6000, DIRTY_DISPLAY));
     CHECK_EQ(code_writes, 0);
 
-    memory_dirty_reset(0x7000, 0x1000, DIRTY_CODE);
+    memory_dirty_reset(0x7000, MEMORY_CODE_PIECE, DIRTY_CODE);
     uint8_t bytes[8] = {0};
     CHECK(dma_write(0x6000, bytes, 8));
     CHECK_EQ(code_writes, 0);
@@ -534,6 +534,26 @@ static void dirty_bits_follow_writes(void)
     CHECK(memory_dirty_get(0x7000, DIRTY_CODE));
     CHECK(dma_write(0x7000, bytes, 8));
     CHECK_EQ(code_writes, 1);
+
+    /* Only pieces with code count, and each ends its watch by itself. */
+    uint64_t epoch = memory_code_epoch();
+    memory_dirty_reset(0x9030, 0x20, DIRTY_CODE);
+    CHECK_EQ(memory_code_epoch(), epoch + 1);
+    memory_dirty_reset(0x9fff, 1, DIRTY_CODE);
+    CHECK_EQ(memory_code_epoch(), epoch + 1);
+    CHECK(!memory_dirty_set(0x9080, 0xf40));
+    CHECK(!memory_dirty_set(0x8000, 0x1000) && !memory_dirty_set(0xa000, 0x1000));
+    CHECK(memory_dirty_set(0x9000, 1) && memory_code_untold());
+    CHECK(!memory_dirty_set(0x9000, MEMORY_CODE_PIECE));
+    CHECK(memory_dirty_set(0x907f, 1));
+    CHECK(!memory_dirty_get(0x9000, DIRTY_CODE) && !memory_dirty_all(0x9000));
+    CHECK(memory_dirty_set(0x8000, 0x3000));
+    CHECK(memory_dirty_get(0x9000, DIRTY_CODE) && memory_dirty_all(0x9000));
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK(memory_code_untold());
+        memory_code_told();
+    }
+    CHECK(!memory_code_untold());
 
     /* Beyond the end of RAM: ignored. */
     memory_dirty_set(~0ull - 5, 100);
