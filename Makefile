@@ -115,6 +115,10 @@ run-bench: all
 	$(Q)tests/bench/parallel.py $(B)/vole
 	$(Q)tests/bench/latency.py $(B)/vole
 
+# Serial lines on the wire.
+bench-links: all
+	$(Q)tests/bench/links.py $(B)/vole
+
 report-size:
 	$(Q)scripts/report-size
 
@@ -143,7 +147,7 @@ clean:
 distclean: clean
 	rm -f config.mk config.h
 
-.PHONY: all unit run-demo run-check run-check-long run-bench report-size install uninstall clean distclean
+.PHONY: all unit run-demo run-check run-check-long run-bench bench-links report-size install uninstall clean distclean
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(shell find $(B) -path $(B)/guests -prune -o -name '*.d' -type f -print 2>/dev/null)

@@ -5,7 +5,15 @@
  * takes it and comes in as soon as the receiver has room: there is no baud rate delay, and the
  * divisor matters only to the receiver's timeout interrupt. When the backend takes no more, THRE
  * stays low and the guest waits; when the receiver is full, the backend is held back. So neither
- * direction loses a byte. Interrupts reach the bus only while OUT2 is set, as on a PC's serial
+ * direction loses a byte.
+ *
+ * A chip's next byte takes its time to come, and drivers live on that: their interrupt handler ends
+ * when the FIFO is empty, and what they have read is worked on before the next interrupt. Bytes
+ * that wait already would keep a handler going until its buffers are full. So they come in bursts,
+ * as long as the guest takes them; then there is a gap, about as long as the burst took. And a
+ * driver that has its full buffers say so on RTS is heard.
+ *
+ * Interrupts reach the bus only while OUT2 is set, as on a PC's serial
  * card. Not modelled: parity and framing errors, which a byte stream has no notion of; DMA mode
  * pins.
  *
@@ -85,6 +93,9 @@
 #define MSR_PINS   0xf0
 
 #define FIFO_SIZE    16
+#define BURST_MAX    512 /* what drivers take at once without losing any of it */
+#define GAP_MIN      (20 * NS_PER_US)
+#define GAP_MAX      (4 * NS_PER_MS)
 #define DIVISOR_9600 12
 #define CLOCK_HZ     1843200 /* the divisor's input; 16 of its ticks are a bit */
 
@@ -112,6 +123,11 @@ typedef struct Serial {
                           IIR */
     bool timeout_pending;
     Timer rx_timeout;
+    /* the host's side of the receiver; not state: after loading a burst begins */
+    unsigned burst; /* bytes received since the last gap, or since there was nothing to receive */
+    int64_t burst_start;
+    Timer gap;
+    bool handshake; /* RTS has gone off while DTR is on: the driver means it */
 } Serial;
 
 /* ---- FIFOs ---- */
@@ -262,7 +278,9 @@ static void tell_modem(Serial *s)
 static void restart_timeout(Serial *s)
 {
     s->timeout_pending = false;
-    if (fifos_on(s) && s->rx.count > 0) {
+    /* At the trigger level there is an interrupt already; only what is below it needs the timeout.
+     */
+    if (s->rx.count > 0 && s->rx.count < rx_trigger(s)) {
         timer_set(&s->rx_timeout, clock_now(CLOCK_VIRTUAL) + 4 * character_ns(s));
     } else {
         timer_cancel(&s->rx_timeout);
@@ -285,6 +303,28 @@ static void put_received(Serial *s, uint8_t data, uint8_t error)
     restart_timeout(s);
 }
 
+static void gap_over(void *opaque)
+{
+    Serial *s = opaque;
+
+    s->burst = 0;
+    chr_accept_input(s->chr);
+}
+
+/* The guest has emptied the receiver: nothing more was there, or the burst is over. */
+static void receiver_empty(Serial *s)
+{
+    int64_t took;
+
+    if (s->burst < BURST_MAX) {
+        s->burst = 0;
+    } else if (!timer_pending(&s->gap)) {
+        took = clock_now(CLOCK_VIRTUAL) - s->burst_start;
+        took = took < GAP_MIN ? GAP_MIN : took > GAP_MAX ? GAP_MAX : took;
+        timer_set(&s->gap, clock_now(CLOCK_VIRTUAL) + took);
+    }
+}
+
 static uint8_t take_received(Serial *s)
 {
     uint8_t data = s->rx.data[s->rx.head];
@@ -298,6 +338,9 @@ static uint8_t take_received(Serial *s)
     restart_timeout(s);
     update_irq(s);
     chr_accept_input(s->chr);
+    if (s->rx.count == 0) {
+        receiver_empty(s);
+    }
     return data;
 }
 
@@ -362,6 +405,7 @@ static void write_fcr(Serial *s, uint8_t value)
         s->rx.count = 0;
         timer_cancel(&s->rx_timeout);
         s->timeout_pending = false;
+        receiver_empty(s);
     }
     if (toggled || (value & FCR_TX_RESET)) {
         s->thre_pending |= s->tx.count > 0;
@@ -388,6 +432,15 @@ static void write_lcr(Serial *s, uint8_t value)
 
 static void write_mcr(Serial *s, uint8_t value)
 {
+    uint8_t changed = value ^ s->mcr;
+
+    /* RTS that goes off alone asks the other side to wait; with DTR, or never on, it says nothing.
+     */
+    if (!(value & MCR_DTR) || (value & MCR_RTS)) {
+        s->handshake = false;
+    } else if ((changed & MCR_RTS) && !(changed & MCR_DTR)) {
+        s->handshake = true;
+    }
     s->mcr = value & MCR_MASK;
     tell_modem(s);
     update_modem(s);
@@ -515,13 +568,20 @@ static size_t serial_can_receive(void *opaque)
 {
     Serial *s = opaque;
 
-    return s->mcr & MCR_LOOP ? 0 : fifo_room(s, &s->rx);
+    if ((s->mcr & MCR_LOOP) || s->handshake || s->burst >= BURST_MAX) {
+        return 0;
+    }
+    return fifo_room(s, &s->rx);
 }
 
 static void serial_receive(void *opaque, const uint8_t *data, size_t size)
 {
     Serial *s = opaque;
 
+    if (s->burst == 0) {
+        s->burst_start = clock_now(CLOCK_VIRTUAL);
+    }
+    s->burst += (unsigned)size;
     for (size_t i = 0; i < size; i++) {
         put_received(s, data[i], 0);
     }
@@ -561,8 +621,10 @@ static void serial_reset(Device *dev)
     s->ier = s->fcr = s->lcr = s->mcr = s->lsr = s->scr = 0;
     s->divisor = DIVISOR_9600;
     s->rx = s->tx = (Fifo){0};
-    s->thre_pending = s->timeout_pending = false;
+    s->thre_pending = s->timeout_pending = s->handshake = false;
+    s->burst = 0;
     timer_cancel(&s->rx_timeout);
+    timer_cancel(&s->gap);
     tell_modem(s);
     s->msr = modem_pins(s);
     update_irq(s);
@@ -612,6 +674,9 @@ static bool serial_post_load(void *opaque, int version, Error **errp)
     s->lsr &= LSR_ERROR;
     tell_line(s);
     tell_modem(s);
+    s->burst = 0;
+    s->handshake = false;
+    timer_cancel(&s->gap);
     /* The backend of today may have room for what the one of then had not. */
     transmit(s);
     chr_accept_input(s->chr);
@@ -691,6 +756,7 @@ static bool serial_realize(Device *dev, Error **errp)
         return false;
     }
     timer_init(&s->rx_timeout, CLOCK_VIRTUAL, timeout_expired, s);
+    timer_init(&s->gap, CLOCK_VIRTUAL, gap_over, s);
     if (s->chr && !chr_attach(s->chr, &serial_handlers, s, errp)) {
         return false;
     }
@@ -706,6 +772,7 @@ static void serial_unrealize(Device *dev)
 
     chr_detach(s->chr, s);
     timer_cancel(&s->rx_timeout);
+    timer_cancel(&s->gap);
     memory_region_remove(&s->io);
 }
 

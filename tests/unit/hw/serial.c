@@ -339,6 +339,64 @@ static void slow_peer_throttles_the_guest_without_loss(void)
     close(fd);
 }
 
+/*
+ * A driver that reads as long as there is something comes to an end, its interrupt line falls, and
+ * after a gap the rest comes.
+ */
+static void bursts_and_gaps(void)
+{
+    static uint8_t big[8192], got[8192];
+    unsigned used = 0, bursts = 0;
+    int fd;
+
+    for (unsigned i = 0; i < sizeof(big); i++) {
+        big[i] = (uint8_t)(i ^ i >> 8);
+    }
+    CHECK(socket_chr(&fd) != NULL);
+    wr(FCR, 0x81);
+    wr(MCR, 0x0b);
+    wr(IER, 0x01);
+    CHECK_EQ(write(fd, big, sizeof(big)), sizeof(big));
+    for (int turn = 0; turn < 1000 && used < sizeof(big); turn++) {
+        unsigned before = used;
+        loop_run_once(0);
+        while (rd(LSR) & 0x01) {
+            CHECK(level[4] || used - before > 490);
+            got[used++] = rd(RBR);
+            CHECK(used - before <= 600);
+        }
+        CHECK(!level[4]);
+        bursts += used > before;
+        clock_step(NS_PER_MS);
+    }
+    CHECK_EQ(used, sizeof(big));
+    CHECK(memcmp(big, got, sizeof(big)) == 0);
+    CHECK_EQ(bursts, sizeof(big) / 512);
+    close(fd);
+}
+
+/* RTS going off alone holds the other side back; a driver that never raised it gets its bytes. */
+static void rts_holds_back(void)
+{
+    set_up();
+    wr(FCR, 0x01);
+    wr(MCR, 0x09);
+    CHECK_EQ(feed("ab"), 2);
+    wr(MCR, 0x0b);
+    CHECK_EQ(feed("c"), 1);
+    wr(MCR, 0x09);
+    CHECK_EQ(feed("d"), 0);
+    wr(MCR, 0x0b);
+    CHECK_EQ(feed("e"), 1);
+    wr(MCR, 0x09);
+    wr(MCR, 0x08); /* DTR off: the port is closed, and the next user may know nothing of this */
+    wr(MCR, 0x09);
+    CHECK_EQ(feed("f"), 1);
+    for (const char *p = "abcef"; *p; p++) {
+        CHECK_EQ(rd(RBR), *p);
+    }
+}
+
 /* The port in the middle of everything: FIFO half full, a byte being looked at, timeout running. */
 static void get_busy(void)
 {
@@ -432,4 +490,5 @@ TESTS(TEST(starts_as_the_data_sheet_says), TEST(registers_keep_their_bits),
       TEST(fifo_triggers_at_its_level), TEST(timeout_interrupts_for_the_rest),
       TEST(fcr_resets_fifos), TEST(loops_back), TEST(modem_changes_interrupt),
       TEST(break_is_an_error_with_its_byte), TEST(slow_peer_throttles_the_guest_without_loss),
-      TEST(state_is_complete), TEST(refuses_state_out_of_bounds))
+      TEST(bursts_and_gaps), TEST(rts_holds_back), TEST(state_is_complete),
+      TEST(refuses_state_out_of_bounds))
