@@ -346,6 +346,10 @@ static void gen_stub(Translator *t, const Stub *s)
         }
         gen_goto_other_page(t, s->target);
         break;
+    case STUB_FPU:
+        gen_load_if_away(t, s->fpu);
+        emit_patch(emit_jmp(e), s->back);
+        break;
     case STUB_KICK:
         gen_kick_or_load(t, s);
         gen_stub_flags(t, s);

@@ -185,11 +185,36 @@ static bool writes_only_operands(const Insn *insn)
     case OP_ENDBR32:
     case OP_ENDBR64:
     case OP_JCC:
+    case OP_ANDN:
+    case OP_BEXTR:
+    case OP_BLSI:
+    case OP_BLSMSK:
+    case OP_BLSR:
+    case OP_BZHI:
+    case OP_MULX:
+    case OP_PDEP:
+    case OP_PEXT:
+    case OP_RORX:
+    case OP_SARX:
+    case OP_SHLX:
+    case OP_SHRX:
+    case OP_CRC32:
+    case OP_MOVBE:
         return true;
     default:
-        /* Vector instructions name theirs, but for PCMPxSTRx. */
-        return (insn->insn_class == INSN_CLASS_SSE || insn->insn_class == INSN_CLASS_AVX) &&
-               !(insn->map == INSN_MAP_0F3A && insn->opcode >= 0x60 && insn->opcode <= 0x63);
+        break;
+    }
+    switch (insn->insn_class) {
+    case INSN_CLASS_SSE: /* they name theirs, but for PCMPxSTRx */
+    case INSN_CLASS_SSE_MMX:
+    case INSN_CLASS_AVX:
+        return !(insn->map == INSN_MAP_0F3A && insn->opcode >= 0x60 && insn->opcode <= 0x63);
+    case INSN_CLASS_MMX:
+    case INSN_CLASS_X87:
+    case INSN_CLASS_X87_NOWAIT:
+        return true;
+    default:
+        return false;
     }
 }
 

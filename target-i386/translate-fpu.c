@@ -175,8 +175,7 @@ static void gen_load_x87(Translator *t)
     emit_patch(emit_call(&t->e), t->jit->load_x87);
 }
 
-/* Loads what is away. Flags are destroyed. */
-static void gen_load_if_away(Translator *t, FpuUse use)
+void gen_load_if_away(Translator *t, FpuUse use)
 {
     Emitter *e = &t->e;
 
@@ -206,10 +205,15 @@ void gen_back_from_handler(Translator *t, FpuUse use)
     }
 }
 
-static void gen_load_somewhere(Translator *t, FpuUse use)
+/* In the midst of a block, or even of an instruction. */
+static void gen_look(Translator *t, size_t away, FpuUse use)
 {
     gen_flags_away(t);
-    gen_load_if_away(t, use);
+    emit_alu_imm(&t->e, W32, ALU_CMP, rm_env(away), 0);
+    Stub *s = add_stub(t, STUB_FPU, emit_jcc(&t->e, COND_NE));
+    s->fpu = use;
+    s->back = t->e.p;
+    s->x87_pointers = (X87Pointers){NULL};
     gen_flags_back(t);
 }
 
@@ -218,7 +222,7 @@ void gen_need_vectors(Translator *t)
     if (t->vectors == FPU_AWAY) {
         gen_load_vectors(t);
     } else if (t->vectors == FPU_UNKNOWN) {
-        gen_load_somewhere(t, (FpuUse){.vectors = true});
+        gen_look(t, offsetof(CPUX86State, jit_vectors_away), (FpuUse){.vectors = true});
     }
     t->vectors = FPU_LIVE;
 }
@@ -226,7 +230,7 @@ void gen_need_vectors(Translator *t)
 void gen_need_x87(Translator *t)
 {
     if (t->x87 != FPU_LIVE) {
-        gen_load_somewhere(t, (FpuUse){.x87 = true});
+        gen_look(t, offsetof(CPUX86State, jit_x87_away), (FpuUse){.x87 = true});
     }
     t->x87 = FPU_LIVE;
 }

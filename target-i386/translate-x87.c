@@ -44,6 +44,12 @@ static void gen_store_fip(Translator *t, uint64_t fip, uint16_t fop)
     emit_store(e, W16, ENV(fcs), S1);
 }
 
+static void gen_store_fds(Translator *t, unsigned seg)
+{
+    emit_load_u16(&t->e, S1, selector(seg));
+    emit_store(&t->e, W16, ENV(fds), S1);
+}
+
 /* Of its operand: the registers of its address are as they were. */
 static void gen_store_fdp(Translator *t, const X87Pointers *p)
 {
@@ -56,8 +62,6 @@ static void gen_store_fdp(Translator *t, const X87Pointers *p)
     t->insn = insn;
     t->next_rip = next_rip;
     emit_store(&t->e, W64, ENV(fpu.fdp), S0);
-    emit_load_u16(&t->e, S1, selector(p->operand->seg));
-    emit_store(&t->e, W16, ENV(fds), S1);
 }
 
 void gen_store_x87_pointers(Translator *t, const X87Pointers *p)
@@ -67,7 +71,22 @@ void gen_store_x87_pointers(Translator *t, const X87Pointers *p)
     }
     if (p->operand) {
         gen_store_fdp(t, p);
+        gen_store_fds(t, p->operand->seg);
     }
+}
+
+/* On the block's own way: FDS is stored once as long as nothing else can change it or the segment register. */
+static void gen_store_operand(Translator *t)
+{
+    X87Pointers *p = &t->x87_pointers;
+
+    gen_store_fdp(t, p);
+    if (!t->fds_known || t->fds_seg != p->operand->seg) {
+        gen_store_fds(t, p->operand->seg);
+    }
+    t->fds_known = true;
+    t->fds_seg = p->operand->seg;
+    p->operand = NULL;
 }
 
 /* Whether the registers of addresses are the same behind it. */
@@ -87,12 +106,13 @@ void gen_before_insn_x87(Translator *t, bool leaves)
 {
     X87Pointers *p = &t->x87_pointers;
 
+    if (p->operand && (leaves || !keeps_addresses(t->insn))) {
+        gen_store_operand(t);
+    }
     if (leaves) {
         gen_store_x87_pointers(t, p);
         *p = (X87Pointers){NULL};
-    } else if (p->operand && !keeps_addresses(t->insn)) {
-        gen_store_fdp(t, p);
-        p->operand = NULL;
+        t->fds_known = false;
     }
 }
 
@@ -196,6 +216,7 @@ static bool gen_fninit(Translator *t)
     gen_need_x87(t);
     gen_same(t);
     t->x87_pointers = (X87Pointers){NULL};
+    t->fds_known = false;
     emit_store_imm(e, W64, ENV(fpu.fip), 0);
     emit_store_imm(e, W64, ENV(fpu.fdp), 0);
     emit_store_imm(e, W32, ENV(fpu.ftw), 0);

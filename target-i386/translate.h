@@ -33,6 +33,7 @@ typedef enum StubKind {
     STUB_LINK,    /* leave; the jump is to be patched */
     STUB_GOTO,    /* on to another page */
     STUB_KICK,    /* leave at the block's start */
+    STUB_FPU,     /* load vector or x87 registers, then back */
 } StubKind;
 
 /* A block's need of the host's vector and x87 registers. */
@@ -89,6 +90,8 @@ typedef struct Translator {
     bool ended;          /* control has left the block */
     FpuPlace vectors, x87;
     X87Pointers x87_pointers;
+    bool fds_known; /* FDS is fds_seg's selector */
+    uint8_t fds_seg;
     bool in_memory;  /* jit_flags holds the guest's flags as they are now */
     bool in_eflags;  /* EFLAGS does */
     FlagsRecipe recipe; /* they can be made again */
@@ -205,6 +208,8 @@ void gen_back_from_handler(Translator *t, FpuUse use);
 /* Has them in the host's registers from here on. Flags are kept where they are live; S2 is used. */
 void gen_need_vectors(Translator *t);
 void gen_need_x87(Translator *t);
+/* Out of line: loads them if they are away. Flags are destroyed. */
+void gen_load_if_away(Translator *t, FpuUse use);
 /* At the start of a block: on to a stub like `kick` for a request, or where something of kick.fpu is away. Flags are destroyed. */
 void gen_look_for_requests(Translator *t, Stub kick);
 /* The start of that stub: loads and goes back, or comes out behind for a request. */
