@@ -143,7 +143,8 @@ typedef struct JitYoung {
 
 static inline unsigned jit_jump_index(uint64_t rip)
 {
-    return rip & (JIT_JUMP_TABLE_SIZE - 1);
+    /* Functions are aligned: their low bits alone would fill a few entries only. */
+    return (unsigned)(rip ^ (uint32_t)rip >> JIT_JUMP_TABLE_BITS) & (JIT_JUMP_TABLE_SIZE - 1);
 }
 
 struct CpuJit {

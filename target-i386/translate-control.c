@@ -71,7 +71,9 @@ void gen_find_jump(Translator *t)
     enum { ENTRY_SHIFT = 4 };
     _Static_assert(sizeof(JitJump) == 1 << ENTRY_SHIFT, "the shift below scales by an entry's size");
 
-    emit_mov(e, W32, S1, S0);
+    emit_mov(e, W32, S1, S0); /* jit_jump_index() */
+    emit_shr(e, W32, S1, JIT_JUMP_TABLE_BITS);
+    emit_alu(e, W32, ALU_XOR, S1, rm_reg(S0));
     emit_alu_imm(e, W32, ALU_AND, rm_reg(S1), JIT_JUMP_TABLE_SIZE - 1);
     emit_shl(e, W32, S1, ENTRY_SHIFT);
     emit_alu(e, W64, ALU_ADD, S1, rm_env(offsetof(CPUX86State, jit_jumps)));
