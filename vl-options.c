@@ -621,6 +621,15 @@ static bool check_options(Error **errp)
                   machine_config.initrd ? "-initrd" : "-append");
         return false;
     }
+    if (log_enabled(LOG_LOCKSTEP) && accel_selected() != &accel_jit) {
+        error_set(errp, "-d lockstep: checks the translator; not possible with -accel %s",
+                  accel_selected()->name);
+        return false;
+    }
+    if (log_enabled(LOG_LOCKSTEP) && machine_config.cpus > 1) {
+        error_set(errp, "-d lockstep: runs one CPU; not possible with -smp %u", machine_config.cpus);
+        return false;
+    }
     if (launch.daemonize && machine_config.nographic) {
         error_set(
             errp,

@@ -25,6 +25,7 @@
 #include "hw/pc.h"
 #include "monitor/monitor.h"
 #include "target-i386/exec.h"
+#include "target-i386/jit-stats.h"
 #include "target-i386/vcpu.h"
 #include "ui/msmouse.h"
 #include "ui/vc.h"
@@ -338,6 +339,7 @@ int main(int argc, char **argv)
     gdbstub_exit(status);
     machine_stop(RUN_STATE_SHUTDOWN);
     vcpu_stop_threads();
+    jit_log_summary();
     blk_close_all();
     chr_close_all();
     return status;

@@ -205,6 +205,9 @@ bool memory_dirty_set(ram_addr addr, uint64_t size)
 {
     PageSpan span = page_span(addr, size);
 
+    if (memory_listener->written) {
+        memory_listener->written(addr, size);
+    }
     /* The bytes were written before: whoever begins a watch from now on reads them. */
     atomic_thread_fence(memory_order_seq_cst);
     for (uint64_t page = span.first; page < span.end;) {

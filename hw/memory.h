@@ -134,6 +134,7 @@ typedef struct MemoryListener {
     void (*protect)(ram_addr addr, uint64_t size);
     void (*code_written)(ram_addr addr, uint64_t size);
     void (*map_changed)(AddressSpace *as);
+    void (*written)(ram_addr addr, uint64_t size); /* every call of memory_dirty_set() */
 } MemoryListener;
 void memory_set_listener(const MemoryListener *listener);
 

@@ -26,6 +26,7 @@ extern const AccelOps accel_jit;    /* jit.c */
 
 /* Before any vCPU runs; accel_interp until then. */
 void accel_select(const AccelOps *ops);
+const AccelOps *accel_selected(void);
 
 /* Runs one block (or one instruction) at env->rip on the executor. True: only rip has to be looked at. */
 bool exec_run_one_block(CPUX86State *env);

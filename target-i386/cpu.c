@@ -19,6 +19,7 @@
 #include "target-i386/cpuid.h"
 #include "target-i386/debug.h"
 #include "target-i386/exec.h"
+#include "target-i386/lockstep.h"
 #include "target-i386/mem.h"
 #include "target-i386/mmu.h"
 #include "target-i386/seg.h"
@@ -227,6 +228,7 @@ static const MemoryListener listener = {
     .protect = listener_protect,
     .code_written = listener_code_written,
     .map_changed = listener_map_changed,
+    .written = lockstep_ram_written,
 };
 
 static void a20_work(CPUX86State *env, void *data)
@@ -259,7 +261,7 @@ void cpu_interrupt_clear(CPUX86State *env, uint32_t bits)
 
 uint64_t cpu_tsc(CPUX86State *env)
 {
-    return (uint64_t)clock_now(CLOCK_VIRTUAL) + env->tsc_offset;
+    return lockstep_same_time(env, (uint64_t)clock_now(CLOCK_VIRTUAL) + env->tsc_offset);
 }
 
 uint64_t cpu_tsc_hz(void)

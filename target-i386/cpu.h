@@ -257,6 +257,8 @@ struct CPUX86State {
     uint32_t jit_vectors_wide; /* upper halves are in the host's registers too */
     bool jit_x87_possible;     /* the host has XSAVE */
     uint32_t jit_flags;   /* arithmetic flags as LAHF and SETO leave them in AX */
+    int32_t jit_budget;   /* lockstep: leave at the block entry where it runs out */
+    struct Lockstep *lockstep;
     Segment segs[SEG_COUNT];
 
     /* ---- system ---- */

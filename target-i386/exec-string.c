@@ -14,6 +14,7 @@
 #include "target-i386/exec-alu.h"
 #include "target-i386/exec.h"
 #include "target-i386/host-access.h"
+#include "target-i386/lockstep.h"
 #include "target-i386/mem.h"
 #include "target-i386/system.h"
 #include "util/loop.h"
@@ -415,18 +416,22 @@ static inline void run(CPUX86State *env, const Insn *insn, StringChunk *chunk, b
         chunk(env, insn, 1);
         return;
     }
+    bool comparing = lockstep_is_comparing(env); /* when others want something counts for nothing then */
+    uint64_t most = comparing ? lockstep_string_most(env, insn) : UINT64_MAX;
     for (;;) {
         uint64_t left = exec_mask_address(insn, env->regs[R_CX]);
         bool stepping = env->eflags & FLAG_TF;
         if (left == 0) {
             return;
         }
-        uint64_t done = chunk(env, insn, stepping ? 1 : left);
+        uint64_t done = chunk(env, insn, stepping ? 1 : left < most ? left : most);
         count_off(env, insn, done);
         if (done == left || (compares && !goes_on(insn, env->eflags & FLAG_ZF))) {
             return;
         }
-        if (stepping || atomic_load_explicit(&env->exit_request, memory_order_relaxed)) {
+        most -= done;
+        if (stepping || most == 0 || (comparing && env->pending_db) ||
+            (!comparing && atomic_load_explicit(&env->exit_request, memory_order_relaxed))) {
             env->rip_next = env->rip; /* not finished */
             return;
         }

@@ -41,6 +41,11 @@ void accel_select(const AccelOps *ops)
     accel = ops;
 }
 
+const AccelOps *accel_selected(void)
+{
+    return accel;
+}
+
 static void raise_ud(CPUX86State *env, const Insn *insn)
 {
     cpu_raise(env, EXCP_UD);
@@ -494,6 +499,41 @@ static __attribute__((noinline)) void run_blocks(CPUX86State *env)
         }
         prev = cc->generation == generation ? b : NULL;
     } while (!requests_pending(env));
+}
+
+void exec_run_until(CPUX86State *env, ExecStop *stop)
+{
+    CpuCodeCache *cc = env->code_cache;
+
+    for (;;) {
+        if (stop(env, NULL)) {
+            return;
+        }
+        Insn uncached;
+        CodeBlock *b = find_block(env, cc, NULL);
+        const Insn *insn = &uncached, *last = &uncached;
+        if (b) {
+            insn = b->insns;
+            last = insn + b->count - 1;
+        } else {
+            fetch_uncached(env, &uncached);
+        }
+        for (cc->end = last;; insn++) {
+            if (stop(env, insn)) {
+                return;
+            }
+            env->rip_next = (env->rip + insn->len) & ip_mask(env);
+            env->shadow = 0;
+            insn->exec(env, insn);
+            env->rip = env->rip_next;
+            if (!cc->end || insn == last) {
+                break;
+            }
+            if (stop(env, NULL)) {
+                return;
+            }
+        }
+    }
 }
 
 bool exec_requests_pending(CPUX86State *env)

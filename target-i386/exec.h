@@ -44,6 +44,13 @@ CpuExit cpu_exec(CPUX86State *env);
 /* Executes exactly one instruction (or delivers one event): for lockstep, tests and debuggers. */
 CpuExit cpu_exec_one(CPUX86State *env);
 
+/*
+ * For lockstep: runs instructions on the executor, without a look at events or requests. stop() is asked before
+ * each, first with NULL and then, if that was false, with the instruction.
+ */
+typedef bool ExecStop(CPUX86State *env, const Insn *insn);
+void exec_run_until(CPUX86State *env, ExecStop *stop);
+
 /* Decoded code upkeep. Own thread: */
 void exec_flush_code(CPUX86State *env);
 void exec_invalidate_code(CPUX86State *env, ram_addr addr, uint64_t size);

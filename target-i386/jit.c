@@ -12,8 +12,10 @@
 
 #include "target-i386/code-cache.h"
 #include "target-i386/exec.h"
+#include "target-i386/lockstep.h"
 #include "target-i386/mem.h"
 #include "target-i386/vcpu.h"
+#include "util/log.h"
 
 #define HOST_MXCSR 0x1f80u /* as C code expects it: all exceptions masked, round to nearest */
 
@@ -150,6 +152,9 @@ uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji)
     }
     jit->stop = false;
     env->rip = ji->rip;
+    if (lockstep_holds_back(env, insn)) {
+        return JIT_LEAVE_OUTER + 1;
+    }
     env->rip_next = behind;
     insn->exec(env, insn);
     env->rip = env->rip_next;
@@ -192,6 +197,9 @@ static CpuJit *make_jit(CPUX86State *env)
         clear_table(&jit->tables[i]);
     }
     jit_translate_common(env, jit);
+    if (log_enabled(LOG_LOCKSTEP)) {
+        lockstep_start(env, jit);
+    }
     jit->code_start = jit->code_used;
     uint64_t *bottom = (uint64_t *)(void *)(jit->stack + JIT_STACK_SIZE) - 1;
     *bottom = (uint64_t)(uintptr_t)jit->return_bottom;
@@ -345,6 +353,7 @@ static void free_code(CPUX86State *env)
 {
     jit_cache_free(env->jit);
     env->jit = NULL;
+    lockstep_end(env);
 }
 
 const AccelOps accel_jit = {

@@ -185,6 +185,9 @@ struct CpuJit {
 #define JIT_LINK_POLL (1ull << 61)
 #define JIT_LINK_BITS (JIT_LINK_EFLAGS | JIT_LINK_MEMORY | JIT_LINK_POLL)
 
+/* In jit_budget: left where the arithmetic flags are about to be overwritten; they are not what the last instruction left. */
+#define JIT_BUDGET_FLAGS_DEAD 0x7fff
+
 /* Makes the common pieces at the start of the code memory. */
 void jit_translate_common(CPUX86State *env, CpuJit *jit);
 /*

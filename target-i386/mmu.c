@@ -17,6 +17,7 @@
 #include "target-i386/debugger.h"
 #include "target-i386/excp.h"
 #include "target-i386/exec.h"
+#include "target-i386/lockstep.h"
 #include "target-i386/mem.h"
 #include "target-i386/system.h"
 #include "util/log.h"
@@ -55,6 +56,9 @@ static const MemoryPage *phys_page(CPUX86State *env, hwaddr addr)
 
     if (e->page != page) {
         e->mem = memory_page_lookup(space(env), page);
+        if (e->mem.host) {
+            e->mem.host += env->tlb->ram_delta;
+        }
         e->page = page;
     }
     return &e->mem;
@@ -102,6 +106,7 @@ static void host_store(uint8_t *p, uint64_t v, unsigned size)
 
 static uint64_t device_read(CPUX86State *env, hwaddr addr, unsigned size)
 {
+    lockstep_before_device(env);
     bool locked = machine_lock_held();
 
     if (!locked) {
@@ -116,6 +121,7 @@ static uint64_t device_read(CPUX86State *env, hwaddr addr, unsigned size)
 
 static void device_write(CPUX86State *env, hwaddr addr, uint64_t v, unsigned size)
 {
+    lockstep_before_device(env);
     bool locked = machine_lock_held();
 
     if (!locked) {
@@ -156,6 +162,7 @@ void mmu_phys_write(CPUX86State *env, hwaddr addr, uint64_t v, unsigned size)
     page = phys_page(env, addr);
     if (page->host && !page->readonly && PAGE_OFFSET(addr) + size <= GUEST_PAGE_SIZE) {
         ram_addr ram = page->ram + PAGE_OFFSET(addr);
+        lockstep_note_write(env, ram, size);
         host_store(page->host + PAGE_OFFSET(addr), v, size);
         ram_written(env, ram, size);
     } else {
@@ -193,6 +200,7 @@ static bool update_entry(CPUX86State *env, hwaddr addr, unsigned size, uint64_t 
     }
     uint8_t *p = page->host + PAGE_OFFSET(addr);
     ram_addr ram = page->ram + PAGE_OFFSET(addr);
+    lockstep_note_walk(env, ram, size);
     bool done;
     if (size == 8) {
         done = __atomic_compare_exchange_n((uint64_t *)p, &old, old | set, false, __ATOMIC_SEQ_CST,
@@ -499,8 +507,8 @@ static void fill_entry(CPUX86State *env, unsigned cls, uint64_t page, const Page
         uint64_t flags = (a != MMU_EXEC ? watch : watch_code) | (mem->host ? 0 : TLB_MMIO);
         tag[a] = ok ? page | flags : TLB_INVALID;
     }
-    if (mem->host && mem->readonly && tag[MMU_WRITE] != TLB_INVALID) {
-        tag[MMU_WRITE] |= TLB_MMIO;
+    if (mem->host && tag[MMU_WRITE] != TLB_INVALID) {
+        tag[MMU_WRITE] |= mem->readonly ? TLB_MMIO : tlb->write_flags;
     }
     if (w->bits == 30) {
         tlb->huge_seen = true;
@@ -637,6 +645,9 @@ static void write_in_page(CPUX86State *env, unsigned cls, uint64_t linear, uint6
             device_write(env, info_of(env, cls, e)->phys + PAGE_OFFSET(linear), v, size);
             return;
         }
+        if (flags & TLB_LOG) {
+            lockstep_note_write(env, info_of(env, cls, e)->ram + PAGE_OFFSET(linear), size);
+        }
         if (flags & TLB_NOTDIRTY) {
             uint8_t *host = (uint8_t *)(uintptr_t)(linear + e->addend);
             host_store(host, v, size);
@@ -761,10 +772,13 @@ uint8_t *mmu_write_ptr(CPUX86State *env, unsigned cls, uint64_t linear, unsigned
     TlbEntry *e = tlb_get(env, cls, linear, MMU_WRITE);
     uint64_t flags = PAGE_OFFSET(e->tag[MMU_WRITE]);
 
-    if ((flags & ~(uint64_t)TLB_NOTDIRTY) || PAGE_OFFSET(linear) + size > GUEST_PAGE_SIZE) {
+    if ((flags & ~(uint64_t)(TLB_NOTDIRTY | TLB_LOG)) || PAGE_OFFSET(linear) + size > GUEST_PAGE_SIZE) {
         return NULL;
     }
-    if (flags) {
+    if (flags & TLB_LOG) {
+        lockstep_note_write(env, info_of(env, cls, e)->ram + PAGE_OFFSET(linear), size);
+    }
+    if (flags & TLB_NOTDIRTY) {
         env->tlb->pending_write = (TlbPendingWrite){linear, size, cls};
     }
     return (uint8_t *)(uintptr_t)(linear + e->addend);
@@ -888,10 +902,8 @@ bool mmu_page_is_global(CPUX86State *env, uint64_t linear)
     return tag_hits(e->tag[MMU_EXEC], linear) && info_of(env, cls, e)->global;
 }
 
-void tlb_flush(CPUX86State *env)
+static void flush_all(CpuTlb *tlb)
 {
-    CpuTlb *tlb = env->tlb;
-
     tlb_lock(tlb);
     for (unsigned c = 0; c < MMU_CLASSES; c++) {
         invalidate_set(tlb, c, &tlb->used[c]);
@@ -903,19 +915,33 @@ void tlb_flush(CPUX86State *env)
         tlb->phys_cache[i].page = 1;
     }
     tlb_unlock(tlb);
+}
+
+void tlb_flush(CPUX86State *env)
+{
+    flush_all(env->tlb);
+    if (env->tlb->twin) {
+        flush_all(env->tlb->twin);
+    }
     empty_slots(env);
     exec_mapping_changed(env, MAPPING_ALL, 0);
 }
 
-void tlb_flush_nonglobal(CPUX86State *env)
+static void flush_nonglobal(CpuTlb *tlb)
 {
-    CpuTlb *tlb = env->tlb;
-
     tlb_lock(tlb);
     for (unsigned c = 0; c < MMU_CLASSES; c++) {
         invalidate_set(tlb, c, &tlb->local[c]); /* they stay in `used`, empty */
     }
     tlb_unlock(tlb);
+}
+
+void tlb_flush_nonglobal(CPUX86State *env)
+{
+    flush_nonglobal(env->tlb);
+    if (env->tlb->twin) {
+        flush_nonglobal(env->tlb->twin);
+    }
     empty_slots(env);
     exec_mapping_changed(env, MAPPING_NONGLOBAL, 0);
 }
@@ -953,11 +979,8 @@ static void flush_large_page(CpuTlb *tlb, unsigned cls, uint64_t page)
     }
 }
 
-void tlb_flush_page(CPUX86State *env, uint64_t linear)
+static void flush_page(CpuTlb *tlb, uint64_t page)
 {
-    CpuTlb *tlb = env->tlb;
-    uint64_t page = linear & GUEST_PAGE_MASK;
-
     tlb_lock(tlb);
     for (unsigned c = 0; c < MMU_CLASSES; c++) {
         TlbEntry *e = tlb_slot(tlb, c, page);
@@ -971,8 +994,18 @@ void tlb_flush_page(CPUX86State *env, uint64_t linear)
         }
     }
     tlb_unlock(tlb);
+}
+
+void tlb_flush_page(CPUX86State *env, uint64_t linear)
+{
+    uint64_t page = linear & GUEST_PAGE_MASK;
+
+    flush_page(env->tlb, page);
+    if (env->tlb->twin) {
+        flush_page(env->tlb->twin, page);
+    }
     empty_slots(env);
-    exec_mapping_changed(env, may_be_large(tlb, page) ? MAPPING_ALL : MAPPING_PAGE, page);
+    exec_mapping_changed(env, may_be_large(env->tlb, page) ? MAPPING_ALL : MAPPING_PAGE, page);
 }
 
 static void protect_slot(CpuTlb *tlb, unsigned cls, unsigned slot, ram_addr first, ram_addr end)
@@ -985,10 +1018,8 @@ static void protect_slot(CpuTlb *tlb, unsigned cls, unsigned slot, ram_addr firs
     }
 }
 
-void tlb_protect_ram(CPUX86State *env, ram_addr addr, uint64_t size)
+static void protect_ram(CpuTlb *tlb, ram_addr addr, uint64_t size)
 {
-    CpuTlb *tlb = env->tlb;
-
     tlb_lock(tlb);
     for (unsigned c = 0; c < MMU_CLASSES; c++) {
         for (uint64_t words = tlb->used[c].words; words; words &= words - 1) {
@@ -1007,6 +1038,16 @@ void tlb_empty_write_slots(CPUX86State *env)
         for (unsigned i = 0; i < JIT_SLOTS; i++) {
             __atomic_store_n(&env->jit_slots[c][MMU_WRITE][i].tag, cpu_slot_empty, __ATOMIC_RELAXED);
         }
+    }
+}
+
+void tlb_protect_ram(CPUX86State *env, ram_addr addr, uint64_t size)
+{
+    CpuTlb *tlb = env->tlb, *twin = tlb->twin;
+
+    protect_ram(tlb, addr, size);
+    if (twin) {
+        protect_ram(twin, addr, size);
     }
 }
 

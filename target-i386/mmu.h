@@ -24,6 +24,7 @@
 #define TLB_MMIO     0x001u /* no host memory (write tags: ROM too) */
 #define TLB_NOTDIRTY 0x002u /* write tags: some dirty client wants to hear of it */
 #define TLB_WATCH    0x004u /* a data breakpoint or watchpoint lies in the page; for fetches, a debugger's breakpoint */
+#define TLB_LOG      0x008u /* write tags: lockstep notes every write */
 #define TLB_INVALID  0x800u
 
 /* Classes of access, each with its own table. */
@@ -82,6 +83,10 @@ struct CpuTlb {
     TlbInfo info[MMU_CLASSES][TLB_SIZE];
     PhysCacheEntry phys_cache[PHYS_CACHE_SIZE]; /* where page tables lie */
     TlbPendingWrite pending_write;
+    /* Lockstep: the other engine's, flushed and protected with this one; its RAM may be a copy. */
+    CpuTlb *twin;
+    ptrdiff_t ram_delta;
+    uint64_t write_flags; /* for every write tag of RAM: 0 or TLB_LOG */
 };
 
 CpuTlb *mmu_new(void);

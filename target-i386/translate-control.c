@@ -355,6 +355,9 @@ static void gen_stub(Translator *t, const Stub *s)
     case STUB_KICK:
         gen_kick_or_load(t, s);
         gen_stub_flags(t, s);
+        if (t->env->lockstep && s->flags_at == FLAGS_IN_EFLAGS) {
+            emit_store_imm(e, W32, rm_env(offsetof(CPUX86State, jit_budget)), JIT_BUDGET_FLAGS_DEAD);
+        }
         gen_set_rip(t, s->target);
         emit_mov_imm(e, S1, JIT_LEAVE_LOOKUP);
         emit_patch(emit_jmp(e), t->jit->leave);

@@ -246,8 +246,21 @@ static void gen_kick_unless_zero(Translator *t, unsigned width, size_t field, St
     *add_stub(t, STUB_KICK, kick.rel) = kick;
 }
 
+/* Lockstep: leaves where the number of such places that may be passed is used up. */
+static void gen_kick_out_of_budget(Translator *t, Stub kick)
+{
+    emit_alu_imm(&t->e, W32, ALU_SUB, ENV(jit_budget), 1);
+    kick.kind = STUB_KICK;
+    kick.rel = emit_jcc(&t->e, COND_B);
+    kick.fpu = (FpuUse){false, false};
+    *add_stub(t, STUB_KICK, kick.rel) = kick;
+}
+
 void gen_look_for_requests(Translator *t, Stub kick)
 {
+    if (t->env->lockstep) {
+        gen_kick_out_of_budget(t, kick);
+    }
     size_t requests = offsetof(CPUX86State, exit_request), x87 = offsetof(CPUX86State, jit_x87_away);
 
     _Static_assert(offsetof(CPUX86State, jit_vectors_away) == offsetof(CPUX86State, exit_request) + 4 &&

@@ -27,6 +27,7 @@ static const LogItemInfo items_table[] = {
     {LOG_PCALL, "pcall", "far transfers, gates and task switches"},
     {LOG_RESET, "cpu_reset", "the CPU's state before each reset"},
     {LOG_IOPORT, "ioport", "accesses to ports nobody answers"},
+    {LOG_LOCKSTEP, "lockstep", "run translator and executor side by side; ends at a difference"},
 };
 enum { ITEMS = sizeof(items_table) / sizeof(items_table[0]) };
 

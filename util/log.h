@@ -24,6 +24,7 @@ typedef enum LogItem {
     LOG_PCALL = 1 << 7,        /* pcall: far transfers, gates, task switches */
     LOG_RESET = 1 << 8,        /* cpu_reset: the CPU's state before each reset */
     LOG_IOPORT = 1 << 9,       /* ioport: accesses to ports nobody answers */
+    LOG_LOCKSTEP = 1 << 10,    /* lockstep: executor and translator side by side; from the start only */
 } LogItem;
 
 extern uint32_t log_mask;
