@@ -681,44 +681,45 @@ static bool cmd_set_sstep(GdbStub *s, GdbText *t, Buffer *reply)
 static const struct {
     const char *name;
     PacketHandler *run;
+    bool attached; /* means the machine, which is nobody's to stop after a detach */
 } packets[] = {
-    {"?", cmd_why_stopped},
-    {"!", cmd_extended},
-    {"C", cmd_continue_signal},
-    {"c", cmd_continue},
-    {"D", cmd_detach},
-    {"g", cmd_read_all},
-    {"G", cmd_write_all},
-    {"H", cmd_set_thread},
-    {"k", cmd_kill_silently},
-    {"m", cmd_read_memory},
-    {"M", cmd_write_memory},
-    {"p", cmd_read_reg},
-    {"P", cmd_write_reg},
-    {"s", cmd_step},
-    {"S", cmd_step_signal},
-    {"T", cmd_thread_alive},
-    {"X", cmd_write_binary},
-    {"Z", cmd_insert_point},
-    {"z", cmd_remove_point},
-    {"qSupported", cmd_supported},
-    {"QStartNoAckMode", cmd_no_ack},
-    {"qXfer:features:read:", cmd_features},
-    {"qAttached", cmd_attached},
-    {"qC", cmd_current_thread},
-    {"qfThreadInfo", cmd_first_threads},
-    {"qsThreadInfo", cmd_more_threads},
-    {"qThreadExtraInfo", cmd_thread_info},
-    {"qRcmd", cmd_monitor},
-    {"vCont?", cmd_vcont_query},
-    {"vCont", cmd_vcont},
-    {"vAttach;", cmd_attach},
-    {"vKill", cmd_kill},
-    {"qqemu.PhyMemMode", cmd_get_physical},
-    {"Qqemu.PhyMemMode", cmd_set_physical},
-    {"qqemu.sstepbits", cmd_sstep_bits},
-    {"qqemu.sstep", cmd_get_sstep},
-    {"Qqemu.sstep", cmd_set_sstep},
+    {"?", cmd_why_stopped, false},
+    {"!", cmd_extended, false},
+    {"C", cmd_continue_signal, true},
+    {"c", cmd_continue, true},
+    {"D", cmd_detach, true},
+    {"g", cmd_read_all, true},
+    {"G", cmd_write_all, true},
+    {"H", cmd_set_thread, true},
+    {"k", cmd_kill_silently, false},
+    {"m", cmd_read_memory, true},
+    {"M", cmd_write_memory, true},
+    {"p", cmd_read_reg, true},
+    {"P", cmd_write_reg, true},
+    {"s", cmd_step, true},
+    {"S", cmd_step_signal, true},
+    {"T", cmd_thread_alive, true},
+    {"X", cmd_write_binary, true},
+    {"Z", cmd_insert_point, true},
+    {"z", cmd_remove_point, true},
+    {"qSupported", cmd_supported, false},
+    {"QStartNoAckMode", cmd_no_ack, false},
+    {"qXfer:features:read:", cmd_features, false},
+    {"qAttached", cmd_attached, false},
+    {"qC", cmd_current_thread, true},
+    {"qfThreadInfo", cmd_first_threads, false},
+    {"qsThreadInfo", cmd_more_threads, false},
+    {"qThreadExtraInfo", cmd_thread_info, true},
+    {"qRcmd", cmd_monitor, false},
+    {"vCont?", cmd_vcont_query, false},
+    {"vCont", cmd_vcont, true},
+    {"vAttach;", cmd_attach, false},
+    {"vKill", cmd_kill, false},
+    {"qqemu.PhyMemMode", cmd_get_physical, false},
+    {"Qqemu.PhyMemMode", cmd_set_physical, false},
+    {"qqemu.sstepbits", cmd_sstep_bits, false},
+    {"qqemu.sstep", cmd_get_sstep, false},
+    {"Qqemu.sstep", cmd_set_sstep, false},
 };
 
 static bool ends_name(const GdbText *t, const char *name)
@@ -733,7 +734,7 @@ bool gdb_handle_packet(GdbStub *s, const uint8_t *data, size_t size, Buffer *rep
     for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++) {
         GdbText t = {data, data + size};
         if (gdb_take_word(&t, packets[i].name) && ends_name(&t, packets[i].name)) {
-            return packets[i].run(s, &t, reply);
+            return packets[i].attached && !s->attached ? put_error(reply, ERROR_BAD) : packets[i].run(s, &t, reply);
         }
     }
     return true;

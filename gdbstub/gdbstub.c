@@ -179,9 +179,7 @@ static void begin_session(GdbStub *s)
 
 static void end_session(GdbStub *s)
 {
-    if (s->attached) {
-        gdb_let_go(s);
-    }
+    gdb_let_go(s);
     s->attached = false;
     buffer_clear(&s->out); /* nobody will read it */
     buffer_clear(&s->unread);

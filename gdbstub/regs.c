@@ -3,9 +3,11 @@
  *
  * The description is made when GDB asks for it, of the first vCPU's mode:
  *  - in long mode, that of a 64-bit processor ("i386:x86-64");
- *  - else, "i386" in 32-bit code and "i8086" in 16-bit code, which GDB then disassembles as such. On a processor that
- *    has long mode both sets of registers are in it, RAX and EAX, so that GDB also accepts it for a 64-bit program:
- *    a kernel's symbols may be loaded while the machine still stands at its reset vector.
+ *  - in 32-bit code with paging, as a 32-bit system runs, and on processors without long mode, that of a 32-bit one;
+ *  - else, on the way from reset to a system of either kind, both sets of registers are in it, RAX and EAX, so that
+ *    GDB accepts it for a 64-bit program as well as for a 32-bit one: a kernel's symbols may be loaded while the machine
+ *    still stands at its reset vector.
+ * The architecture is "i386" in 32-bit code and "i8086" in 16-bit code, which GDB then disassembles as such.
  * GDB asks once a connection. "unset tdesc filename" makes it ask again after a mode switch.
  *
  * In such a double description pointers are plain numbers: GDB's pointer types change their size with GDB's
@@ -112,13 +114,14 @@ static void add_system(GdbDescription *d, const char *base_feature, bool lm)
     }
 }
 
-static void list_registers(GdbDescription *d, CPUX86State *env, bool lm, bool long_mode)
+/* lm: 64-bit registers; both: 32-bit ones, too. */
+static void list_registers(GdbDescription *d, CPUX86State *env, bool lm, bool both)
 {
     unsigned vectors = !cpu_has_bit(env, FEAT_1_EDX, F1D_SSE) ? 0 : lm ? 16 : 8;
 
     d->count = 0;
     if (lm) {
-        add_general64(d, long_mode);
+        add_general64(d, !both);
     } else {
         add_general32(d, true);
     }
@@ -127,13 +130,13 @@ static void list_registers(GdbDescription *d, CPUX86State *env, bool lm, bool lo
         add(d, core, "int32", 32, DEBUGGER_REG_SELECTOR, segs[i].seg, "%s", segs[i].name);
     }
     add_fpu(d, vectors);
-    add_system(d, long_mode ? segments : system_regs, lm);
+    add_system(d, lm && !both ? segments : system_regs, lm);
     if (vectors && cpu_has_bit(env, FEAT_1_ECX, F1C_AVX)) {
         for (unsigned i = 0; i < vectors; i++) {
             add(d, avx, "uint128", 128, DEBUGGER_REG_YMM_HIGH, i, "ymm%uh", i);
         }
     }
-    if (lm && !long_mode) {
+    if (both) {
         add_general32(d, false);
     }
 }
@@ -221,10 +224,11 @@ static void put_feature(Buffer *xml, const GdbDescription *d, const char *featur
 
 void gdb_describe(GdbDescription *d, CPUX86State *env)
 {
-    bool lm = cpu_has_bit(env, FEAT_80000001_EDX, FXD_LM), long_mode = env->hflags & HF_LMA;
+    bool long_mode = env->hflags & HF_LMA, system32 = (env->hflags & (HF_CS32 | HF_PG)) == (HF_CS32 | HF_PG);
+    bool lm = long_mode || (cpu_has_bit(env, FEAT_80000001_EDX, FXD_LM) && !system32);
     const char *const features[] = {core, sse, segments, avx, system_regs};
 
-    list_registers(d, env, lm, long_mode);
+    list_registers(d, env, lm, lm && !long_mode);
     buffer_clear(&d->xml);
     buffer_printf(&d->xml,
                   "<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\"><target version=\"1.0\">"

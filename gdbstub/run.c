@@ -81,6 +81,9 @@ static void report_stop(GdbStub *s, unsigned signal)
 
     s->waiting = false;
     s->g_cpu = cpu;
+    if (signal == GDB_SIGINT && vcpu_env(cpu)->debugger.stop) {
+        signal = GDB_SIGTRAP; /* a breakpoint at the moment of a Ctrl-C */
+    }
     gdb_put_stop_reply(s, &reply, signal, cpu);
     gdb_send(s, reply.data, reply.size);
     buffer_free(&reply);

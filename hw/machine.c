@@ -76,6 +76,9 @@ void machine_stop(RunState why)
 {
     bool was_running = machine_running();
 
+    if (stop_reason == RUN_STATE_DEBUG) {
+        stop_requested = false; /* a breakpoint met meanwhile finds the machine stopped */
+    }
     if (was_running) {
         vcpu_pause_all();
         clock_virtual_run(false);

@@ -294,6 +294,7 @@ static void *vcpu_thread(void *arg)
             break;
         case CPU_EXIT_RESET:
             v->dead = true; /* own thread, read by itself; cleared while paused */
+            v->env->debugger.stop = DEBUGGER_STOP_NONE; /* it will be elsewhere then */
             machine_lock();
             machine_request_reset();
             machine_unlock();

@@ -1,4 +1,4 @@
-# The fuzzers of devices and CPU, always with sanitizers.
+# The fuzzers of devices, CPU and GDB stub, always with sanitizers.
 #   make check-fuzz        some 20 seconds
 #   make check-fuzz-long   at least a million accesses to every device region
 $(B)/tests/fuzz/devices: $(B)/tests/fuzz/devices.o $(B)/libvole.a
@@ -6,6 +6,10 @@ $(B)/tests/fuzz/devices: $(B)/tests/fuzz/devices.o $(B)/libvole.a
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(B)/tests/fuzz/cpu: $(B)/tests/fuzz/cpu.o $(B)/libvole.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/tests/fuzz/gdb: $(B)/tests/fuzz/gdb.o $(B)/libvole.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -20,13 +24,17 @@ FUZZ_DEVICES = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)
 
 FUZZ_CPU = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/cpu
 
-check-fuzz: $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu
+FUZZ_GDB = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/gdb
+
+check-fuzz: $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/fuzz/gdb
 	$(Q)$(FUZZ_CPU) -runs=4000
+	$(Q)$(FUZZ_GDB) -runs=100
 	$(Q)$(FUZZ_DEVICES) --accesses 40000 --state 500
 	$(Q)$(FUZZ_DEVICES) --machine isapc --accesses 20000 --state 200
 
-check-fuzz-long: $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu
+check-fuzz-long: $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/fuzz/gdb
 	$(Q)$(FUZZ_CPU) -runs=400000
+	$(Q)$(FUZZ_GDB) -runs=20000
 	$(Q)$(FUZZ_DEVICES) --accesses 1000000 --state 20000
 	$(Q)$(FUZZ_DEVICES) --machine isapc --accesses 1000000 --state 20000
 else

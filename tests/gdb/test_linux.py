@@ -21,7 +21,7 @@ grep -q with-symbols /proc/cmdline && grep -E ' (%s)$' /proc/kallsyms
 echo GUEST IS READY
 if ! grep -q with-symbols /proc/cmdline; then
     i=0
-    while [ ! -e /stop ] && [ $i -lt 100000 ]; do i=$((i+1)); read x </proc/uptime; done
+    while [ $i -lt 10000 ]; do i=$((i+1)); read x </proc/uptime; done
 fi
 poweroff -f
 """ % WANTED.replace(" ", "|")
