@@ -25,7 +25,7 @@
 #include "target-i386/code-cache.h"
 #include "target-i386/vcpu.h"
 
-static uint64_t cache_size = 32u << 20;
+static uint64_t cache_size; /* 0: by the number of vCPUs */
 
 void jit_set_cache_size(uint64_t bytes)
 {
@@ -55,25 +55,36 @@ static void *map(size_t size, int prot, int flags, int fd)
     return p;
 }
 
+/* What small hosts can afford: 32 MB, 64 MB for all vCPUs together, but 8 MB for each. */
+static uint64_t default_size(void)
+{
+    unsigned n = vcpu_count();
+    uint64_t mb = n > 2 ? 64 / n : 32;
+
+    return (mb < 8 ? 8 : mb) << 20;
+}
+
 CpuJit *jit_cache_new(void)
 {
     CpuJit *jit = calloc(1, sizeof(*jit));
     int fd = memfd_create("translated code", MFD_CLOEXEC);
-    size_t half = (cache_size / 2 + 4095) & ~(size_t)4095;
+    uint64_t size = cache_size ? cache_size : default_size();
+    /* Records are about a third of the code. */
+    size_t code = (size / 4 * 3 + 4095) & ~(size_t)4095, records = (size / 4 + 4095) & ~(size_t)4095;
 
-    if (!jit || fd < 0 || ftruncate(fd, (off_t)half) < 0) {
+    if (!jit || fd < 0 || ftruncate(fd, (off_t)code) < 0) {
         abort();
     }
-    jit->code_size = half;
-    jit->write = map(half, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
-    jit->exec = map(half, PROT_READ | PROT_EXEC, MAP_SHARED, fd);
+    jit->code_size = code;
+    jit->write = map(code, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+    jit->exec = map(code, PROT_READ | PROT_EXEC, MAP_SHARED, fd);
     close(fd);
-    jit->records_size = half;
-    /* As many as leave little of each unused where the next block might not fit. */
-    jit->nsegments = (unsigned)(half / (4 * JIT_BLOCK_MAX_CODE));
-    jit->nsegments = jit->nsegments > JIT_SEGMENTS ? JIT_SEGMENTS : jit->nsegments < 2 ? 2 : jit->nsegments;
-    jit->records = map(half, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    jit->records_size = records;
+    jit->records = map(records, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
     jit->stack = map(JIT_STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    /* As many as leave little of each unused where the next block might not fit. */
+    jit->nsegments = (unsigned)(code / (4 * JIT_BLOCK_MAX_CODE));
+    jit->nsegments = jit->nsegments > JIT_SEGMENTS ? JIT_SEGMENTS : jit->nsegments < 2 ? 2 : jit->nsegments;
     return jit;
 }
 
@@ -108,11 +119,13 @@ static size_t segment_records(const CpuJit *jit, unsigned n)
     return (jit->records_size / jit->nsegments * n) & ~(size_t)63;
 }
 
+_Static_assert(JIT_BLOCK_MAX_INSNS * (sizeof(JitInsn) + sizeof(Insn) + 2 * 16) + sizeof(JitBlock) + 16 <= JIT_BLOCK_MAX_RECORDS,
+               "each record is rounded up");
+
 static bool room_for_block(const CpuJit *jit)
 {
     return jit->code_used + JIT_BLOCK_MAX_CODE <= segment_code(jit, jit->segment + 1) &&
-           jit->records_used + (JIT_BLOCK_MAX_INSNS + 1) * (sizeof(JitInsn) + 16) + sizeof(JitBlock) + 16 <=
-               segment_records(jit, jit->segment + 1);
+           jit->records_used + JIT_BLOCK_MAX_RECORDS <= segment_records(jit, jit->segment + 1);
 }
 
 /* ---- links ---- */
@@ -219,6 +232,14 @@ static void remove_block(CpuJit *jit, JitBlock *b)
     b->gone = true;
 }
 
+/* Records' memory is used anew. */
+static void forget_decoded(CpuJit *jit)
+{
+    for (unsigned i = 0; i < JIT_DECODED; i++) {
+        jit->decoded[i].ji = NULL;
+    }
+}
+
 /* Some blocks went: code that runs now is left behind its instruction, ways into blocks are looked for anew. */
 static void blocks_went(CpuJit *jit)
 {
@@ -260,6 +281,7 @@ static void empty_segment(CpuJit *jit, unsigned n)
             forget_links_from(jit, b, start, end);
         }
     }
+    forget_decoded(jit);
     blocks_went(jit);
 }
 
@@ -284,6 +306,7 @@ void jit_cache_flush(CpuJit *jit)
     jit->code_used = jit->code_start;
     jit->records_used = 0;
     jit->nyoung = 0;
+    forget_decoded(jit);
     blocks_went(jit);
 }
 

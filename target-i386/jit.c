@@ -134,6 +134,20 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
 
 /* ---- running ---- */
 
+const Insn *jit_insn(CPUX86State *env, const JitInsn *ji)
+{
+    JitDecoded *d = &env->jit->decoded[(uintptr_t)ji / 16 % JIT_DECODED];
+
+    if (ji->insn) {
+        return ji->insn;
+    }
+    if (d->ji != ji) {
+        exec_decode(env, ji->raw, ji->len, &d->insn);
+        d->ji = ji;
+    }
+    return &d->insn;
+}
+
 /* SDM vol. 3, 8.3. */
 static bool is_serialising(const Insn *insn)
 {
@@ -144,7 +158,7 @@ static bool is_serialising(const Insn *insn)
 uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji)
 {
     CpuJit *jit = env->jit;
-    const Insn *insn = &ji->insn;
+    const Insn *insn = jit_insn(env, ji);
     uint64_t behind = ji->rip + insn->len;
 
     if (!(env->hflags & HF_CS64)) {
@@ -172,7 +186,7 @@ uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji)
 
 uint64_t jit_undo_return(CPUX86State *env, const JitInsn *ji)
 {
-    const Insn *insn = &ji->insn;
+    const Insn *insn = jit_insn(env, ji);
 
     env->regs[R_SP] -= insn->opsize + (insn->nops ? (uint16_t)insn->imm : 0);
     return jit_exec_insn(env, ji);

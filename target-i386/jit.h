@@ -36,6 +36,8 @@ enum {
     JIT_STACK_SPARE = 16 << 10, /* below the limit, for signals */
     JIT_SEGMENTS = 8,
     JIT_MAX_YOUNG = 128,
+    JIT_DECODED = 256,
+    JIT_BLOCK_MAX_RECORDS = 8192, /* bytes; more than any block's */
 };
 
 /* The mode bits that blocks depend on; the class of data accesses comes on top. */
@@ -81,12 +83,22 @@ typedef enum JitEnd {
     JIT_END_OUTER, /* events, modes have to be looked at */
 } JitEnd;
 
-/* What the handler of an instruction needs. */
+/*
+ * An instruction that its handler may have to do. Most never are, so the bytes are kept; they are decoded again when they are
+ * needed (jit_insn()). What is done so always has its Insn.
+ */
 typedef struct JitInsn {
-    Insn insn;
     uint64_t rip;
-    uint8_t end; /* JitEnd */
+    const Insn *insn; /* or NULL */
+    uint8_t len : 4;
+    uint8_t end : 4; /* JitEnd */
+    uint8_t raw[INSN_MAX_LENGTH];
 } JitInsn;
+
+typedef struct JitDecoded {
+    const JitInsn *ji; /* NULL: none */
+    Insn insn;
+} JitDecoded;
 
 typedef struct JitBlock {
     struct JitBlock *hash_next, *page_next, *segment_next;
@@ -150,7 +162,7 @@ static inline unsigned jit_jump_index(uint64_t rip)
 struct CpuJit {
     uint8_t *write, *exec; /* code, mapped twice */
     size_t code_size, code_used, code_start; /* common pieces up to code_start, then the segments */
-    uint8_t *records;                        /* JitInsn and JitBlock */
+    uint8_t *records;                        /* JitInsn, Insn and JitBlock */
     size_t records_size, records_used;
     unsigned segment, nsegments; /* the one that is being filled, and how many there are */
     JitSegment segments[JIT_SEGMENTS];
@@ -158,6 +170,7 @@ struct CpuJit {
     uint32_t links_size, links_used, links_free;
     unsigned nyoung;
     JitYoung young[JIT_MAX_YOUNG];
+    JitDecoded decoded[JIT_DECODED];
     /* Common pieces of code; writable addresses for emit_patch(), and what C calls. */
     const uint8_t *exec_insn, *undo_return, *call_c, *leave, *leave_saved_miss, *return_miss, *return_bottom;
     const uint8_t *refill[MMU_CLASSES][2];
@@ -199,7 +212,7 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
 /* ---- jit-cache.c ---- */
 CpuJit *jit_cache_new(void);
 void jit_cache_free(CpuJit *jit); /* may be NULL */
-/* Memory for a JitInsn or JitBlock; it goes with the code that is made next. */
+/* Memory for a record; it goes with the code that is made next. */
 void *jit_record(CpuJit *jit, size_t size);
 /* Before jit_translate(): may drop blocks. */
 void jit_cache_make_room(CpuJit *jit);
@@ -221,6 +234,8 @@ void jit_cache_look_again(CPUX86State *env);
 /* ---- jit.c ---- */
 /* Empties the jump tables: what they lead to may have gone, or lies at other addresses now. */
 void jit_forget_jumps(CpuJit *jit);
+/* The instruction of a record; stays until the next call. */
+const Insn *jit_insn(CPUX86State *env, const JitInsn *ji);
 /* Called from translated code: runs the handler. 0: go on behind the instruction, else as enter() plus 1. */
 uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji);
 /* The same for a return whose target is no address: takes back that it moved the stack pointer before. */

@@ -5,6 +5,8 @@
  */
 #include "target-i386/translate.h"
 
+#include <string.h>
+
 #define ENV(field) rm_env(offsetof(CPUX86State, field))
 
 unsigned host_of(unsigned guest)
@@ -40,12 +42,25 @@ JitInsn *insn_record(Translator *t)
 {
     if (!t->ji) {
         t->ji = jit_record(t->jit, sizeof(JitInsn));
-        *t->ji = (JitInsn){.insn = *t->insn, .rip = t->rip, .end = JIT_END_NONE};
+        *t->ji = (JitInsn){.rip = t->rip, .len = t->insn->len, .end = JIT_END_NONE};
+        memcpy(t->ji->raw, t->insn->raw, t->insn->len);
         if (exec_ends_block(t->insn) && !(t->insn->flags & INSN_STRING && !(t->insn->flags & INSN_IOPL))) {
             t->ji->end = exec_is_near_end(t->insn) ? JIT_END_NEAR : JIT_END_OUTER;
         }
     }
     return t->ji;
+}
+
+const Insn *keep_insn(Translator *t)
+{
+    JitInsn *ji = insn_record(t);
+
+    if (!ji->insn) {
+        Insn *insn = jit_record(t->jit, sizeof(*insn));
+        *insn = *t->insn;
+        ji->insn = insn;
+    }
+    return ji->insn;
 }
 
 Stub *add_stub(Translator *t, StubKind kind, uint8_t *rel)

@@ -70,6 +70,7 @@ static void gen_handler_call(Translator *t)
 {
     JitInsn *ji = insn_record(t);
 
+    keep_insn(t);
     gen_flags_to_eflags(t);
     emit_mov_imm(&t->e, S0, (uint64_t)(uintptr_t)ji);
     emit_patch(emit_call(&t->e), t->jit->exec_insn);

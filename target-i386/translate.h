@@ -123,6 +123,8 @@ unsigned host_of(unsigned guest);
 HostRm env_reg(unsigned guest);
 /* The instruction's record for its handler. */
 JitInsn *insn_record(Translator *t);
+/* The instruction itself, kept with it: for what is called each time. */
+const Insn *keep_insn(Translator *t);
 Stub *add_stub(Translator *t, StubKind kind, uint8_t *rel);
 /* A conditional jump to the instruction's handler, which does all of it. */
 void gen_slow_unless(Translator *t, unsigned good_cond);
