@@ -33,16 +33,16 @@ static unsigned vector_registers(const CPUX86State *env)
     return env->hflags & HF_CS64 ? 16 : 8;
 }
 
+/* n is a multiple of 8. */
 static bool all_zero(const void *p, size_t n)
 {
-    const uint8_t *b = p;
+    uint64_t any = 0, v;
 
-    for (size_t i = 0; i < n; i++) {
-        if (b[i]) {
-            return false;
-        }
+    for (size_t i = 0; i < n; i += sizeof(v)) {
+        memcpy(&v, (const uint8_t *)p + i, sizeof(v));
+        any |= v;
     }
-    return true;
+    return !any;
 }
 
 uint64_t xsave_in_use(CPUX86State *env)
