@@ -59,6 +59,9 @@ def build(bits):
         if probe.returncode:
             sys.exit("bench: cc -m32 cannot link a static program (packages libc6-dev-i386 and lib32gcc-12-dev); --bits 64 does without")
     for source in sorted(glob.glob(os.path.join(HERE, "*.c"))):
+        with open(source, encoding="utf-8") as f:
+            if '"bench.h"' not in f.read():
+                continue  # a program of its own
         name = os.path.basename(source)[:-2]
         objects.append("%s-%s.o" % (program, name))
         newest = max(os.path.getmtime(f) for f in [source, os.path.abspath(__file__)] + headers)
