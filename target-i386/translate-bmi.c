@@ -210,6 +210,9 @@ bool gen_bmi(Translator *t)
         return gen_movbe(t);
     case OP_RDRAND:
     case OP_RDSEED:
+        if (t->env->lockstep) {
+            return false; /* the other engine would get another number */
+        }
         gen_random(t);
         return true;
     default:
