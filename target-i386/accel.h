@@ -32,6 +32,8 @@ const AccelOps *accel_selected(void);
 bool exec_run_one_block(CPUX86State *env);
 /* Whether a thread wants something of this vCPU that cannot wait. */
 bool exec_requests_pending(CPUX86State *env);
+/* Whether the loop, looking at everything, would just run on. */
+bool exec_may_go_on(CPUX86State *env);
 
 /* Decodes, and chooses the handler; bytes that are no instruction get one that raises what they raise. */
 InsnStatus exec_decode(CPUX86State *env, const uint8_t *bytes, unsigned avail, Insn *insn);

@@ -614,6 +614,11 @@ static bool events_pending(CPUX86State *env)
     return env->pending_db || (requests && !env->shadow);
 }
 
+bool exec_may_go_on(CPUX86State *env)
+{
+    return !requests_pending(env) && !needs_stepping(env) && !env->halted && !env->wait_sipi;
+}
+
 static void make_ready(CPUX86State *env)
 {
     if (!env->code_cache) {

@@ -155,11 +155,67 @@ static bool is_serialising(const Insn *insn)
            insn->op == OP_RSM;
 }
 
+/* Translated code reaches the CPU's state through the gs base. */
+static void set_gs_base(CPUX86State *env)
+{
+    static _Thread_local CPUX86State *base;
+
+    if (base != env) {
+        syscall(SYS_arch_prctl, ARCH_SET_GS, env);
+        base = env;
+    }
+}
+
+static bool translatable(const CPUX86State *env)
+{
+    if (env->hflags & HF_AC || !(env->hflags & HF_FLAT)) {
+        return false;
+    }
+    return env->hflags & HF_CS64 || (env->hflags & (HF_CS32 | HF_SS32)) == (HF_CS32 | HF_SS32);
+}
+
+static void choose_mode(CPUX86State *env, CpuJit *jit, uint32_t key)
+{
+    set_gs_base(env);
+    env->jit_mxcsr = HOST_MXCSR;
+    jit->key = key;
+    jit->table = choose_table(jit, key);
+    jit->table->last_use = ++jit->uses;
+    env->jit_jumps = jit->table->jumps;
+}
+
+/* Lets calls use the stack again after a request. False: there is one. */
+static bool open_stack(CPUX86State *env, const CpuJit *jit)
+{
+    if (atomic_load_explicit(&env->jit_stack_limit, memory_order_relaxed) == UINT64_MAX) {
+        atomic_store(&env->jit_stack_limit, (uint64_t)(uintptr_t)jit->stack + JIT_STACK_SPARE);
+    }
+    return !atomic_load(&env->exit_request);
+}
+
+/*
+ * Behind an instruction that may have changed the mode: on in that mode's code, without the outer loop where that would
+ * look at nothing. What it returns, jit_exec_insn() does.
+ */
+static uint64_t go_on_elsewhere(CPUX86State *env, CpuJit *jit, uint64_t generation)
+{
+    if (!exec_may_go_on(env) || !translatable(env) || jit->generation != generation ||
+        jit->flushes_seen != env->code_cache->flushes || !open_stack(env, jit)) {
+        return JIT_LEAVE_OUTER + 1;
+    }
+    uint32_t key = jit_key(env);
+    if (key != jit->key) {
+        choose_mode(env, jit, key);
+    }
+    const JitJump *jump = &jit->table->jumps[jit_jump_index(env->rip)];
+    return jump->rip == env->rip ? (uint64_t)(uintptr_t)jump->saved : JIT_LEAVE_LOOKUP + 1;
+}
+
 uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji)
 {
     CpuJit *jit = env->jit;
     const Insn *insn = jit_insn(env, ji);
-    uint64_t behind = ji->rip + insn->len;
+    uint64_t behind = ji->rip + insn->len, generation = jit->generation;
 
     if (!(env->hflags & HF_CS64)) {
         behind = (uint32_t)behind;
@@ -176,7 +232,7 @@ uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji)
         jit_cache_look_again(env);
     }
     if (ji->end == JIT_END_OUTER || jit_key(env) != jit->key) {
-        return JIT_LEAVE_OUTER + 1;
+        return go_on_elsewhere(env, jit, generation);
     }
     if (ji->end == JIT_END_NEAR || jit->stop || env->rip != behind) {
         return JIT_LEAVE_LOOKUP + 1;
@@ -190,17 +246,6 @@ uint64_t jit_undo_return(CPUX86State *env, const JitInsn *ji)
 
     env->regs[R_SP] -= insn->opsize + (insn->nops ? (uint16_t)insn->imm : 0);
     return jit_exec_insn(env, ji);
-}
-
-/* Translated code reaches the CPU's state through the gs base. */
-static void set_gs_base(CPUX86State *env)
-{
-    static _Thread_local CPUX86State *base;
-
-    if (base != env) {
-        syscall(SYS_arch_prctl, ARCH_SET_GS, env);
-        base = env;
-    }
 }
 
 static CpuJit *make_jit(CPUX86State *env)
@@ -221,14 +266,6 @@ static CpuJit *make_jit(CPUX86State *env)
     return jit;
 }
 
-static bool translatable(const CPUX86State *env)
-{
-    if (env->hflags & HF_AC || !(env->hflags & HF_FLAT)) {
-        return false;
-    }
-    return env->hflags & HF_CS64 || (env->hflags & (HF_CS32 | HF_SS32)) == (HF_CS32 | HF_SS32);
-}
-
 /* Makes the jump at `link` go to b, as long as b is there. */
 static void patch_link(uint64_t link, uint64_t from_generation, CpuJit *jit, JitBlock *b)
 {
@@ -237,25 +274,6 @@ static void patch_link(uint64_t link, uint64_t from_generation, CpuJit *jit, Jit
         bool memory = !(link & JIT_LINK_EFLAGS) || (link & JIT_LINK_MEMORY && b->wants_memory);
         jit_cache_link(jit, rel, b->entry[memory][!!(link & JIT_LINK_POLL)], b);
     }
-}
-
-static void choose_mode(CPUX86State *env, CpuJit *jit, uint32_t key)
-{
-    set_gs_base(env);
-    env->jit_mxcsr = HOST_MXCSR;
-    jit->key = key;
-    jit->table = choose_table(jit, key);
-    jit->table->last_use = ++jit->uses;
-    env->jit_jumps = jit->table->jumps;
-}
-
-/* Lets calls use the stack again after a request. False: there is one. */
-static bool open_stack(CPUX86State *env, const CpuJit *jit)
-{
-    if (atomic_load_explicit(&env->jit_stack_limit, memory_order_relaxed) == UINT64_MAX) {
-        atomic_store(&env->jit_stack_limit, (uint64_t)(uintptr_t)jit->stack + JIT_STACK_SPARE);
-    }
-    return !atomic_load(&env->exit_request);
 }
 
 static void jit_run(CPUX86State *env)
@@ -286,9 +304,9 @@ static void jit_run(CPUX86State *env)
             code = jump->saved;
         } else {
             uint64_t generation = jit->generation;
-            JitBlock *b = find_block(env, jit, key);
+            JitBlock *b = find_block(env, jit, jit->key);
             if (!b) {
-                if (!exec_run_one_block(env) || jit_key(env) != key) {
+                if (!exec_run_one_block(env) || jit_key(env) != jit->key) {
                     return;
                 }
                 link = JIT_LEAVE_LOOKUP;

@@ -193,6 +193,7 @@ struct CpuJit {
    flags are when it jumps, and whether the target has to poll. */
 #define JIT_LEAVE_LOOKUP 0u
 #define JIT_LEAVE_OUTER 2u
+#define JIT_LEAVE_LAST (JIT_LEAVE_OUTER + 1)
 #define JIT_LINK_EFLAGS (1ull << 63)
 #define JIT_LINK_MEMORY (1ull << 62)
 #define JIT_LINK_POLL (1ull << 61)
@@ -236,7 +237,10 @@ void jit_cache_look_again(CPUX86State *env);
 void jit_forget_jumps(CpuJit *jit);
 /* The instruction of a record; stays until the next call. */
 const Insn *jit_insn(CPUX86State *env, const JitInsn *ji);
-/* Called from translated code: runs the handler. 0: go on behind the instruction, else as enter() plus 1. */
+/*
+ * Called from translated code: runs the handler. 0: go on behind the instruction; up to JIT_LEAVE_LAST: as enter() plus 1;
+ * else go on there, flags being in jit_flags, with an empty stack.
+ */
 uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji);
 /* The same for a return whose target is no address: takes back that it moved the stack pointer before. */
 uint64_t jit_undo_return(CPUX86State *env, const JitInsn *ji);

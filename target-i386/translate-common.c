@@ -138,6 +138,16 @@ static void common_epilogue(Emitter *e)
     emit_ret(e);
 }
 
+/* From C to the translated code at S0. */
+static void common_go_to(Emitter *e)
+{
+    common_flags_to_ax(e);
+    emit_store(e, W16, ENV(jit_flags), H_AX);
+    common_load_regs(e);
+    emit_load(e, W64, H_SP, ENV(jit_stack_top));
+    emit_jmp_rm(e, rm_reg(S0));
+}
+
 /* enter(code, env) */
 static void common_enter(Translator *t)
 {
@@ -148,13 +158,9 @@ static void common_enter(Translator *t)
         emit_push(e, host_saved[i]);
     }
     emit_lea(e, W64, H_SP, rm_mem(H_SP, -8)); /* aligned for calls of C */
-    emit_mov(e, W64, S0, H_DI);
-    common_flags_to_ax(e);
-    emit_store(e, W16, ENV(jit_flags), H_AX);
-    common_load_regs(e);
     emit_store(e, W64, ENV(jit_host_sp), H_SP);
-    emit_load(e, W64, H_SP, ENV(jit_stack_top));
-    emit_jmp_rm(e, rm_reg(S0));
+    emit_mov(e, W64, S0, H_DI);
+    common_go_to(e);
 }
 
 static void common_leave(Translator *t)
@@ -197,8 +203,13 @@ static const uint8_t *common_exec(Translator *t, uint64_t (*fn)(CPUX86State *, c
     emit_load(e, W64, H_SP, ENV(jit_sp));
     emit_ret(e);
     emit_patch(leave, e->p);
+    emit_alu_imm(e, W64, ALU_CMP, rm_reg(H_AX), JIT_LEAVE_LAST);
+    uint8_t *elsewhere = emit_jcc(e, COND_A);
     emit_lea(e, W64, H_AX, rm_mem(H_AX, -1));
     common_epilogue(e);
+    emit_patch(elsewhere, e->p);
+    emit_mov(e, W64, S0, H_AX);
+    common_go_to(e);
     return start;
 }
 
