@@ -1,11 +1,14 @@
 """GDB on bare-metal programs: modes, symbols, breakpoints, watchpoints, registers, threads, coming and going."""
 # SPDX-License-Identifier: GPL-2.0-or-later
+import os
 import re
 import signal
+import socket
+import tempfile
 import time
 
 from gdb import Debuggee, Gdb, guest
-from vm import check
+from vm import Machine, check
 
 
 def program(bits, *args):
@@ -286,3 +289,45 @@ def test_monitor_reset_and_the_user_beside():
         time.sleep(0.2)
         m.monitor("quit")
         check("exited normally" in g.finish(), "the end is not told to GDB")
+
+
+def test_ways_to_the_machine():
+    kernel, symbols = guest(32)
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    with Machine("-S", "-gdb", "tcp::%d" % port, "-kernel", kernel, serial=False) as m, Gdb(symbols) as g:
+        end = time.monotonic() + 20
+        while "Remote debugging" not in g.command("target remote :%d" % port) and time.monotonic() < end:
+            time.sleep(0.05)
+        g.command("break leaf")
+        g.expect("continue", "leaf")
+        g.command("kill")
+        check(m.wait() == 0, "tcp")
+    with Machine("-S", "-gdb", "pty", "-kernel", kernel, serial=False) as m, Gdb(symbols) as g:
+        g.command("target remote " + m.expect(r"(/dev/pts/\d+)").group(1))
+        g.command("break leaf")
+        g.expect("continue", "leaf")
+        g.command("kill")
+        check(m.wait() == 0, "pty")
+    path = "%s/vole-gdb-%d" % (tempfile.gettempdir(), os.getpid())
+    with Machine("-S", "-chardev", "socket,id=debugger,path=%s,server=on,wait=off" % path, "-gdb", "chardev:debugger",
+                 "-kernel", kernel, serial=False) as m, Gdb(symbols) as g:
+        end = time.monotonic() + 20
+        while not os.path.exists(path) and time.monotonic() < end:
+            time.sleep(0.05)
+        g.command("target remote " + path)
+        g.command("break leaf")
+        g.expect("continue", "leaf")
+        g.command("kill")
+        check(m.wait() == 0, "chardev")
+    with Gdb(symbols) as g:
+        accel = "-accel " + Machine.accel if Machine.accel else ""
+        g.command("target remote | %s %s -gdb stdio -display none -kernel %s" % (Machine.emulator, accel, kernel))
+        g.start("continue")
+        time.sleep(0.5)
+        g.interrupt()
+        check("SIGINT" in g.finish(), "Ctrl-C over stdio")
+        g.command("tbreak leaf")
+        g.expect("continue", "leaf")
+        g.command("kill")
