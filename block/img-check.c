@@ -113,13 +113,13 @@ static void print_human(const BlockCheck *c)
     }
     if (c->corruptions) {
         printf("\n%" PRIu64 " errors were found on the image.\nData may be corrupted, or further "
-                            "writes to the image may "
+               "writes to the image may "
                "corrupt it.\n",
                c->corruptions);
     }
     if (c->leaks) {
         printf("\n%" PRIu64 " leaked clusters were found on the image.\nThis means waste of disk "
-                            "space, but no harm to "
+               "space, but no harm to "
                "data.\n",
                c->leaks);
     }

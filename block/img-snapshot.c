@@ -93,7 +93,7 @@ void img_print_snapshots(BlockNode *node, const char *title)
 static bool create(BlockNode *node, const char *name, Error **errp)
 {
     struct timeval now;
-    BlockSnapshot s = {.icount = UINT64_MAX};
+    BlockSnapshot s = {0};
 
     gettimeofday(&now, NULL);
     s.date_sec = (uint32_t)now.tv_sec;

@@ -1,0 +1,356 @@
+/*
+ * qcow2: compressed clusters.
+ *
+ * Each is a raw deflate stream or a zstd frame of any length; they stand one behind the other,
+ * several in a cluster of the file. Compressing and decompressing runs on worker threads, as many
+ * at once as there are requests. libdeflate does the deflating where the build has it; what it
+ * writes every zlib reads.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "block/qcow2.h"
+#include "config.h"
+#include "util/worker.h"
+
+#ifdef CONFIG_ZSTD
+#include <zstd.h>
+#endif
+#ifdef CONFIG_LIBDEFLATE
+#include <libdeflate.h>
+#endif
+
+enum { DEFLATE_LEVEL = 6, WINDOW_BITS = 15 };
+
+typedef struct Work {
+    WorkItem item; /* first */
+    bool zstd, compress;
+    const uint8_t *in;
+    size_t in_size;
+    uint8_t *out;
+    size_t out_size;
+    int64_t ret; /* bytes of output, or a negative errno; compressing: -ENOSPC where it gets no
+                    smaller */
+    Coroutine *co;
+} Work;
+
+/* ---- on worker threads ---- */
+
+#ifdef CONFIG_LIBDEFLATE
+static int64_t deflate_cluster(const Work *w)
+{
+    static _Thread_local struct libdeflate_compressor *c;
+
+    if (!c && !(c = libdeflate_alloc_compressor(DEFLATE_LEVEL))) {
+        return -ENOMEM;
+    }
+    size_t n = libdeflate_deflate_compress(c, w->in, w->in_size, w->out, w->out_size);
+    return n ? (int64_t)n : -ENOSPC;
+}
+
+static int64_t inflate_cluster(const Work *w)
+{
+    static _Thread_local struct libdeflate_decompressor *d;
+    size_t used, made;
+
+    if (!d && !(d = libdeflate_alloc_decompressor())) {
+        return -ENOMEM;
+    }
+    enum libdeflate_result r =
+        libdeflate_deflate_decompress_ex(d, w->in, w->in_size, w->out, w->out_size, &used, &made);
+    return r == LIBDEFLATE_SUCCESS && made == w->out_size ? (int64_t)made : -EIO;
+}
+#else
+static int64_t deflate_cluster(const Work *w)
+{
+    z_stream z = {.next_in = (uint8_t *)w->in,
+                  .avail_in = w->in_size,
+                  .next_out = w->out,
+                  .avail_out = w->out_size};
+
+    if (deflateInit2(&z, DEFLATE_LEVEL, Z_DEFLATED, -WINDOW_BITS, 9, Z_DEFAULT_STRATEGY) != Z_OK) {
+        return -ENOMEM;
+    }
+    int ret = deflate(&z, Z_FINISH);
+    int64_t n = ret == Z_STREAM_END ? (int64_t)(w->out_size - z.avail_out) : -ENOSPC;
+    deflateEnd(&z);
+    return n;
+}
+
+static int64_t inflate_cluster(const Work *w)
+{
+    z_stream z = {.next_in = (uint8_t *)w->in,
+                  .avail_in = w->in_size,
+                  .next_out = w->out,
+                  .avail_out = w->out_size};
+
+    if (inflateInit2(&z, -WINDOW_BITS) != Z_OK) {
+        return -ENOMEM;
+    }
+    int ret = inflate(&z, Z_FINISH);
+    /* A full cluster is enough: some writers' streams do not end. */
+    bool ok = (ret == Z_STREAM_END || ret == Z_BUF_ERROR || ret == Z_OK) && z.avail_out == 0;
+    inflateEnd(&z);
+    return ok ? (int64_t)w->out_size : -EIO;
+}
+#endif
+
+#ifdef CONFIG_ZSTD
+static int64_t zstd_compress(const Work *w)
+{
+    static _Thread_local ZSTD_CCtx *c;
+
+    if (!c && !(c = ZSTD_createCCtx())) {
+        return -ENOMEM;
+    }
+    size_t n = ZSTD_compress2(c, w->out, w->out_size, w->in, w->in_size);
+    return ZSTD_isError(n) ? -ENOSPC : (int64_t)n;
+}
+
+/* The frame may be followed by the rest of a sector, and its header need not tell its size: so as a
+ * stream. */
+static int64_t zstd_decompress(const Work *w)
+{
+    static _Thread_local ZSTD_DCtx *d;
+    ZSTD_inBuffer in = {w->in, w->in_size, 0};
+    ZSTD_outBuffer out = {w->out, w->out_size, 0};
+
+    if (!d && !(d = ZSTD_createDCtx())) {
+        return -ENOMEM;
+    }
+    ZSTD_DCtx_reset(d, ZSTD_reset_session_only);
+    while (out.pos < out.size) {
+        size_t in_before = in.pos, out_before = out.pos;
+        size_t ret = ZSTD_decompressStream(d, &out, &in);
+        if (ZSTD_isError(ret) || (in.pos == in_before && out.pos == out_before)) {
+            return -EIO;
+        }
+    }
+    return (int64_t)out.pos;
+}
+#else
+static int64_t zstd_compress(const Work *w)
+{
+    return -ENOTSUP;
+}
+
+static int64_t zstd_decompress(const Work *w)
+{
+    return -ENOTSUP;
+}
+#endif
+
+static void do_work(WorkItem *item)
+{
+    Work *w = (Work *)item;
+
+    if (w->compress) {
+        w->ret = w->zstd ? zstd_compress(w) : deflate_cluster(w);
+    } else {
+        w->ret = w->zstd ? zstd_decompress(w) : inflate_cluster(w);
+    }
+}
+
+static void work_done(WorkItem *item)
+{
+    coroutine_wake(((Work *)item)->co);
+}
+
+static int64_t run_work(Work *w)
+{
+    w->item.work = do_work;
+    w->item.done = work_done;
+    w->co = coroutine_self();
+    worker_submit(&w->item);
+    coroutine_yield();
+    return w->ret;
+}
+
+/* ---- reading ---- */
+
+int qcow2_read_compressed(BlockNode *node, uint64_t entry, uint64_t skip, uint64_t bytes,
+                          IoVector *v, size_t at)
+{
+    Qcow2State *s = node->state;
+    uint64_t offset, packed;
+    qcow2_compressed_place(s, entry, &offset, &packed);
+    uint8_t *in = block_try_alloc(node, packed);
+    /* Straight to where it belongs, when that is one whole buffer. */
+    uint8_t *direct = !skip && bytes == s->cluster_size ? iov_contiguous(v, at, bytes) : NULL;
+    uint8_t *out = direct ? direct : block_try_alloc(NULL, s->cluster_size);
+    int64_t ret = in && out ? bdrv_co_pread(node->file, offset, packed, in, 0) : -ENOMEM;
+
+    if (ret == 0) {
+        Work w = {
+            .zstd = s->zstd, .in = in, .in_size = packed, .out = out, .out_size = s->cluster_size};
+        ret = run_work(&w);
+    }
+    if (ret >= 0 && !direct) {
+        iov_from_buf(v, at, out + skip, bytes);
+    }
+    if (!direct) {
+        free(out);
+    }
+    free(in);
+    return ret < 0 ? (int)ret : 0;
+}
+
+/* ---- writing ---- */
+
+/* Room for packed bytes: behind the last compressed data, or in clusters of its own. */
+static int place_compressed(BlockNode *node, uint64_t packed, uint64_t *offset)
+{
+    Qcow2State *s = node->state;
+    uint64_t left = s->compressed_end
+                        ? ROUND_UP(s->compressed_end, s->cluster_size) - s->compressed_end
+                        : 0,
+             got;
+    int ret;
+
+    if (left) {
+        uint64_t refcount, cluster = (s->compressed_end - 1) >> s->cluster_bits;
+        ret = qcow2_get_refcount(node, cluster, &refcount);
+        if (ret < 0) {
+            return ret;
+        }
+        if (refcount == 0 || refcount >= s->max_refcount) {
+            left = 0;
+        }
+    }
+    uint64_t more = packed > left ? DIV_ROUND_UP(packed - left, s->cluster_size) : 0;
+    if (left && more) {
+        ret = qcow2_alloc_at(node, ROUND_UP(s->compressed_end, s->cluster_size), more, &got);
+        if (ret < 0) {
+            return ret;
+        }
+        if (got < more) {
+            if (got) {
+                qcow2_unref_now(node, ROUND_UP(s->compressed_end, s->cluster_size),
+                                got << s->cluster_bits);
+            }
+            left = 0;
+        }
+    }
+    if (left) {
+        *offset = s->compressed_end;
+        ret = qcow2_ref(node, *offset,
+                        1); /* one more in the shared cluster; the new ones have theirs */
+    } else {
+        ret = qcow2_alloc(node, DIV_ROUND_UP(packed, s->cluster_size), true, offset, NULL);
+    }
+    if (ret == 0) {
+        s->compressed_end = *offset + packed;
+        if (!(s->compressed_end & s->cluster_mask)) {
+            s->compressed_end = 0; /* full */
+        }
+    }
+    return ret;
+}
+
+static int link_compressed(BlockNode *node, uint64_t guest, uint64_t offset, uint64_t packed)
+{
+    Qcow2State *s = node->state;
+    unsigned x = 62 - (s->cluster_bits - 8);
+    uint64_t sectors = ((offset + packed - 1) >> 9) - (offset >> 9);
+    Qcow2CacheEntry *slice;
+    unsigned index;
+    int ret;
+
+    qcow2_wait_allocs(node, guest, s->cluster_size);
+    ret = qcow2_get_slice(node, guest, true, &slice, &index);
+    if (ret < 0) {
+        return ret;
+    }
+    uint64_t old = qcow2_l2_entry(s, slice, index, NULL);
+    qcow2_set_l2_entry(s, slice, index, offset | QCOW2_COMPRESSED | sectors << x, 0);
+    qcow2_free_l2_entry(node, old, false);
+    qcow2_cache_put(slice);
+    return 0;
+}
+
+static int store_compressed(BlockNode *node, uint64_t guest, const uint8_t *data, uint64_t packed)
+{
+    Qcow2State *s = node->state;
+    uint64_t offset;
+    Qcow2Op op;
+
+    co_rwlock_rdlock(&s->ops);
+    qcow2_op_begin(s, &op);
+    co_mutex_lock(&s->lock);
+    int ret = qcow2_bitmaps_start(node);
+    qcow2_bitmaps_mark(node, guest, s->cluster_size);
+    ret = ret < 0 ? ret : place_compressed(node, packed, &offset);
+    if (ret == 0 && offset >> (62 - (s->cluster_bits - 8))) {
+        qcow2_unref_now(node, offset, packed);
+        ret = -EFBIG; /* beyond what such an entry can name */
+    }
+    co_mutex_unlock(&s->lock);
+    if (ret == 0) {
+        ret = bdrv_co_pwrite(node->file, offset, packed, data, 0);
+        co_mutex_lock(&s->lock);
+        ret = ret < 0 ? ret : link_compressed(node, guest, offset, packed);
+        if (ret < 0) {
+            qcow2_unref_now(node, offset, packed);
+        }
+        co_mutex_unlock(&s->lock);
+    }
+    qcow2_op_end(s, &op);
+    co_rwlock_unlock(&s->ops);
+    return ret;
+}
+
+static int write_cluster(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at)
+{
+    Qcow2State *s = node->state;
+    uint8_t *in = block_try_alloc(NULL, s->cluster_size),
+            *out = block_try_alloc(node, s->cluster_size);
+    int64_t ret = in && out ? 0 : -ENOMEM;
+
+    if (ret == 0) {
+        iov_to_buf(v, at, in, bytes);
+        memset(in + bytes, 0, s->cluster_size - bytes); /* the disk's last cluster */
+        Work w = {.zstd = s->zstd,
+                  .compress = true,
+                  .in = in,
+                  .in_size = s->cluster_size,
+                  .out = out,
+                  .out_size = s->cluster_size - 1};
+        ret = run_work(&w);
+    }
+    if (ret > 0) {
+        ret = store_compressed(node, offset, out, (uint64_t)ret);
+    } else if (ret == -ENOSPC) {
+        ret = qcow2_co_pwritev(node, offset, bytes, v, at, 0); /* gets no smaller: as it is */
+    }
+    free(in);
+    free(out);
+    return (int)ret;
+}
+
+int qcow2_co_pwritev_compressed(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v,
+                                size_t at)
+{
+    Qcow2State *s = node->state;
+
+    if (s->data_file) {
+        return -ENOTSUP;
+    }
+    if (offset & s->cluster_mask || (bytes & s->cluster_mask && offset + bytes != node->size)) {
+        return -EINVAL;
+    }
+    while (bytes) {
+        uint64_t n = MIN(bytes, s->cluster_size);
+        int ret = write_cluster(node, offset, n, v, at);
+        if (ret < 0) {
+            return ret;
+        }
+        offset += n;
+        at += n;
+        bytes -= n;
+    }
+    return 0;
+}

@@ -1,0 +1,497 @@
+/*
+ * qcow2: internal snapshots. Each is an L1 table of its own; the table of snapshots names them. How
+ * they are made, applied and deleted without a moment in which the image is not whole:
+ * qcow2-rebuild.c.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "block/qcow2-rebuild.h"
+#include "block/qcow2.h"
+
+enum { ENTRY_HEAD = 40, EXTRA_V3 = 16, EXTRA_KNOWN = 24, MAX_EXTRA = 1024 };
+
+/* ---- the table ---- */
+
+static void free_snapshot(Qcow2Snapshot *sn)
+{
+    free(sn->id);
+    free(sn->name);
+    free(sn->unknown_extra);
+}
+
+void qcow2_free_snapshots(Qcow2State *s)
+{
+    for (unsigned i = 0; i < s->snapshot_count; i++) {
+        free_snapshot(&s->snapshots[i]);
+    }
+    free(s->snapshots);
+    s->snapshots = NULL;
+    s->snapshot_count = 0;
+}
+
+/* The fields of an entry whose fixed part is `head`; the rest follows in the file at *at. */
+static int read_entry(BlockNode *node, const uint8_t *head, uint64_t *at, Qcow2Snapshot *sn)
+{
+    Qcow2State *s = node->state;
+    uint16_t id_size = load_be16(head + 12), name_size = load_be16(head + 14);
+    uint8_t extra[MAX_EXTRA];
+
+    *sn = (Qcow2Snapshot){
+        .l1_offset = load_be64(head),
+        .l1_size = load_be32(head + 8),
+        .date_sec = load_be32(head + 16),
+        .date_nsec = load_be32(head + 20),
+        .vm_clock_nsec = load_be64(head + 24),
+        .vm_state_size = load_be32(head + 32),
+        .extra_size = load_be32(head + 36),
+        .disk_size = s->h.size,
+        .icount = UINT64_MAX,
+        .id = calloc(1, id_size + 1),
+        .name = calloc(1, name_size + 1),
+    };
+    if (!sn->id || !sn->name || sn->extra_size > MAX_EXTRA) {
+        return sn->extra_size > MAX_EXTRA ? -EINVAL : -ENOMEM;
+    }
+    int ret = bdrv_co_pread(node->file, *at, sn->extra_size, extra, 0);
+    ret = ret < 0 ? ret : bdrv_co_pread(node->file, *at + sn->extra_size, id_size, sn->id, 0);
+    ret = ret < 0
+              ? ret
+              : bdrv_co_pread(node->file, *at + sn->extra_size + id_size, name_size, sn->name, 0);
+    if (ret < 0) {
+        return ret;
+    }
+    sn->vm_state_size = sn->extra_size >= 8 ? load_be64(extra) : sn->vm_state_size;
+    sn->disk_size = sn->extra_size >= 16 ? load_be64(extra + 8) : sn->disk_size;
+    sn->icount = sn->extra_size >= 24 ? load_be64(extra + 16) : sn->icount;
+    if (sn->extra_size > EXTRA_KNOWN) {
+        sn->unknown_size = sn->extra_size - EXTRA_KNOWN;
+        sn->unknown_extra = malloc(sn->unknown_size);
+        if (!sn->unknown_extra) {
+            return -ENOMEM;
+        }
+        memcpy(sn->unknown_extra, extra + EXTRA_KNOWN, sn->unknown_size);
+    }
+    *at += sn->extra_size + id_size + name_size;
+    return 0;
+}
+
+static bool check_entry(BlockNode *node, const Qcow2Snapshot *sn, Error **errp)
+{
+    Qcow2State *s = node->state;
+
+    if (sn->l1_size > QCOW2_MAX_L1_BYTES / 8 || (sn->l1_offset & s->cluster_mask) ||
+        sn->l1_offset > INT64_MAX - QCOW2_MAX_L1_BYTES) {
+        error_set(errp, "image %s: snapshot %s has an L1 table that is not possible",
+                  node->filename, sn->id);
+        return false;
+    }
+    return true;
+}
+
+bool qcow2_load_snapshots(BlockNode *node, Error **errp)
+{
+    Qcow2State *s = node->state;
+    uint64_t at = s->h.snapshots_offset;
+
+    s->snapshots_offset = at;
+    if (!s->h.snapshots) {
+        return true;
+    }
+    s->snapshots = calloc(s->h.snapshots, sizeof(*s->snapshots));
+    if (!s->snapshots) {
+        error_set(errp, "image %s: no memory for its snapshots", node->filename);
+        return false;
+    }
+    for (uint32_t i = 0; i < s->h.snapshots; i++) {
+        uint8_t head[ENTRY_HEAD];
+        at = ROUND_UP(at, 8);
+        int ret = bdrv_co_pread(node->file, at, sizeof(head), head, 0);
+        at += sizeof(head);
+        s->snapshot_count = i + 1;
+        ret = ret < 0 ? ret : read_entry(node, head, &at, &s->snapshots[i]);
+        if (ret < 0) {
+            error_set_errno(errp, -ret, "image %s: cannot read its snapshots", node->filename);
+            return false;
+        }
+        if (at - s->snapshots_offset > QCOW2_MAX_SNAPSHOT_TABLE) {
+            error_set(errp, "image %s: its snapshot table is larger than 64 MB", node->filename);
+            return false;
+        }
+        if (!check_entry(node, &s->snapshots[i], errp)) {
+            return false;
+        }
+    }
+    s->snapshots_size = at - s->snapshots_offset;
+    return true;
+}
+
+static uint64_t entry_size(const Qcow2Snapshot *sn)
+{
+    return ROUND_UP(ENTRY_HEAD + EXTRA_KNOWN + sn->unknown_size + strlen(sn->id) + strlen(sn->name),
+                    8);
+}
+
+uint8_t *qcow2_snapshot_table(BlockNode *node, uint64_t *bytes)
+{
+    Qcow2State *s = node->state;
+    uint64_t size = 0;
+
+    for (unsigned i = 0; i < s->snapshot_count; i++) {
+        size += entry_size(&s->snapshots[i]);
+    }
+    *bytes = size;
+    uint8_t *table = calloc(1, MAX(size, 1)), *p = table;
+    for (unsigned i = 0; table && i < s->snapshot_count; i++) {
+        const Qcow2Snapshot *sn = &s->snapshots[i];
+        size_t id = strlen(sn->id), name = strlen(sn->name);
+        store_be64(p, sn->l1_offset);
+        store_be32(p + 8, sn->l1_size);
+        store_be16(p + 12, (uint16_t)id);
+        store_be16(p + 14, (uint16_t)name);
+        store_be32(p + 16, sn->date_sec);
+        store_be32(p + 20, sn->date_nsec);
+        store_be64(p + 24, sn->vm_clock_nsec);
+        store_be32(p + 32, sn->vm_state_size > UINT32_MAX ? 0 : (uint32_t)sn->vm_state_size);
+        store_be32(p + 36, EXTRA_KNOWN + sn->unknown_size);
+        store_be64(p + 40, sn->vm_state_size);
+        store_be64(p + 48, sn->disk_size);
+        store_be64(p + 56, sn->icount);
+        uint8_t *q = p + ENTRY_HEAD + EXTRA_KNOWN;
+        if (sn->unknown_size) {
+            memcpy(q, sn->unknown_extra, sn->unknown_size);
+        }
+        memcpy(q + sn->unknown_size, sn->id, id);
+        memcpy(q + sn->unknown_size + id, sn->name, name);
+        p += entry_size(sn);
+    }
+    return table;
+}
+
+/* ---- finding ---- */
+
+/* An id comes before a name. */
+static Qcow2Snapshot *find(Qcow2State *s, const char *id_or_name)
+{
+    for (unsigned i = 0; i < s->snapshot_count; i++) {
+        if (!strcmp(s->snapshots[i].id, id_or_name)) {
+            return &s->snapshots[i];
+        }
+    }
+    for (unsigned i = 0; i < s->snapshot_count; i++) {
+        if (!strcmp(s->snapshots[i].name, id_or_name)) {
+            return &s->snapshots[i];
+        }
+    }
+    return NULL;
+}
+
+static Qcow2Snapshot *need(BlockNode *node, const char *id_or_name, Error **errp)
+{
+    Qcow2Snapshot *sn = find(node->state, id_or_name);
+
+    if (!sn) {
+        error_set(errp, "image %s has no snapshot '%s'", node->filename, id_or_name);
+    }
+    return sn;
+}
+
+static int load_l1(BlockNode *node, const Qcow2Snapshot *sn, uint64_t **l1)
+{
+    uint64_t *table = block_try_alloc(node, MAX(8ull * sn->l1_size, 8));
+    int ret =
+        table ? bdrv_co_pread(node->file, sn->l1_offset, 8ull * sn->l1_size, table, 0) : -ENOMEM;
+
+    if (ret < 0) {
+        free(table);
+        return ret;
+    }
+    for (uint32_t i = 0; i < sn->l1_size; i++) {
+        table[i] = load_be64(&table[i]);
+    }
+    *l1 = table;
+    return 0;
+}
+
+/* Entries for a disk of this size: what lies behind is machine state. */
+static uint32_t disk_entries(const Qcow2State *s, uint64_t size)
+{
+    return (uint32_t)DIV_ROUND_UP(size, 1ull << (s->cluster_bits + s->l2_bits));
+}
+
+static bool report(BlockNode *node, int ret, const char *what, const char *name, Error **errp)
+{
+    if (ret == -EINVAL) {
+        error_set(errp, "cannot %s snapshot '%s' of %s: its reference counts do not allow it (%s)",
+                  what, name, node->filename,
+                  "refcount_bits too small, or damage: see 'vole-img check'");
+    } else if (ret < 0) {
+        error_set_errno(errp, -ret, "cannot %s snapshot '%s' of %s", what, name, node->filename);
+    }
+    return ret == 0;
+}
+
+static bool refused(BlockNode *node, Error **errp)
+{
+    Qcow2State *s = node->state;
+
+    if (s->data_file) {
+        error_set(errp, "image %s has an external data file and so no snapshots", node->filename);
+    } else if (node->readonly) {
+        error_set(errp, "image %s is read-only", node->filename);
+    }
+    return s->data_file || node->readonly;
+}
+
+/* ---- creating ---- */
+
+static void choose_id(const Qcow2State *s, char *id, size_t size)
+{
+    unsigned long max = 0;
+
+    for (unsigned i = 0; i < s->snapshot_count; i++) {
+        unsigned long n = strtoul(s->snapshots[i].id, NULL, 10);
+        max = MAX(max, n);
+    }
+    snprintf(id, size, "%lu", max + 1);
+}
+
+static Qcow2Snapshot new_snapshot(const Qcow2State *s, const BlockSnapshot *b)
+{
+    return (Qcow2Snapshot){
+        .l1_offset = s->l1_offset,
+        .l1_size = s->l1_size,
+        .id = strdup(b->id),
+        .name = strdup(b->name),
+        .vm_state_size = b->vm_state_size,
+        .disk_size = s->h.size,
+        .vm_clock_nsec = b->vm_clock_nsec,
+        .icount = b->icount,
+        .date_sec = b->date_sec,
+        .date_nsec = b->date_nsec,
+    };
+}
+
+/* The snapshot takes the L1 table as it is; the disk goes on with a new one, without machine state.
+ */
+static int create(BlockNode *node, const BlockSnapshot *b)
+{
+    Qcow2State *s = node->state;
+    uint32_t entries = MAX(disk_entries(s, s->h.size), 1);
+    int ret = qcow2_settle(node);
+    ret = ret < 0 ? ret : bdrv_co_flush(node->file->node);
+    Qcow2Rebuild *r = ret < 0 ? NULL : qcow2_rebuild_begin(node);
+    uint64_t *l1 = r ? calloc(entries, 8) : NULL;
+    Qcow2Snapshot *list =
+        l1 ? realloc(s->snapshots, (s->snapshot_count + 1) * sizeof(*list)) : NULL;
+
+    if (list) {
+        s->snapshots = list;
+        list[s->snapshot_count++] = new_snapshot(s, b);
+        memcpy(l1, s->l1, 8ull * MIN(entries, s->l1_size));
+        ret = qcow2_rebuild_count_l1(r, l1, MIN(entries, s->l1_size), 1);
+        ret = ret < 0 ? ret : qcow2_rebuild_commit(r, l1, entries, s->h.size, true);
+        if (ret < 0) {
+            free_snapshot(&list[--s->snapshot_count]);
+        }
+    } else if (ret == 0) {
+        ret = -ENOMEM;
+    }
+    if (ret < 0) {
+        free(l1);
+    }
+    qcow2_rebuild_end(r);
+    return ret;
+}
+
+bool qcow2_co_snapshot_create(BlockNode *node, BlockSnapshot *b, Error **errp)
+{
+    Qcow2State *s = node->state;
+
+    if (refused(node, errp)) {
+        return false;
+    }
+    if (s->snapshot_count >= QCOW2_MAX_SNAPSHOTS) {
+        error_set(errp, "image %s has %d snapshots already", node->filename, QCOW2_MAX_SNAPSHOTS);
+        return false;
+    }
+    if (!b->id[0]) {
+        choose_id(s, b->id, sizeof(b->id));
+    } else if (find(s, b->id) && !strcmp(find(s, b->id)->id, b->id)) {
+        error_set(errp, "image %s has a snapshot with id %s already", node->filename, b->id);
+        return false;
+    }
+    b->disk_size = node->size;
+    co_rwlock_wrlock(&s->ops);
+    co_mutex_lock(&s->lock);
+    int ret = create(node, b);
+    co_mutex_unlock(&s->lock);
+    co_rwlock_unlock(&s->ops);
+    return report(node, ret, "make", b->name, errp);
+}
+
+/* ---- applying ---- */
+
+static int apply(BlockNode *node, const Qcow2Snapshot *sn)
+{
+    Qcow2State *s = node->state;
+    uint32_t entries = MAX(disk_entries(s, sn->disk_size), 1);
+    uint64_t *l1 = calloc(entries, 8), *old = NULL;
+    int ret = l1 ? qcow2_settle(node) : -ENOMEM;
+    ret = ret < 0 ? ret : bdrv_co_flush(node->file->node);
+    ret = ret < 0 ? ret : load_l1(node, sn, &old);
+    Qcow2Rebuild *r = ret < 0 ? NULL : qcow2_rebuild_begin(node);
+
+    if (r) {
+        memcpy(l1, old, 8ull * MIN(entries, sn->l1_size));
+        /* Up before down: what both use must not reach zero. */
+        ret = qcow2_rebuild_count_l1(r, l1, entries, 1);
+        ret = ret < 0 ? ret : qcow2_rebuild_count_l1(r, s->l1, s->l1_size, -1);
+        ret = ret < 0 ? ret : qcow2_rebuild_commit(r, l1, entries, sn->disk_size, false);
+    } else if (ret == 0) {
+        ret = -ENOMEM;
+    }
+    if (ret < 0) {
+        free(l1);
+    }
+    free(old);
+    qcow2_rebuild_end(r);
+    return ret;
+}
+
+bool qcow2_co_snapshot_goto(BlockNode *node, const char *id_or_name, Error **errp)
+{
+    Qcow2State *s = node->state;
+    Qcow2Snapshot *sn = need(node, id_or_name, errp);
+
+    if (!sn || refused(node, errp)) {
+        return false;
+    }
+    if (sn->disk_size != node->size &&
+        (s->bitmap_count || sn->disk_size > INT64_MAX || sn->disk_size % BLK_SECTOR_SIZE)) {
+        error_set(errp, "snapshot '%s' of %s is of a disk of another size, %" PRIu64 " bytes",
+                  id_or_name, node->filename, sn->disk_size);
+        return false;
+    }
+    co_rwlock_wrlock(&s->ops);
+    co_mutex_lock(&s->lock);
+    int ret = disk_entries(s, sn->disk_size) > QCOW2_MAX_L1_BYTES / 8 ? -EFBIG : apply(node, sn);
+    co_mutex_unlock(&s->lock);
+    co_rwlock_unlock(&s->ops);
+    return report(node, ret, "apply", id_or_name, errp);
+}
+
+/* ---- deleting ---- */
+
+static int delete (BlockNode *node, unsigned index)
+{
+    Qcow2State *s = node->state;
+    Qcow2Snapshot sn = s->snapshots[index];
+    uint64_t *l1 = calloc(MAX(s->l1_size, 1), 8), *old = NULL;
+    int ret = l1 ? qcow2_settle(node) : -ENOMEM;
+    ret = ret < 0 ? ret : bdrv_co_flush(node->file->node);
+    ret = ret < 0 ? ret : load_l1(node, &sn, &old);
+    Qcow2Rebuild *r = ret < 0 ? NULL : qcow2_rebuild_begin(node);
+
+    if (r) {
+        memcpy(l1, s->l1, 8ull * s->l1_size);
+        memmove(&s->snapshots[index], &s->snapshots[index + 1],
+                (--s->snapshot_count - index) * sizeof(sn));
+        ret = qcow2_rebuild_count_l1(r, old, sn.l1_size, -1);
+        ret = ret < 0 || !sn.l1_size ? ret
+                                     : qcow2_rebuild_count(r, sn.l1_offset, 8ull * sn.l1_size, -1);
+        ret = ret < 0 ? ret : qcow2_rebuild_commit(r, l1, s->l1_size, s->h.size, false);
+        if (ret < 0) {
+            memmove(&s->snapshots[index + 1], &s->snapshots[index],
+                    (s->snapshot_count++ - index) * sizeof(sn));
+            s->snapshots[index] = sn;
+        } else {
+            free_snapshot(&sn);
+        }
+    } else if (ret == 0) {
+        ret = -ENOMEM;
+    }
+    if (ret < 0) {
+        free(l1);
+    }
+    free(old);
+    qcow2_rebuild_end(r);
+    return ret;
+}
+
+bool qcow2_co_snapshot_delete(BlockNode *node, const char *id_or_name, Error **errp)
+{
+    Qcow2State *s = node->state;
+    Qcow2Snapshot *sn = need(node, id_or_name, errp);
+
+    if (!sn || refused(node, errp)) {
+        return false;
+    }
+    co_rwlock_wrlock(&s->ops);
+    co_mutex_lock(&s->lock);
+    int ret = delete (node, (unsigned)(sn - s->snapshots));
+    co_mutex_unlock(&s->lock);
+    co_rwlock_unlock(&s->ops);
+    return report(node, ret, "delete", id_or_name, errp);
+}
+
+/* ---- looking ---- */
+
+bool qcow2_co_snapshot_load_tmp(BlockNode *node, const char *id_or_name, Error **errp)
+{
+    Qcow2State *s = node->state;
+    Qcow2Snapshot *sn = need(node, id_or_name, errp);
+    uint64_t *l1;
+
+    if (!sn) {
+        return false;
+    }
+    if (!node->readonly) {
+        error_set(errp, "image %s: a snapshot can only be shown read-only", node->filename);
+        return false;
+    }
+    int ret = load_l1(node, sn, &l1);
+    if (ret == 0 && disk_entries(s, sn->disk_size) > sn->l1_size) {
+        free(l1);
+        ret = -EIO;
+    }
+    if (ret < 0) {
+        return report(node, ret, "show", id_or_name, errp);
+    }
+    co_rwlock_wrlock(&s->ops);
+    free(s->l1);
+    s->l1 = l1;
+    s->l1_size = sn->l1_size;
+    s->temporary = true;
+    node->size = sn->disk_size;
+    co_rwlock_unlock(&s->ops);
+    return true;
+}
+
+int qcow2_co_snapshot_list(BlockNode *node, BlockSnapshot **list)
+{
+    Qcow2State *s = node->state;
+    BlockSnapshot *l = calloc(MAX(s->snapshot_count, 1), sizeof(*l));
+
+    if (!l) {
+        return -ENOMEM;
+    }
+    for (unsigned i = 0; i < s->snapshot_count; i++) {
+        const Qcow2Snapshot *sn = &s->snapshots[i];
+        snprintf(l[i].id, sizeof(l[i].id), "%s", sn->id);
+        snprintf(l[i].name, sizeof(l[i].name), "%s", sn->name);
+        l[i].vm_state_size = sn->vm_state_size;
+        l[i].disk_size = sn->disk_size;
+        l[i].date_sec = sn->date_sec;
+        l[i].date_nsec = sn->date_nsec;
+        l[i].vm_clock_nsec = sn->vm_clock_nsec;
+        l[i].icount = sn->icount;
+    }
+    *list = l;
+    return (int)s->snapshot_count;
+}
