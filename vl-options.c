@@ -80,7 +80,8 @@ static bool opt_accel(const char *value, Error **errp)
               choose("-accel", name ? name : "", accels, &choice, errp);
     if (ok && choice == LIST) {
         puts("jit      the translator (default); cache-size=SIZE bounds the translated code of a "
-             "CPU (32M)\n"
+             "CPU (32M; 64M for all\n"
+             "         CPUs together, but 8M for each)\n"
              "tcg      the same\n"
              "interp   the reference executor");
         exit(0);

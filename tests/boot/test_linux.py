@@ -41,6 +41,11 @@ def test_amd64_four_cpus():
     shell_and_poweroff("amd64", 4)
 
 
+def test_amd64_small_cache():
+    """Translated code is thrown away and made again all the time."""
+    shell_and_poweroff("amd64", 2, "-accel", "jit,cache-size=1M")
+
+
 def test_686_on_pentium3():
     shell_and_poweroff("686", 1, "-cpu", "pentium3")
 
