@@ -213,7 +213,8 @@ typedef struct RangeSearch {
     bool found;
 } RangeSearch;
 
-static void check_range(hwaddr addr, uint64_t size, const MemoryRegion *mr, bool readonly, void *opaque)
+static void check_range(hwaddr addr, uint64_t size, const MemoryRegion *mr, bool readonly,
+                        void *opaque)
 {
     RangeSearch *search = opaque;
 
@@ -241,7 +242,8 @@ static bool access_physical(hwaddr addr, uint8_t *byte, bool write)
 static bool access_piece(GdbStub *s, uint64_t addr, uint8_t *data, unsigned size, bool write)
 {
     if (!s->physical) {
-        return write ? mem_debug_write(current(s), addr, data, size) : mem_debug_read(current(s), addr, data, size);
+        return write ? mem_debug_write(current(s), addr, data, size)
+                     : mem_debug_read(current(s), addr, data, size);
     }
     if (write ? dma_write(addr, data, size) : dma_read(addr, data, size)) {
         return true;
@@ -502,7 +504,8 @@ static bool cmd_supported(GdbStub *s, GdbText *t, Buffer *reply)
         t->p = end ? end + 1 : t->end;
     }
     buffer_printf(reply,
-                  "PacketSize=%x;QStartNoAckMode+;qXfer:features:read+;vContSupported+;multiprocess+;swbreak+;"
+                  "PacketSize=%x;QStartNoAckMode+;qXfer:features:read+;vContSupported+;"
+                  "multiprocess+;swbreak+;"
                   "hwbreak+;PhyMemMode+",
                   GDB_PACKET_MAX);
     return true;
@@ -514,7 +517,8 @@ static bool cmd_no_ack(GdbStub *s, GdbText *t, Buffer *reply)
     return put_ok(reply, true, 0);
 }
 
-/* qXfer:features:read:target.xml:OFFSET,LENGTH. The description is made anew when its beginning is read. */
+/* qXfer:features:read:target.xml:OFFSET,LENGTH. The description is made anew when its beginning is
+ * read. */
 static bool cmd_features(GdbStub *s, GdbText *t, Buffer *reply)
 {
     uint64_t offset, size;
@@ -559,7 +563,8 @@ static bool cmd_attach(GdbStub *s, GdbText *t, Buffer *reply)
 
 static bool needs_reset(void)
 {
-    return machine_run_state() == RUN_STATE_SHUTDOWN || machine_run_state() == RUN_STATE_INTERNAL_ERROR;
+    return machine_run_state() == RUN_STATE_SHUTDOWN ||
+           machine_run_state() == RUN_STATE_INTERNAL_ERROR;
 }
 
 static bool cmd_detach(GdbStub *s, GdbText *t, Buffer *reply)
@@ -590,23 +595,6 @@ static bool cmd_kill_silently(GdbStub *s, GdbText *t, Buffer *reply)
     return false;
 }
 
-static void send_output(GdbStub *s, const char *text)
-{
-    const size_t most = GDB_PACKET_MAX / 2 - 1;
-    size_t left = strlen(text);
-
-    while (left) {
-        size_t n = left < most ? left : most;
-        Buffer packet = {0};
-        buffer_put_u8(&packet, 'O');
-        gdb_put_hex_bytes(&packet, text, n);
-        gdb_send(s, packet.data, packet.size);
-        buffer_free(&packet);
-        text += n;
-        left -= n;
-    }
-}
-
 static bool cmd_monitor(GdbStub *s, GdbText *t, Buffer *reply)
 {
     char line[GDB_PACKET_MAX / 2 + 1];
@@ -623,7 +611,7 @@ static bool cmd_monitor(GdbStub *s, GdbText *t, Buffer *reply)
     line[size] = '\0';
     text = gdb_monitor(line);
     if (text) {
-        send_output(s, text);
+        gdb_send_output(s, text);
     }
     free(text);
     return put_ok(reply, true, 0);
@@ -650,7 +638,8 @@ static bool cmd_set_physical(GdbStub *s, GdbText *t, Buffer *reply)
 
 static bool cmd_sstep_bits(GdbStub *s, GdbText *t, Buffer *reply)
 {
-    buffer_printf(reply, "ENABLE=%x,NOIRQ=%x,NOTIMER=%x", GDB_SSTEP_ENABLE, GDB_SSTEP_NOIRQ, GDB_SSTEP_NOTIMER);
+    buffer_printf(reply, "ENABLE=%x,NOIRQ=%x,NOTIMER=%x", GDB_SSTEP_ENABLE, GDB_SSTEP_NOIRQ,
+                  GDB_SSTEP_NOTIMER);
     return true;
 }
 
@@ -668,7 +657,8 @@ static bool cmd_set_sstep(GdbStub *s, GdbText *t, Buffer *reply)
         return put_error(reply, ERROR_BAD);
     }
     gdb_take_word(t, "0x");
-    if (!gdb_take_hex(t, &v) || v & ~(uint64_t)(GDB_SSTEP_ENABLE | GDB_SSTEP_NOIRQ | GDB_SSTEP_NOTIMER)) {
+    if (!gdb_take_hex(t, &v) ||
+        v & ~(uint64_t)(GDB_SSTEP_ENABLE | GDB_SSTEP_NOIRQ | GDB_SSTEP_NOTIMER)) {
         return put_error(reply, ERROR_BAD);
     }
     s->sstep = (uint32_t)v;
@@ -677,7 +667,8 @@ static bool cmd_set_sstep(GdbStub *s, GdbText *t, Buffer *reply)
 
 /* ---- the table ---- */
 
-/* Names of several letters end at a separator or with the packet; the first row that fits counts. */
+/* Names of several letters end at a separator or with the packet; the first row that fits counts.
+ */
 static const struct {
     const char *name;
     PacketHandler *run;
@@ -734,7 +725,8 @@ bool gdb_handle_packet(GdbStub *s, const uint8_t *data, size_t size, Buffer *rep
     for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++) {
         GdbText t = {data, data + size};
         if (gdb_take_word(&t, packets[i].name) && ends_name(&t, packets[i].name)) {
-            return packets[i].attached && !s->attached ? put_error(reply, ERROR_BAD) : packets[i].run(s, &t, reply);
+            return packets[i].attached && !s->attached ? put_error(reply, ERROR_BAD)
+                                                       : packets[i].run(s, &t, reply);
         }
     }
     return true;

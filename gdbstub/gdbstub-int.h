@@ -60,21 +60,21 @@ typedef struct GdbStub {
     GdbDescription description;
     Buffer unread; /* input; its first `taken` bytes have been looked at */
     size_t taken;
-    Buffer out;    /* frames that wait for the reader */
-    Buffer last;   /* the last frame, in case GDB wants it again */
+    Buffer out;  /* frames that wait for the reader */
+    Buffer last; /* the last frame, in case GDB wants it again */
 
     /* the session */
-    bool attached;   /* the machine is GDB's; not after a detach */
-    bool waiting;    /* GDB has let the machine run and waits for it to stop */
+    bool attached; /* the machine is GDB's; not after a detach */
+    bool waiting;  /* GDB has let the machine run and waits for it to stop */
     bool no_ack, multiprocess, swbreak, hwbreak;
-    bool physical;   /* memory packets mean physical addresses */
+    bool physical;    /* memory packets mean physical addresses */
     unsigned session; /* counts them */
-    unsigned g_cpu;  /* "Hg": registers and memory */
-    int c_cpu;       /* "Hc": c and s; -1: all */
+    unsigned g_cpu;   /* "Hg": registers and memory */
+    int c_cpu;        /* "Hc": c and s; -1: all */
     uint32_t sstep;
-    bool busy;       /* a packet is being handled */
+    bool busy; /* a packet is being handled */
     bool close_due;
-    bool starting;   /* the machine is being started by the stub */
+    bool starting; /* the machine is being started by the stub */
 } GdbStub;
 
 /* ---- commands.c ---- */
@@ -84,7 +84,8 @@ bool gdb_handle_packet(GdbStub *s, const uint8_t *data, size_t size, Buffer *rep
 /* ---- run.c ---- */
 /* Runs "monitor" lines; NULL: there is none. */
 extern char *(*gdb_monitor)(const char *line);
-/* Lets each vCPU do what actions says; ranges for steps. Answers at once where something has stopped already. */
+/* Lets each vCPU do what actions says; ranges for steps. Answers at once where something has
+ * stopped already. */
 typedef struct GdbResume {
     uint8_t action[CPU_MAX]; /* GdbAction */
     struct {
@@ -103,6 +104,8 @@ void gdb_put_thread(const GdbStub *s, Buffer *out, unsigned cpu);
 /* ---- gdbstub.c ---- */
 void gdb_send(GdbStub *s, const void *data, size_t size);
 void gdb_send_text(GdbStub *s, const char *text);
+/* For GDB's user to read, while GDB waits for an answer. */
+void gdb_send_output(GdbStub *s, const char *text);
 
 /* Numbers of GDB's own for signals. */
 enum {

@@ -1,8 +1,8 @@
 /*
  * The GDB stub's connection: bytes in and out, and the session's beginning and end.
  *
- * A connection stops the machine, as a debugger expects to find it. When it breaks, breakpoints go and the machine
- * stays as it is, running or stopped.
+ * A connection stops the machine, as a debugger expects to find it. When it breaks, breakpoints go
+ * and the machine stays as it is, running or stopped.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -44,6 +44,23 @@ void gdb_send(GdbStub *s, const void *data, size_t size)
 void gdb_send_text(GdbStub *s, const char *text)
 {
     gdb_send(s, text, strlen(text));
+}
+
+void gdb_send_output(GdbStub *s, const char *text)
+{
+    const size_t most = GDB_PACKET_MAX / 2 - 1;
+    size_t left = strlen(text);
+
+    while (left) {
+        size_t n = left < most ? left : most;
+        Buffer packet = {0};
+        buffer_put_u8(&packet, 'O');
+        gdb_put_hex_bytes(&packet, text, n);
+        gdb_send(s, packet.data, packet.size);
+        buffer_free(&packet);
+        text += n;
+        left -= n;
+    }
 }
 
 /* ---- input ---- */
@@ -136,7 +153,9 @@ static size_t gdb_can_receive(void *opaque)
 {
     GdbStub *s = opaque;
 
-    return s->unread.size < GDB_PACKET_MAX && s->out.size < OUTPUT_HIGH && !s->close_due ? GDB_PACKET_MAX : 0;
+    return s->unread.size < GDB_PACKET_MAX && s->out.size < OUTPUT_HIGH && !s->close_due
+               ? GDB_PACKET_MAX
+               : 0;
 }
 
 static void gdb_receive(void *opaque, const uint8_t *data, size_t size)
@@ -219,7 +238,8 @@ static void state_changed(void *opaque, bool running, RunState state)
 
 /* ---- opening and closing ---- */
 
-/* A socket without a word about who calls whom is a server that waits for nobody: that is what GDB's user means. */
+/* A socket without a word about who calls whom is a server that waits for nobody: that is what
+ * GDB's user means. */
 static char *complete_spec(const char *spec)
 {
     bool tcp = strncmp(spec, "tcp:", 4) == 0, local = strncmp(spec, "unix:", 5) == 0;
@@ -305,7 +325,8 @@ void gdbstub_exit(int status)
     char text[32];
 
     if (stub && stub->attached) {
-        snprintf(text, sizeof(text), stub->multiprocess ? "W%02x;process:1" : "W%02x", (unsigned)status & 0xff);
+        snprintf(text, sizeof(text), stub->multiprocess ? "W%02x;process:1" : "W%02x",
+                 (unsigned)status & 0xff);
         gdb_send_text(stub, text);
     }
     gdbstub_close();

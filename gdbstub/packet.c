@@ -1,5 +1,6 @@
 /*
- * Packets of GDB's remote serial protocol: "$content#sum", the sum being that of the bytes between, modulo 256.
+ * Packets of GDB's remote serial protocol: "$content#sum", the sum being that of the bytes between,
+ * modulo 256.
  * '}' announces a byte that is sent with bit 5 inverted. GDB manual, appendix E.1.
  *
  * Replies carry no run lengths. A '*' from GDB is a plain byte: only stubs may compress.

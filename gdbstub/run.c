@@ -1,13 +1,14 @@
 /*
  * Letting the machine run for GDB, and telling it when and why it stopped.
  *
- * GDB's all-stop mode: when one vCPU stops, all do; when GDB resumes, each vCPU steps, continues, or is held back.
- * The machine may also be stopped and started by others (the monitor, a disk error, power off): GDB hears of a stop
- * when it waits for one. If somebody starts the machine while GDB believes that it stands, GDB's next packet stops it
- * again.
+ * GDB's all-stop mode: when one vCPU stops, all do; when GDB resumes, each vCPU steps, continues,
+ * or is held back. The machine may also be stopped and started by others (the monitor, a disk
+ * error, power off): GDB hears of a stop when it waits for one. If somebody starts the machine
+ * while GDB believes that it stands, GDB's next packet stops it again.
  *
- * Several vCPUs can have a reason to stop at the same moment. One is told; a breakpoint of another is met again when
- * it goes on, and a watchpoint, whose access has happened, is kept and told at GDB's next resume.
+ * Several vCPUs can have a reason to stop at the same moment. One is told; a breakpoint of another
+ * is met again when it goes on, and a watchpoint, whose access has happened, is kept and told at
+ * GDB's next resume.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -42,8 +43,9 @@ static unsigned signal_of(RunState state)
 
 void gdb_put_stop_reply(GdbStub *s, Buffer *out, unsigned signal, unsigned cpu)
 {
-    static const char *const watches[] = {
-        [DEBUGGER_WATCH_WRITE] = "watch", [DEBUGGER_WATCH_READ] = "rwatch", [DEBUGGER_WATCH_ACCESS] = "awatch"};
+    static const char *const watches[] = {[DEBUGGER_WATCH_WRITE] = "watch",
+                                          [DEBUGGER_WATCH_READ] = "rwatch",
+                                          [DEBUGGER_WATCH_ACCESS] = "awatch"};
     const CpuDebugger *d = &vcpu_env(cpu)->debugger;
 
     buffer_printf(out, "T%02xthread:", signal);
@@ -115,7 +117,8 @@ static bool watch_is_due(const GdbResume *r)
     return false;
 }
 
-/* The clock stands still while nothing but steps happens, unless a halted CPU waits for what the clock brings. */
+/* The clock stands still while nothing but steps happens, unless a halted CPU waits for what the
+ * clock brings. */
 static bool clock_may_stand(const GdbStub *s, const GdbResume *r)
 {
     if (!(s->sstep & GDB_SSTEP_NOTIMER)) {
@@ -135,8 +138,7 @@ void gdb_resume(GdbStub *s, const GdbResume *r)
 {
     s->waiting = true;
     if (needs_reset(machine_run_state())) {
-        gdb_send_text(s, "O" /* "The machine is off: monitor system_reset\n" */
-                         "546865206d616368696e65206973206f66663a206d6f6e69746f722073797374656d5f72657365740a");
+        gdb_send_output(s, "The machine is off: monitor system_reset\n");
         report_stop(s, signal_of(machine_run_state()));
         return;
     }

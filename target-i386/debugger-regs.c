@@ -115,7 +115,8 @@ void debugger_reg_read(CPUX86State *env, DebuggerReg kind, unsigned index, uint8
 
 /* ---- writing ---- */
 
-/* The CPU goes on there: it no longer waits behind a HLT, and nothing of the instruction before is due. */
+/* The CPU goes on there: it no longer waits behind a HLT, and nothing of the instruction before is
+ * due. */
 static void write_pc(CPUX86State *env, uint64_t linear)
 {
     if (linear == debugger_pc(env)) {
@@ -202,15 +203,14 @@ static bool write_selector(CPUX86State *env, unsigned seg, uint64_t v)
         cpu_update_hflags(env);
         return true;
     }
-    if (selector_is_null(selector) || !find_descriptor(env, selector, &d) ||
-        !desc_is_segment(&d) || !desc_present(&d)) {
+    if (selector_is_null(selector) || !find_descriptor(env, selector, &d) || !desc_is_segment(&d) ||
+        !desc_present(&d)) {
         return false;
     }
     if (seg == SEG_CS ? !desc_is_code(&d) || (!desc_is_conforming(&d) && desc_dpl(&d) != cpl) ||
                             (desc_is_long_code(&d) && desc_is_db(&d))
-        : seg == SEG_SS
-            ? !desc_is_writable_data(&d) || desc_dpl(&d) != cpl
-            : desc_is_code(&d) && !(d.high & 0x200)) {
+        : seg == SEG_SS ? !desc_is_writable_data(&d) || desc_dpl(&d) != cpl
+                        : desc_is_code(&d) && !(d.high & 0x200)) {
         return false;
     }
     env->segs[seg] = desc_segment(&d, selector);

@@ -7,9 +7,9 @@
  * runs.
  *
  * A page with a breakpoint is, to the soft TLB, one that code cannot be taken from directly
- * (TLB_WATCH in its tag for fetches). So nothing is chained or linked to code in it, and it runs on the
- * executor, which looks for breakpoints before each instruction; everything else runs as always. A
- * page with a watchpoint sends its accesses to the slow path, as one with a guest's data
+ * (TLB_WATCH in its tag for fetches). So nothing is chained or linked to code in it, and it runs on
+ * the executor, which looks for breakpoints before each instruction; everything else runs as
+ * always. A page with a watchpoint sends its accesses to the slow path, as one with a guest's data
  * breakpoint does (debug.h). Without a debugger none of this costs anything.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -60,15 +60,15 @@ bool debugger_watch_pending(const CPUX86State *env);
 /* ---- registers of a paused vCPU (debugger-regs.c); machine lock held ---- */
 
 typedef enum DebuggerReg {
-    DEBUGGER_REG_GENERAL,  /* R_AX ... R_15 */
-    DEBUGGER_REG_PC,       /* as a linear address: CS's base is added */
+    DEBUGGER_REG_GENERAL, /* R_AX ... R_15 */
+    DEBUGGER_REG_PC,      /* as a linear address: CS's base is added */
     DEBUGGER_REG_FLAGS,
     DEBUGGER_REG_SELECTOR, /* SEG_ES ... SEG_GS */
     DEBUGGER_REG_SEG_BASE,
     DEBUGGER_REG_KERNEL_GS_BASE,
-    DEBUGGER_REG_CONTROL,  /* 0, 2, 3, 4, 8 */
+    DEBUGGER_REG_CONTROL, /* 0, 2, 3, 4, 8 */
     DEBUGGER_REG_EFER,
-    DEBUGGER_REG_X87,      /* DEBUGGER_X87_CONTROL ... */
+    DEBUGGER_REG_X87, /* DEBUGGER_X87_CONTROL ... */
     DEBUGGER_REG_MXCSR,
     DEBUGGER_REG_ST,       /* ST(0) ... ST(7), 10 bytes */
     DEBUGGER_REG_XMM,      /* 16 bytes */
@@ -88,7 +88,8 @@ enum {
 
 /* Little endian, zero-extended. Writing: false for a value that the CPU cannot hold. */
 void debugger_reg_read(CPUX86State *env, DebuggerReg kind, unsigned index, uint8_t value[16]);
-bool debugger_reg_write(CPUX86State *env, DebuggerReg kind, unsigned index, const uint8_t value[16]);
+bool debugger_reg_write(CPUX86State *env, DebuggerReg kind, unsigned index,
+                        const uint8_t value[16]);
 
 /* ---- for the loop and the MMU ---- */
 
@@ -98,7 +99,8 @@ enum {
     DEBUGGER_HOLD_INTERRUPTS = 4,
 };
 
-/* Before the instruction at rip on a path that looks: true, and a stop is due: there is a breakpoint. */
+/* Before the instruction at rip on a path that looks: true, and a stop is due: there is a
+ * breakpoint. */
 bool debugger_insn_begin(CPUX86State *env);
 /* An instruction that was stepped, or the delivery of an event, is complete. */
 void debugger_step_done(CPUX86State *env);

@@ -1,7 +1,8 @@
 /*
- * Fuzzes the GDB stub: packets of every kind with numbers from corners, damaged ones, noise, in pieces of any size,
- * while the machine is stopped and started behind its back. Nothing runs on the CPUs; what they would report is
- * invented. The stub must survive (built with sanitizers), and every answer must be a well-formed frame.
+ * Fuzzes the GDB stub: packets of every kind with numbers from corners, damaged ones, noise, in
+ * pieces of any size, while the machine is stopped and started behind its back. Nothing runs on the
+ * CPUs; what they would report is invented. The stub must survive (built with sanitizers), and
+ * every answer must be a well-formed frame.
  *
  *     tests/fuzz/gdb [-runs=N] [-seed=N]
  *
@@ -50,8 +51,24 @@ static bool one_in(uint32_t n)
 
 static uint64_t number(void)
 {
-    static const uint64_t corners[] = {0, 1, 2, 7, 0xfff, 0x1000, 0x2000, 0x3fff, 0x4000, 0x4001, 0xfffff, 0x100000,
-                                       0xffffffff, 0x100000000, 0x7fffffffffff, 0x800000000000, ~0ull, 1ull << 63};
+    static const uint64_t corners[] = {0,
+                                       1,
+                                       2,
+                                       7,
+                                       0xfff,
+                                       0x1000,
+                                       0x2000,
+                                       0x3fff,
+                                       0x4000,
+                                       0x4001,
+                                       0xfffff,
+                                       0x100000,
+                                       0xffffffff,
+                                       0x100000000,
+                                       0x7fffffffffff,
+                                       0x800000000000,
+                                       ~0ull,
+                                       1ull << 63};
 
     switch (below(4)) {
     case 0:
@@ -69,17 +86,69 @@ static uint64_t number(void)
 
 /* '%' becomes a number, '*' some bytes in hexadecimal, '!' any bytes, '@' a thread. */
 static const char *const shapes[] = {
-    "?", "!", "g", "G*", "p%", "P%=*", "m%,%", "M%,%:*", "X%,%:!", "Z%,%,%", "z%,%,%", "Z0,%,1", "Z2,%,%", "Z3,%,%", "c", "s",
-    "c%", "s%", "C05", "S05;%", "vCont?", "vCont;c", "vCont;s:@", "vCont;s:@;c", "vCont;r%,%:@", "vCont;C05:@;s", "vCont;t",
-    "Hg@", "Hc@", "Hg-1", "T@", "qC", "qfThreadInfo", "qsThreadInfo", "qThreadExtraInfo,@", "qSupported:swbreak+;hwbreak+",
-    "qSupported:multiprocess+;swbreak+", "qSupported:!", "QStartNoAckMode", "qXfer:features:read:target.xml:%,%",
-    "qXfer:features:read:!:%,%", "qAttached:%", "D", "D;%", "vAttach;%", "vKill;%", "k", "qRcmd,*", "qqemu.PhyMemMode",
-    "Qqemu.PhyMemMode:%", "qqemu.sstepbits", "qqemu.sstep", "Qqemu.sstep=%", "vMustReplyEmpty", "vFile:!", "R00", "!",
+    "?",
+    "!",
+    "g",
+    "G*",
+    "p%",
+    "P%=*",
+    "m%,%",
+    "M%,%:*",
+    "X%,%:!",
+    "Z%,%,%",
+    "z%,%,%",
+    "Z0,%,1",
+    "Z2,%,%",
+    "Z3,%,%",
+    "c",
+    "s",
+    "c%",
+    "s%",
+    "C05",
+    "S05;%",
+    "vCont?",
+    "vCont;c",
+    "vCont;s:@",
+    "vCont;s:@;c",
+    "vCont;r%,%:@",
+    "vCont;C05:@;s",
+    "vCont;t",
+    "Hg@",
+    "Hc@",
+    "Hg-1",
+    "T@",
+    "qC",
+    "qfThreadInfo",
+    "qsThreadInfo",
+    "qThreadExtraInfo,@",
+    "qSupported:swbreak+;hwbreak+",
+    "qSupported:multiprocess+;swbreak+",
+    "qSupported:!",
+    "QStartNoAckMode",
+    "qXfer:features:read:target.xml:%,%",
+    "qXfer:features:read:!:%,%",
+    "qAttached:%",
+    "D",
+    "D;%",
+    "vAttach;%",
+    "vKill;%",
+    "k",
+    "qRcmd,*",
+    "qqemu.PhyMemMode",
+    "Qqemu.PhyMemMode:%",
+    "qqemu.sstepbits",
+    "qqemu.sstep",
+    "Qqemu.sstep=%",
+    "vMustReplyEmpty",
+    "vFile:!",
+    "R00",
+    "!",
 };
 
 static void put_thread(Buffer *b)
 {
-    static const char *const odd[] = {"-1", "0", "p1.-1", "p-1.-1", "p1", "p2.1", "p", "p.", "p1.", "ffffffffffffffffff"};
+    static const char *const odd[] = {"-1",   "0", "p1.-1", "p-1.-1", "p1",
+                                      "p2.1", "p", "p.",    "p1.",    "ffffffffffffffffff"};
 
     if (one_in(3)) {
         buffer_printf(b, "%s", odd[below(sizeof(odd) / sizeof(odd[0]))]);
@@ -181,8 +250,8 @@ static bool feed(const Buffer *b)
 /* A vCPU comes to something; the machine is stopped and started by others. */
 static void outside_events(void)
 {
-    static const RunState states[] = {RUN_STATE_PAUSED, RUN_STATE_DEBUG, RUN_STATE_IO_ERROR, RUN_STATE_SHUTDOWN,
-                                      RUN_STATE_DEBUG};
+    static const RunState states[] = {RUN_STATE_PAUSED, RUN_STATE_DEBUG, RUN_STATE_IO_ERROR,
+                                      RUN_STATE_SHUTDOWN, RUN_STATE_DEBUG};
     CPUX86State *env = vcpu_env(below(CPUS));
 
     switch (below(6)) {
@@ -312,7 +381,7 @@ int main(int argc, char **argv)
             return 1;
         }
     }
-    printf("ok 1 - gdb stub, %lu sessions of %d packets: %lu answers, %lu of them errors\n", runs, SESSION, answers,
-           errors);
+    printf("ok 1 - gdb stub, %lu sessions of %d packets: %lu answers, %lu of them errors\n", runs,
+           SESSION, answers, errors);
     return 0;
 }

@@ -1,5 +1,6 @@
 /*
- * The GDB stub's packets: frames with right and wrong checksums, escapes, lost ends and too much; the numbers in them.
+ * The GDB stub's packets: frames with right and wrong checksums, escapes, lost ends and too much;
+ * the numbers in them.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -148,5 +149,6 @@ static void takes_bytes(void)
     CHECK(!gdb_take_word(&t, "z"));
 }
 
-TESTS(TEST(takes_a_packet), TEST(refuses_wrong_sums), TEST(begins_anew_where_an_end_was_lost), TEST(knows_single_bytes),
-      TEST(undoes_escapes), TEST(round_trip), TEST(refuses_what_is_too_long), TEST(takes_numbers), TEST(takes_bytes))
+TESTS(TEST(takes_a_packet), TEST(refuses_wrong_sums), TEST(begins_anew_where_an_end_was_lost),
+      TEST(knows_single_bytes), TEST(undoes_escapes), TEST(round_trip),
+      TEST(refuses_what_is_too_long), TEST(takes_numbers), TEST(takes_bytes))

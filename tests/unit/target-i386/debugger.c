@@ -1,6 +1,6 @@
 /*
- * A debugger's breakpoints, watchpoints and steps, on both engines: where the CPU stops, what it has done by then, and
- * that the guest's memory and debug registers stay as they are.
+ * A debugger's breakpoints, watchpoints and steps, on both engines: where the CPU stops, what it
+ * has done by then, and that the guest's memory and debug registers stay as they are.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -108,8 +108,8 @@ static void breakpoints_behind_jumps_from_other_pages(void)
 
     for (unsigned e = 0; e < ENGINES; e++) {
         set_up(e);
-        PUT_CODE(0xe8, 0xfb, 0x2f, 0, 0, /* call far */
-                 0x49, 0x75, 0xf8);      /* dec ecx; jnz back */
+        PUT_CODE(0xe8, 0xfb, 0x2f, 0, 0,                   /* call far */
+                 0x49, 0x75, 0xf8);                        /* dec ecx; jnz back */
         memcpy(at(far), (const uint8_t[]){0x40, 0xc3}, 2); /* inc eax; ret */
         env->regs[R_CX] = 1000;
         CHECK_EQ(run_code(), CPU_EXIT_HALT);
@@ -267,9 +267,12 @@ static void watchpoints_stop_behind_the_access(void)
         uint32_t addr, size;
         uint32_t rip; /* where it stops; CODE + 13: not at all */
     } cases[] = {
-        {DEBUGGER_WATCH_WRITE, DATA, 4, CODE + 12}, {DEBUGGER_WATCH_READ, DATA, 4, CODE + 6},
-        {DEBUGGER_WATCH_ACCESS, DATA, 4, CODE + 6}, {DEBUGGER_WATCH_WRITE, DATA + 3, 1, CODE + 12},
-        {DEBUGGER_WATCH_WRITE, DATA - 1, 1, CODE + 13}, {DEBUGGER_WATCH_WRITE, DATA + 4, 1, CODE + 13},
+        {DEBUGGER_WATCH_WRITE, DATA, 4, CODE + 12},
+        {DEBUGGER_WATCH_READ, DATA, 4, CODE + 6},
+        {DEBUGGER_WATCH_ACCESS, DATA, 4, CODE + 6},
+        {DEBUGGER_WATCH_WRITE, DATA + 3, 1, CODE + 12},
+        {DEBUGGER_WATCH_WRITE, DATA - 1, 1, CODE + 13},
+        {DEBUGGER_WATCH_WRITE, DATA + 4, 1, CODE + 13},
         {DEBUGGER_WATCH_WRITE, DATA - 16, 100, CODE + 12},
     };
 
@@ -345,7 +348,7 @@ static void registers_keep_what_the_cpu_relies_on(void)
 {
     set_up(0);
     put_tables();
-    CHECK(!write_reg(DEBUGGER_REG_CONTROL, 0, CR0_PG));       /* paging without protection */
+    CHECK(!write_reg(DEBUGGER_REG_CONTROL, 0, CR0_PG)); /* paging without protection */
     CHECK(!write_reg(DEBUGGER_REG_CONTROL, 4, ~0ull));
     CHECK(write_reg(DEBUGGER_REG_CONTROL, 0, env->cr0 | CR0_WP));
     CHECK(env->cr0 & CR0_WP);
@@ -357,7 +360,7 @@ static void registers_keep_what_the_cpu_relies_on(void)
     CHECK(!(env->eflags & FLAG_VM) && env->eflags & FLAG_ID);
     CHECK(write_reg(DEBUGGER_REG_FLAGS, 0, 0));
     CHECK_EQ(env->eflags, FLAG_1);
-    CHECK(!write_reg(DEBUGGER_REG_SELECTOR, SEG_DS, 0x7f0)); /* beyond the table */
+    CHECK(!write_reg(DEBUGGER_REG_SELECTOR, SEG_DS, 0x7f0));    /* beyond the table */
     CHECK(!write_reg(DEBUGGER_REG_SELECTOR, SEG_SS, 8 + 0x20)); /* code */
     CHECK(!write_reg(DEBUGGER_REG_SELECTOR, SEG_CS, 0));
     CHECK(write_reg(DEBUGGER_REG_SELECTOR, SEG_DS, 0));
@@ -369,7 +372,8 @@ static void registers_keep_what_the_cpu_relies_on(void)
 }
 
 TESTS(TEST(breakpoint_comes_before_its_instruction), TEST(breakpoint_stops_again_unless_skipped),
-      TEST(breakpoints_behind_jumps_from_other_pages), TEST(breakpoint_is_linear), TEST(steps_one_instruction),
-      TEST(steps_over_a_range), TEST(a_fault_is_a_step), TEST(steps_hold_interrupts),
-      TEST(watchpoints_stop_behind_the_access), TEST(watchpoints_see_stacks_and_strings),
-      TEST(too_many_points_are_refused), TEST(registers_keep_what_the_cpu_relies_on))
+      TEST(breakpoints_behind_jumps_from_other_pages), TEST(breakpoint_is_linear),
+      TEST(steps_one_instruction), TEST(steps_over_a_range), TEST(a_fault_is_a_step),
+      TEST(steps_hold_interrupts), TEST(watchpoints_stop_behind_the_access),
+      TEST(watchpoints_see_stacks_and_strings), TEST(too_many_points_are_refused),
+      TEST(registers_keep_what_the_cpu_relies_on))
