@@ -408,6 +408,31 @@ static bool opt_monitor(const char *value, Error **errp)
     return list_add(&launch.monitors, "-monitor", value, errp);
 }
 
+static bool opt_qmp(const char *value, Error **errp)
+{
+    return list_add(&launch.qmps, "-qmp", value, errp);
+}
+
+static bool opt_qmp_pretty(const char *value, Error **errp)
+{
+    return list_add(&launch.qmp_pretties, "-qmp-pretty", value, errp);
+}
+
+static bool opt_mon(const char *value, Error **errp)
+{
+    static const char *const keys[] = {"chardev", "mode", "pretty", "id", "name", NULL};
+    SubOptions so;
+
+    suboptions_parse(&so, value, "chardev");
+    bool ok = suboptions_check(&so, "-mon", keys, errp);
+    if (ok && !suboptions_get(&so, "chardev")) {
+        error_set(errp, "-mon: chardev= is missing; it names a -chardev");
+        ok = false;
+    }
+    suboptions_free(&so);
+    return ok && list_add(&launch.mons, "-mon", value, errp);
+}
+
 static bool opt_chardev(const char *value, Error **errp)
 {
     return list_add(&launch.chardevs, "-chardev", value, errp);
@@ -567,6 +592,11 @@ static const Option options[] = {
      "CHARDEV as for -serial.", opt_parallel},
     {"monitor", "CHARDEV", IO, "a monitor on stdio, unix:PATH,server, tcp::PORT,server ...", NULL,
      opt_monitor},
+    {"qmp", "CHARDEV", IO, "a JSON monitor (QMP) for programs: unix:PATH,server,nowait, tcp::PORT,server ...",
+     "The protocol and the names of commands are those of QEMU 7.2; query-commands lists what there is.", opt_qmp},
+    {"qmp-pretty", "CHARDEV", IO, "the same with answers over several lines, for people", NULL, opt_qmp_pretty},
+    {"mon", "chardev=ID[,mode=MODE]", IO, "a monitor on a -chardev: mode=readline (default) or control (QMP)",
+     "pretty=on goes with mode=control.", opt_mon},
     {"debugcon", "CHARDEV", IO, "what the guest writes to port 0xe9", NULL, opt_debugcon},
     {"chardev", "TYPE,id=ID,...", IO, "a character device for -device to name", NULL, opt_chardev},
     {"device", "NAME[,PROP=VALUE]", IO,

@@ -23,7 +23,7 @@ typedef struct TextList {
 } TextList;
 
 typedef struct LaunchOptions {
-    TextList devices, monitors, serials, parallels, chardevs; /* as written */
+    TextList devices, monitors, serials, parallels, chardevs, qmps, qmp_pretties, mons; /* as written */
     const char *debugcon, *pidfile, *gdb;          /* NULL: not asked for */
     bool daemonize, nodefaults;
     bool display_chosen; /* -display or -nographic was given */

@@ -24,12 +24,14 @@
 #include "hw/memory.h"
 #include "hw/pc.h"
 #include "monitor/monitor.h"
+#include "monitor/qmp.h"
 #include "target-i386/exec.h"
 #include "target-i386/jit-stats.h"
 #include "target-i386/vcpu.h"
 #include "ui/msmouse.h"
 #include "ui/vc.h"
 #include "util/loop.h"
+#include "util/options.h"
 #include "vl-options.h"
 
 #define MIB (1ull << 20)
@@ -220,31 +222,88 @@ static bool open_lines(Error **errp)
            open_ports("parallel", &launch.parallels, machine_config.parallel, errp);
 }
 
-/* The monitors asked for, and one behind each serial line that shares its stream with it (mon:). */
-static bool open_monitors(Error **errp)
+static bool open_human(CharBackend *chr, Error **errp)
+{
+    return monitor_open(chr, errp) != NULL;
+}
+
+static bool open_json(CharBackend *chr, Error **errp)
+{
+    return qmp_open(chr, false, errp);
+}
+
+static bool open_pretty_json(CharBackend *chr, Error **errp)
+{
+    return qmp_open(chr, true, errp);
+}
+
+/* -monitor's, -qmp's and their kin: the option's name and a number are the character device's. */
+static bool open_monitor_list(const char *option, const TextList *specs,
+                              bool (*open)(CharBackend *chr, Error **errp), Error **errp)
 {
     char id[32];
 
+    for (unsigned i = 0; i < specs->count; i++) {
+        Error *err = NULL;
+        snprintf(id, sizeof(id), "%s%u", option, i);
+        CharBackend *chr = chr_open(id, specs->items[i], &err);
+        if (chr) {
+            open(chr, &err);
+        }
+        if (err) {
+            error_prepend(&err, "-%s: ", option);
+            error_propagate(errp, err);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* -mon chardev=ID,mode=readline|control,pretty=on */
+static bool open_mon(const char *spec, Error **errp)
+{
+    SubOptions so;
+    bool pretty = false, control, ok;
+
+    suboptions_parse(&so, spec, "chardev");
+    const char *id = suboptions_get(&so, "chardev"), *mode = suboptions_get(&so, "mode");
+    const char *pretty_text = suboptions_get(&so, "pretty");
+    CharBackend *chr = chr_find(id);
+    control = mode && !strcmp(mode, "control");
+    if (!chr) {
+        error_set(errp, "chardev '%s' is not there; -chardev makes one", id);
+        ok = false;
+    } else if (mode && !control && strcmp(mode, "readline")) {
+        error_set(errp, "mode '%s' is not possible; possible: readline, control", mode);
+        ok = false;
+    } else {
+        ok = !pretty_text || parse_bool("pretty", pretty_text, &pretty, errp);
+        ok = ok && (control ? qmp_open(chr, pretty, errp) : monitor_open(chr, errp) != NULL);
+    }
+    suboptions_free(&so);
+    if (!ok) {
+        error_prepend(errp, "-mon: ");
+    }
+    return ok;
+}
+
+/* The monitors asked for, and one behind each serial line that shares its stream with it (mon:). */
+static bool open_monitors(Error **errp)
+{
     for (unsigned i = 0; i < launch.serials.count; i++) {
         if (!strncmp(launch.serials.items[i], "mon:", 4) &&
             !monitor_open(machine_config.serial[i], errp)) {
             return false;
         }
     }
-    for (unsigned i = 0; i < launch.monitors.count; i++) {
-        Error *err = NULL;
-        snprintf(id, sizeof(id), "monitor%u", i);
-        CharBackend *chr = chr_open(id, launch.monitors.items[i], &err);
-        if (chr) {
-            monitor_open(chr, &err);
-        }
-        if (err) {
-            error_prepend(&err, "-monitor: ");
-            error_propagate(errp, err);
+    for (unsigned i = 0; i < launch.mons.count; i++) {
+        if (!open_mon(launch.mons.items[i], errp)) {
             return false;
         }
     }
-    return true;
+    return open_monitor_list("monitor", &launch.monitors, open_human, errp) &&
+           open_monitor_list("qmp", &launch.qmps, open_json, errp) &&
+           open_monitor_list("qmp-pretty", &launch.qmp_pretties, open_pretty_json, errp);
 }
 
 static bool open_debugger(Error **errp)

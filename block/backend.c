@@ -283,9 +283,22 @@ const BlkStats *blk_stats(const BlockBackend *blk)
     return &blk->stats;
 }
 
+static void (*error_handler)(BlockBackend *blk, bool is_write, int error, BlkErrorAction action);
+
+void blk_set_error_handler(void (*fn)(BlockBackend *blk, bool is_write, int error,
+                                      BlkErrorAction action))
+{
+    error_handler = fn;
+}
+
 BlkErrorAction blk_error_action(BlockBackend *blk, bool is_write, int error)
 {
-    return is_write && error == ENOSPC ? BLK_ERROR_STOP : BLK_ERROR_REPORT;
+    BlkErrorAction action = is_write && error == ENOSPC ? BLK_ERROR_STOP : BLK_ERROR_REPORT;
+
+    if (error_handler) {
+        error_handler(blk, is_write, error, action);
+    }
+    return action;
 }
 
 /* ---- requests ---- */

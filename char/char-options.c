@@ -58,6 +58,13 @@ static const ChrDriver *find_driver(const char *name, size_t len)
     return NULL;
 }
 
+void chr_each_kind(void (*fn)(const char *name, void *opaque), void *opaque)
+{
+    for (const ChrDriver **d = drivers; *d; d++) {
+        fn((*d)->name, opaque);
+    }
+}
+
 /* The name that was perhaps meant, or NULL. */
 static const char *nearest_kind(const char *word)
 {

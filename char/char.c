@@ -121,6 +121,11 @@ bool chr_is_mux(const CharBackend *chr)
     return chr->driver == &chr_mux_driver;
 }
 
+bool chr_has_front_end(const CharBackend *chr)
+{
+    return chr->handlers || chr_is_mux(chr);
+}
+
 bool chr_is_interactive(const CharBackend *chr)
 {
     return chr->interactive;

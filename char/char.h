@@ -65,6 +65,9 @@ CharBackend *chr_open(const char *id, const char *spec, Error **errp);
 CharBackend *chr_open_option(const char *option, Error **errp);
 /* True for a mux: several front ends share it, the first one attached has the focus. */
 bool chr_is_mux(const CharBackend *chr);
+/* True when a device, a monitor or the like is behind it. */
+bool chr_has_front_end(const CharBackend *chr);
+void chr_each_kind(void (*fn)(const char *name, void *opaque), void *opaque);
 /* True when a person's terminal may be at the other end (a tty, a pty, a socket). */
 bool chr_is_interactive(const CharBackend *chr);
 CharBackend *chr_find(const char *id);

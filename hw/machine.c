@@ -23,6 +23,7 @@ typedef struct StateHandler {
 
 static RunState state = RUN_STATE_PRELAUNCH;
 static StateHandler *state_handlers;
+static void (*event_handler)(MachineEvent event);
 static void (*powerdown_handler)(void *opaque);
 static void *powerdown_opaque;
 
@@ -110,6 +111,13 @@ void machine_start_clock_still(void)
     start(false);
 }
 
+static void tell_event(MachineEvent event)
+{
+    if (event_handler) {
+        event_handler(event);
+    }
+}
+
 static void do_reset(void)
 {
     bool running = machine_running();
@@ -119,6 +127,7 @@ static void do_reset(void)
     }
     devices_reset();
     vcpu_reset_all();
+    tell_event(MACHINE_EVENT_RESET);
     if (running) {
         vcpu_resume_all();
     }
@@ -126,6 +135,7 @@ static void do_reset(void)
 
 static void do_shutdown(void)
 {
+    tell_event(MACHINE_EVENT_SHUTDOWN);
     if (machine_config.no_shutdown) {
         machine_stop(RUN_STATE_SHUTDOWN);
     } else {
@@ -152,6 +162,7 @@ static void carry_out_requests(void *opaque)
     }
     if (powerdown_requested) {
         powerdown_requested = false;
+        tell_event(MACHINE_EVENT_POWERDOWN);
         if (powerdown_handler) {
             powerdown_handler(powerdown_opaque);
         }
@@ -199,6 +210,11 @@ void machine_request_stop(RunState why)
 void machine_request_debug_stop(void)
 {
     machine_request_stop(RUN_STATE_DEBUG);
+}
+
+void machine_set_event_handler(void (*fn)(MachineEvent event))
+{
+    event_handler = fn;
 }
 
 void machine_set_powerdown_handler(void (*fn)(void *opaque), void *opaque)

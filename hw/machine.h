@@ -43,6 +43,10 @@ void machine_request_debug_stop(void);
 /* Calls fn on every change between running and not running. */
 void machine_add_state_handler(void (*fn)(void *opaque, bool running, RunState state), void *opaque);
 
+typedef enum MachineEvent { MACHINE_EVENT_RESET, MACHINE_EVENT_SHUTDOWN, MACHINE_EVENT_POWERDOWN } MachineEvent;
+/* Whoever wants to hear of them; called from the main loop when a request is carried out. */
+void machine_set_event_handler(void (*fn)(MachineEvent event));
+
 /* Set from the options before the machine is made. */
 typedef struct MachineConfig {
     uint64_t ram_size;   /* bytes */

@@ -189,6 +189,13 @@ static void time_to_bytes(Mc146818 *s)
     s->cmos[REG_CENTURY] = encode(s, (unsigned)(tm.tm_year + 1900) / 100 % 100);
 }
 
+static void (*time_handler)(int64_t ahead_sec);
+
+void mc146818_set_time_handler(void (*fn)(int64_t ahead_sec))
+{
+    time_handler = fn;
+}
+
 /* Goes on counting from the time bytes; values that no calendar has are carried over into the next
  * field. */
 static void time_from_bytes(Mc146818 *s)
@@ -204,6 +211,9 @@ static void time_from_bytes(Mc146818 *s)
     };
 
     s->time_sec = timegm(&tm) - divider_seconds(s, rtc_now(s));
+    if (time_handler) {
+        time_handler(timegm(&tm) - time(NULL));
+    }
     /* timegm() has set tm_wday, 0 to 6 from Sunday. */
     s->weekday_shift = (uint8_t)((decode(s, s->cmos[REG_WEEKDAY]) + 13 - (unsigned)tm.tm_wday) % 7);
 }

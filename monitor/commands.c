@@ -4,7 +4,6 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,9 @@
 #include "hw/device.h"
 #include "hw/machine.h"
 #include "hw/memory.h"
+#include "monitor/memory-file.h"
 #include "monitor/monitor-int.h"
+#include "monitor/qmp.h"
 #include "target-i386/cpu-query.h"
 #include "target-i386/mem.h"
 #include "target-i386/vcpu.h"
@@ -68,6 +69,7 @@ static void report(Monitor *mon, bool ok, Error **err)
 static void cmd_quit(Monitor *mon, const ArgValue *args)
 {
     monitor_finish(mon);
+    qmp_quitting();
     loop_quit(0);
 }
 
@@ -206,34 +208,11 @@ static void cmd_xp(Monitor *mon, const ArgValue *args)
 static void save_memory(Monitor *mon, const ArgValue *args, bool physical)
 {
     CPUX86State *env = physical ? NULL : monitor_cpu(mon);
-    uint64_t addr = args[0].number, left = args[1].number;
-    bool paused, ok = true;
-    uint8_t buf[4096];
-    FILE *f;
+    Error *err = NULL;
 
-    if (!physical && !env) {
-        return;
+    if (physical || env) {
+        report(mon, memory_save_file(env, args[0].number, args[1].number, args[2].text, &err), &err);
     }
-    f = fopen(args[2].text, "wb");
-    if (!f) {
-        monitor_printf(mon, "cannot write '%s': %s\n", args[2].text, strerror(errno));
-        return;
-    }
-    paused = monitor_pause_cpus();
-    while (left && ok) {
-        size_t n = left < sizeof(buf) ? left : sizeof(buf);
-        ok = physical ? dma_read(addr, buf, n) : mem_debug_read(env, addr, buf, (unsigned)n);
-        if (!ok) {
-            monitor_printf(mon, "Cannot access memory at 0x%llx\n", (unsigned long long)addr);
-        } else if (fwrite(buf, 1, n, f) != n) {
-            monitor_printf(mon, "cannot write '%s': %s\n", args[2].text, strerror(errno));
-            ok = false;
-        }
-        addr += n;
-        left -= n;
-    }
-    monitor_resume_cpus(paused);
-    fclose(f);
 }
 
 static void cmd_memsave(Monitor *mon, const ArgValue *args)

@@ -367,6 +367,30 @@ static bool walk_all(CPUX86State *env, Buffer *out, void (*fn)(const Mapping *m,
     return true;
 }
 
+typedef struct EachMapping {
+    void (*fn)(uint64_t linear, uint64_t phys, uint64_t size, void *opaque);
+    void *opaque;
+} EachMapping;
+
+static void hand_on(const Mapping *m, void *opaque)
+{
+    EachMapping *each = opaque;
+
+    each->fn(m->linear, m->phys, m->size, each->opaque);
+}
+
+bool cpu_each_mapping(CPUX86State *env,
+                      void (*fn)(uint64_t linear, uint64_t phys, uint64_t size, void *opaque),
+                      void *opaque)
+{
+    EachMapping each = {fn, opaque};
+    Buffer ignored = {0};
+    bool paging = walk_all(env, &ignored, hand_on, &each);
+
+    buffer_free(&ignored);
+    return paging;
+}
+
 static void print_mapping(const Mapping *m, void *opaque)
 {
     uint64_t e = m->entry;

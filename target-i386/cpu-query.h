@@ -25,6 +25,10 @@ bool cpu_register_value(CPUX86State *env, const char *name, uint64_t *value);
 const char *cpu_register_name(unsigned n);
 /* Every mapped page, a line each: linear address, physical address, rights. */
 void cpu_dump_tlb(CPUX86State *env, Buffer *out);
+/* Each mapped page, of 4 KB or larger, in order of addresses; false where paging is off. */
+bool cpu_each_mapping(CPUX86State *env,
+                      void (*fn)(uint64_t linear, uint64_t phys, uint64_t size, void *opaque),
+                      void *opaque);
 /* Ranges of linear addresses with the same rights, a line each. */
 void cpu_dump_mem_mappings(CPUX86State *env, Buffer *out);
 /* A line about the CPU for `info cpus`. */

@@ -478,6 +478,11 @@ CpuModel *cpu_model_parse(const char *text, Error **errp)
     return m;
 }
 
+const char *cpu_model_name(unsigned n)
+{
+    return n < MODELS ? models[n].name : NULL;
+}
+
 void cpu_model_help(void)
 {
     printf("CPU models:\n");

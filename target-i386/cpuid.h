@@ -41,6 +41,8 @@ struct CpuModel {
 
 /* Parses "NAME[,+feature][,-feature]..."; NULL on error. The result is freed with free(). */
 CpuModel *cpu_model_parse(const char *text, Error **errp);
+/* The model's name; NULL beyond the last. */
+const char *cpu_model_name(unsigned n);
 /* `-cpu help` on stdout: models and features. */
 void cpu_model_help(void);
 

@@ -13,8 +13,12 @@ $(B)/tests/fuzz/gdb: $(B)/tests/fuzz/gdb.o $(B)/libvole.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+$(B)/tests/fuzz/monitor: $(B)/tests/fuzz/monitor.o $(B)/libvole.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 # What tests/sanitize builds and runs.
-sanitize-tests: $(UNIT_BINS) $(B)/tests/fuzz/devices
+sanitize-tests: $(UNIT_BINS) $(B)/tests/fuzz/devices $(B)/tests/fuzz/monitor
 
 run-unit-tests: $(UNIT_BINS)
 	@status=0; for t in $(UNIT_BINS); do $$t || status=1; done; exit $$status
@@ -22,17 +26,21 @@ run-unit-tests: $(UNIT_BINS)
 ifeq ($(SANITIZE),1)
 FUZZ_DEVICES = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/devices
 
+FUZZ_MONITOR = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/monitor
+
 FUZZ_CPU = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/cpu
 
 FUZZ_GDB = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/gdb
 
-check-fuzz: $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/fuzz/gdb
+check-fuzz: $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/fuzz/gdb $(B)/tests/fuzz/monitor
+	$(Q)$(FUZZ_MONITOR) --cases 5000
 	$(Q)$(FUZZ_CPU) -runs=4000
 	$(Q)$(FUZZ_GDB) -runs=100
 	$(Q)$(FUZZ_DEVICES) --accesses 40000 --state 500
 	$(Q)$(FUZZ_DEVICES) --machine isapc --accesses 20000 --state 200
 
-check-fuzz-long: $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/fuzz/gdb
+check-fuzz-long: $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/fuzz/gdb $(B)/tests/fuzz/monitor
+	$(Q)$(FUZZ_MONITOR) --cases 500000
 	$(Q)$(FUZZ_CPU) -runs=400000
 	$(Q)$(FUZZ_GDB) -runs=20000
 	$(Q)$(FUZZ_DEVICES) --accesses 1000000 --state 20000

@@ -1,0 +1,16 @@
+/*
+ * The JSON monitor in a program built without jansson: says so.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "monitor/qmp.h"
+
+bool qmp_open(CharBackend *chr, bool pretty, Error **errp)
+{
+    error_set(errp, "the JSON monitor needs jansson, which this program was built without");
+    return false;
+}
+
+void qmp_quitting(void)
+{
+}

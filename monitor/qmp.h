@@ -1,0 +1,20 @@
+/*
+ * The JSON monitor (QMP): for programs. Without jansson qmp-none.c refuses it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef MONITOR_QMP_H
+#define MONITOR_QMP_H
+
+#include <stdbool.h>
+
+#include "char/char.h"
+#include "util/error.h"
+
+/* Opens one on chr; pretty: answers over several lines. Any number may be open, each greets by
+ * itself. */
+bool qmp_open(CharBackend *chr, bool pretty, Error **errp);
+/* Tells every JSON monitor that the user's commands end the program. */
+void qmp_quitting(void);
+
+#endif
