@@ -56,7 +56,7 @@ static char *copy_string(const char *s)
     return copy;
 }
 
-static BlockNode *node_of(const BlockBackend *blk)
+BlockNode *blk_node(const BlockBackend *blk)
 {
     return blk->root ? bdrv_child_node(blk->root) : NULL;
 }
@@ -249,7 +249,7 @@ const char *blk_file(const BlockBackend *blk)
 
 const char *blk_format(const BlockBackend *blk)
 {
-    BlockNode *node = node_of(blk);
+    BlockNode *node = blk_node(blk);
 
     if (node && !strcmp(bdrv_format_name(node), "overlay")) {
         node = bdrv_backing(node);
@@ -260,12 +260,12 @@ const char *blk_format(const BlockBackend *blk)
 uint64_t blk_size(const BlockBackend *blk)
 {
     /* A guest's disk has whole sectors. */
-    return blk->root ? bdrv_size(node_of(blk)) / BLK_SECTOR_SIZE * BLK_SECTOR_SIZE : 0;
+    return blk->root ? bdrv_size(blk_node(blk)) / BLK_SECTOR_SIZE * BLK_SECTOR_SIZE : 0;
 }
 
 bool blk_readonly(const BlockBackend *blk)
 {
-    return blk->cdrom || (blk->root && bdrv_readonly(node_of(blk)));
+    return blk->cdrom || (blk->root && bdrv_readonly(blk_node(blk)));
 }
 
 bool blk_has_medium(const BlockBackend *blk)
@@ -357,7 +357,7 @@ static int check_request(const BlockBackend *blk, const BlkRequest *req)
     if (!blk->root) {
         return -ENOMEDIUM;
     }
-    if ((req->op == BLK_WRITE || req->op == BLK_DISCARD) && bdrv_readonly(node_of(blk))) {
+    if ((req->op == BLK_WRITE || req->op == BLK_DISCARD) && bdrv_readonly(blk_node(blk))) {
         return -EROFS;
     }
     if (req->offset % BLK_SECTOR_SIZE || req->bytes % BLK_SECTOR_SIZE) {

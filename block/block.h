@@ -21,6 +21,7 @@
 #define BLK_SECTOR_SIZE 512
 
 typedef struct BlockBackend BlockBackend;
+typedef struct BlockNode BlockNode; /* block/node.h */
 
 typedef struct BlkOpenOptions {
     const char *file;   /* path; may be NULL for a drive without medium */
@@ -49,6 +50,8 @@ uint64_t blk_size(const BlockBackend *blk); /* bytes */
 bool blk_readonly(const BlockBackend *blk);
 bool blk_has_medium(const BlockBackend *blk);
 bool blk_is_cdrom(const BlockBackend *blk);
+/* The topmost node of the medium, or NULL: for snapshots and other things of block/node.h. */
+BlockNode *blk_node(const BlockBackend *blk);
 
 void blk_readv(BlockBackend *blk, uint64_t offset, const struct iovec *iov, int iovcnt,
                BlkCompletion *done, void *opaque);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/driver.h"
 #include "util/options.h"
 
 enum { IDE_PLACES = 4, NO_PLACE = -1 };
@@ -126,7 +127,6 @@ static bool drive_from_suboptions(const SubOptions *so, Drive *d, Error **errp)
                                        "format", "readonly", "snapshot", "id",  NULL};
     static const char *const interfaces[] = {"ide", "none", NULL};
     static const char *const media[] = {"disk", "cdrom", NULL};
-    static const char *const formats[] = {"raw", NULL};
     const char *text;
     unsigned choice = 0;
 
@@ -145,7 +145,8 @@ static bool drive_from_suboptions(const SubOptions *so, Drive *d, Error **errp)
         }
         d->cdrom = choice == 1;
     }
-    if ((text = suboptions_get(so, "format")) && !choose("format", text, formats, &choice, errp)) {
+    if ((text = suboptions_get(so, "format")) && !bdrv_find_driver(text)) {
+        error_set(errp, "-drive: format=%s is not known (vole-img --help lists the formats)", text);
         return false;
     }
     if (!get_bool(so, "readonly", &d->readonly, errp) ||

@@ -13,6 +13,7 @@ const BlockDriver *const block_drivers[] = {
     &bdrv_raw,
     &bdrv_qcow2,
     /* protocols; plain files come last, as they take every name */
+    &bdrv_mem,
     &bdrv_overlay,
     &bdrv_file,
     NULL,

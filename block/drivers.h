@@ -8,6 +8,6 @@
 
 #include "block/driver.h"
 
-extern const BlockDriver bdrv_file, bdrv_overlay, bdrv_qcow2, bdrv_raw;
+extern const BlockDriver bdrv_file, bdrv_mem, bdrv_overlay, bdrv_qcow2, bdrv_raw;
 
 #endif
