@@ -213,6 +213,11 @@ void jit_cache_add(CpuJit *jit, JitBlock *b)
     *page = b;
     b->segment_next = segment->blocks;
     segment->blocks = b;
+    if (b->second_bytes) {
+        page = &jit->second_pages[hash_page(b->second & GUEST_PAGE_MASK)];
+        b->second_next = *page;
+        *page = b;
+    }
 }
 
 static void remove_from_list(JitBlock **list, JitBlock *b, size_t next)
@@ -228,6 +233,9 @@ static void remove_block(CpuJit *jit, JitBlock *b)
 {
     remove_from_list(&jit->hash[hash_block(b->ram, b->rip)], b, offsetof(JitBlock, hash_next));
     remove_from_list(&jit->pages[hash_page(b->ram & GUEST_PAGE_MASK)], b, offsetof(JitBlock, page_next));
+    if (b->second_bytes) {
+        remove_from_list(&jit->second_pages[hash_page(b->second & GUEST_PAGE_MASK)], b, offsetof(JitBlock, second_next));
+    }
     undo_links(jit, b);
     b->gone = true;
 }
@@ -257,6 +265,13 @@ void jit_cache_drop(CpuJit *jit, ram_addr addr, uint64_t size)
     for (JitBlock *b = jit->pages[hash_page(page)]; b; b = next) {
         next = b->page_next;
         if (b->ram < addr + size && addr < b->ram + b->bytes) {
+            remove_block(jit, b);
+            dropped = true;
+        }
+    }
+    for (JitBlock *b = jit->second_pages[hash_page(page)]; b; b = next) {
+        next = b->second_next;
+        if (b->second < addr + size && addr < b->second + b->second_bytes) {
             remove_block(jit, b);
             dropped = true;
         }
@@ -299,6 +314,7 @@ void jit_cache_flush(CpuJit *jit)
 {
     memset(jit->hash, 0, sizeof(jit->hash));
     memset(jit->pages, 0, sizeof(jit->pages));
+    memset(jit->second_pages, 0, sizeof(jit->second_pages));
     memset(jit->segments, 0, sizeof(jit->segments));
     jit->segment = 0;
     jit->links_used = jit->links_size ? 1 : 0;
@@ -351,7 +367,7 @@ void jit_cache_look_again(CPUX86State *env)
     look_again(env, false);
 }
 
-static void note_young(CPUX86State *env, const JitBlock *b, const uint8_t *bytes, uint64_t epoch)
+static void note_young(CPUX86State *env, ram_addr ram, const uint8_t *bytes, unsigned n, uint64_t epoch)
 {
     CpuJit *jit = env->jit;
 
@@ -363,18 +379,27 @@ static void note_young(CPUX86State *env, const JitBlock *b, const uint8_t *bytes
         look_again(env, true);
         vcpu_exclusive_end();
     }
-    jit->young[jit->nyoung++] = (JitYoung){b->ram, hash_bytes(bytes, b->bytes), epoch, b->bytes};
+    jit->young[jit->nyoung++] = (JitYoung){ram, hash_bytes(bytes, n), epoch, n};
+}
+
+static bool watch(CPUX86State *env, ram_addr ram, const uint8_t *bytes, unsigned n)
+{
+    memory_dirty_reset(ram, n, DIRTY_CODE);
+    uint64_t epoch = memory_code_epoch();
+    if (memcmp(bytes, memory_ram_base() + ram, n) != 0) {
+        return false;
+    }
+    if (!vcpu_others_passed(env, epoch)) {
+        note_young(env, ram, bytes, n, epoch);
+    }
+    return true;
 }
 
 bool jit_cache_watch(CPUX86State *env, JitBlock *b, const uint8_t *bytes)
 {
-    memory_dirty_reset(b->ram, b->bytes, DIRTY_CODE);
-    uint64_t epoch = memory_code_epoch();
-    if (memcmp(bytes, memory_ram_base() + b->ram, b->bytes) != 0) {
+    if (!watch(env, b->ram, bytes, b->bytes) ||
+        (b->second_bytes && !watch(env, b->second, bytes + b->bytes, b->second_bytes))) {
         return false;
-    }
-    if (!vcpu_others_passed(env, epoch)) {
-        note_young(env, b, bytes, epoch);
     }
     env->code_cache->written_count = 0;
     return true;

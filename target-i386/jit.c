@@ -68,6 +68,23 @@ static void add_jump(CPUX86State *env, JitTable *table, const uint8_t *code)
     table->used = true;
 }
 
+/* The address behind the page of rip, where an instruction in two pages goes on. */
+static uint64_t second_page(const CPUX86State *env)
+{
+    uint64_t linear = (env->rip | (GUEST_PAGE_SIZE - 1)) + 1;
+
+    return env->hflags & HF_CS64 ? linear : (uint32_t)linear;
+}
+
+/* The block at rip has an instruction in two pages: its way is good as long as the second page is mapped there. */
+static void add_jump_of_two(CPUX86State *env, JitTable *table)
+{
+    uint64_t second = second_page(env);
+
+    table->pages[page_bit(second) / 64] |= 1ull << page_bit(second) % 64;
+    table->nonglobal |= !mmu_page_is_global(env, second);
+}
+
 static JitTable *choose_table(CpuJit *jit, uint32_t key)
 {
     JitTable *oldest = jit->tables;
@@ -97,6 +114,49 @@ static void forget_thunks(CPUX86State *env, CpuJit *jit)
     }
 }
 
+/*
+ * An instruction that begins in `avail` bytes at the end of a page and goes on in the next: a block of its own. It is found by the
+ * jump tables only, never linked to, since the second page may be mapped elsewhere one day while the first stays.
+ */
+static JitBlock *translate_in_two_pages(CPUX86State *env, CpuJit *jit, const uint8_t *host, unsigned avail)
+{
+    uint8_t bytes[2 * INSN_MAX_LENGTH];
+    unsigned second_avail;
+    hwaddr phys;
+    const uint8_t *second = avail < INSN_MAX_LENGTH ? mem_code_ptr(env, second_page(env), &second_avail, &phys) : NULL;
+    JitBlock *b;
+    Insn insn;
+
+    if (!second) {
+        return NULL;
+    }
+    do {
+        memcpy(bytes, host, avail);
+        memcpy(bytes + avail, second, INSN_MAX_LENGTH);
+        if (exec_decode(env, bytes, avail + INSN_MAX_LENGTH, &insn) != INSN_OK || insn.len <= avail) {
+            return NULL;
+        }
+        jit_cache_make_room(jit);
+        b = jit_translate(env, bytes, insn.len, (ram_addr)(host - memory_ram_base()));
+        if (b) {
+            b->bytes = (uint16_t)avail;
+            b->second = (ram_addr)(second - memory_ram_base());
+            b->second_bytes = (uint16_t)(insn.len - avail);
+        }
+    } while (b && !jit_cache_watch(env, b, bytes));
+    return b;
+}
+
+/* Whether the second page is still the one that the block was made of. */
+static bool still_in_two_pages(CPUX86State *env, const JitBlock *b)
+{
+    unsigned avail;
+    hwaddr phys;
+    const uint8_t *second = mem_code_ptr(env, second_page(env), &avail, &phys);
+
+    return second && (ram_addr)(second - memory_ram_base()) == b->second;
+}
+
 static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
 {
     unsigned avail;
@@ -108,6 +168,10 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
     }
     ram_addr ram = (ram_addr)(host - memory_ram_base());
     JitBlock *b = jit_cache_find(jit, ram, env->rip, key);
+    if (b && b->second_bytes && !still_in_two_pages(env, b)) {
+        jit_cache_drop(jit, b->ram, b->bytes);
+        b = NULL;
+    }
     if (b) {
         return b;
     }
@@ -126,6 +190,9 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
         jit_cache_make_room(jit);
         b = jit_translate(env, bytes, avail, ram);
     } while (b && !jit_cache_watch(env, b, bytes));
+    if (!b) {
+        b = translate_in_two_pages(env, jit, host, avail);
+    }
     if (b) {
         jit_cache_add(jit, b);
     }
@@ -269,7 +336,7 @@ static CpuJit *make_jit(CPUX86State *env)
 /* Makes the jump at `link` go to b, as long as b is there. */
 static void patch_link(uint64_t link, uint64_t from_generation, CpuJit *jit, JitBlock *b)
 {
-    if (link > JIT_LEAVE_OUTER && from_generation == jit->generation) {
+    if (link > JIT_LEAVE_OUTER && from_generation == jit->generation && !b->second_bytes) {
         uint8_t *rel = (uint8_t *)(uintptr_t)(link & ~JIT_LINK_BITS);
         bool memory = !(link & JIT_LINK_EFLAGS) || (link & JIT_LINK_MEMORY && b->wants_memory);
         jit_cache_link(jit, rel, b->entry[memory][!!(link & JIT_LINK_POLL)], b);
@@ -317,6 +384,9 @@ static void jit_run(CPUX86State *env)
             }
             code = b->entry[JIT_FROM_MEMORY][JIT_POLL];
             add_jump(env, jit->table, code);
+            if (b->second_bytes) {
+                add_jump_of_two(env, jit->table);
+            }
         }
         if (!open_stack(env, jit)) {
             return;

@@ -106,6 +106,9 @@ typedef struct JitBlock {
     uint64_t rip;
     uint32_t key;
     uint16_t bytes;    /* of guest code from ram on, within one page: what it was made of */
+    uint16_t second_bytes; /* and where that is one instruction in two pages, from `second` on; else 0 */
+    ram_addr second;
+    struct JitBlock *second_next;
     bool gone;         /* dropped; its memory comes back with its segment's */
     uint32_t links;    /* JitLink: the jumps that lead here */
     const uint8_t *entry[2][2]; /* JIT_FROM_*, JIT_*POLL */
@@ -181,6 +184,7 @@ struct CpuJit {
     uint64_t generation;    /* changes whenever blocks go */
     JitBlock *hash[JIT_HASH_SIZE];
     JitBlock *pages[JIT_PAGE_HASH_SIZE];
+    JitBlock *second_pages[JIT_PAGE_HASH_SIZE]; /* those of two pages, by the second */
     unsigned next_slot[2]; /* by MmuAccess: the last-page slot given out next */
     uint8_t *stack;        /* translated code's */
     uint32_t key;          /* the mode that runs; its jumps: */
@@ -206,7 +210,7 @@ struct CpuJit {
 void jit_translate_common(CPUX86State *env, CpuJit *jit);
 /*
  * Translates the block at env->rip, whose bytes are at `host` (`avail` to the page's end). NULL: the
- * first instruction crosses the page's end. There must be room.
+ * first instruction needs more bytes. There must be room.
  */
 JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, ram_addr ram);
 

@@ -16,9 +16,10 @@ static void gen_set_rip(Translator *t, uint64_t rip)
     emit_store(&t->e, W64, rm_env(offsetof(CPUX86State, rip)), S0);
 }
 
+/* Where links lead. An instruction that ends in the next page counts as being there. */
 static bool same_page(const Translator *t, uint64_t target)
 {
-    return target >> GUEST_PAGE_BITS == t->block_rip >> GUEST_PAGE_BITS;
+    return target >> GUEST_PAGE_BITS == t->block_rip >> GUEST_PAGE_BITS && target != t->in_two_pages;
 }
 
 /* The compare that finds the jump table's entry for a known address; S0 is the address, S1 the table. */

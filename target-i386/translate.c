@@ -271,6 +271,21 @@ static FpuUse fpu_use(const Translator *t, const Insn *insns, unsigned n)
     return all;
 }
 
+/* Where behind the block an instruction begins that goes on in the next page. */
+static uint64_t find_in_two_pages(CPUX86State *env, const uint8_t *host, unsigned avail, const Insn *insns, unsigned n)
+{
+    unsigned bytes = 0;
+    Insn next;
+
+    for (unsigned i = 0; i < n; i++) {
+        bytes += insns[i].len;
+    }
+    unsigned left = avail - bytes;
+    return left && left < INSN_MAX_LENGTH && exec_decode(env, host + bytes, left, &next) == INSN_TRUNCATED
+               ? env->rip + bytes
+               : JIT_NO_RIP;
+}
+
 JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, ram_addr ram)
 {
     CpuJit *jit = env->jit;
@@ -292,6 +307,7 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
     t.cls = env->tlb->data_class;
     t.key = jit_key(env);
     t.block_rip = t.rip = env->rip;
+    t.in_two_pages = find_in_two_pages(env, host, avail, insns, n);
     t.live = live[0];
     t.needs_flags = flags_are_needed(insns, n);
     t.entry_use = fpu_use(&t, insns, n);

@@ -84,6 +84,7 @@ typedef struct Translator {
     unsigned cls;  /* of data accesses */
     uint32_t key;
     uint64_t block_rip;
+    uint64_t in_two_pages; /* the address behind the block where an instruction is that crosses the page's end, or JIT_NO_RIP */
     const uint8_t *body; /* behind what is done on entry */
     bool needs_flags;    /* jit_flags has to have the flags there */
     FpuUse entry_use;    /* what is looked for on entry */
