@@ -251,6 +251,14 @@ static void choose_mode(CPUX86State *env, CpuJit *jit, uint32_t key)
     env->jit_jumps = jit->table->jumps;
 }
 
+uint64_t jit_set_ac(CPUX86State *env, uint64_t set)
+{
+    env->eflags = set ? env->eflags | FLAG_AC : env->eflags & ~FLAG_AC;
+    mmu_update_class(env);
+    choose_mode(env, env->jit, jit_key(env));
+    return 0;
+}
+
 /* Lets calls use the stack again after a request. False: there is one. */
 static bool open_stack(CPUX86State *env, const CpuJit *jit)
 {

@@ -246,7 +246,9 @@ const Insn *jit_insn(CPUX86State *env, const JitInsn *ji);
  * else go on there, flags being in jit_flags, with an empty stack.
  */
 uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji);
-/* The same for a return whose target is no address: takes back that it moved the stack pointer before. */
+/* Called from translated code at CPL 0, of STAC and CLAC: sets EFLAGS.AC, and the mode that comes of it. */
+uint64_t jit_set_ac(CPUX86State *env, uint64_t set);
+/* As jit_exec_insn(), for a return whose target is no address: takes back that it moved the stack pointer before. */
 uint64_t jit_undo_return(CPUX86State *env, const JitInsn *ji);
 
 #endif

@@ -735,6 +735,17 @@ void mmu_write_bytes(CPUX86State *env, unsigned cls, uint64_t linear, const void
     }
 }
 
+bool mmu_read_at_hand(CPUX86State *env, unsigned cls, uint64_t linear, uint64_t *v, unsigned size)
+{
+    const TlbEntry *e = tlb_slot(env->tlb, cls, linear);
+
+    if (e->tag[MMU_READ] != (linear & GUEST_PAGE_MASK) || PAGE_OFFSET(linear) + size > GUEST_PAGE_SIZE) {
+        return false;
+    }
+    *v = host_load((uint8_t *)(uintptr_t)(linear + e->addend), size);
+    return true;
+}
+
 uint64_t mmu_read(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size)
 {
     uint64_t v = 0;

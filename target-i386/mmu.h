@@ -102,6 +102,8 @@ static inline TlbEntry *tlb_slot(CpuTlb *tlb, unsigned cls, uint64_t linear)
 /* Accesses of 1, 2, 4 or 8 bytes to a linear address. Page faults raise. */
 uint64_t mmu_read(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size);
 void mmu_write(CPUX86State *env, unsigned cls, uint64_t linear, uint64_t v, unsigned size);
+/* The same out of RAM that the TLB has at hand; false, and nothing happens, where it has not. */
+bool mmu_read_at_hand(CPUX86State *env, unsigned cls, uint64_t linear, uint64_t *v, unsigned size);
 /* Any size; a write checks all of it first. */
 void mmu_read_bytes(CPUX86State *env, unsigned cls, uint64_t linear, void *buf, unsigned size);
 void mmu_write_bytes(CPUX86State *env, unsigned cls, uint64_t linear, const void *buf,

@@ -415,6 +415,22 @@ void sys_lsl(CPUX86State *env, const Insn *insn)
     exec_reg_write(env, &insn->ops[0], desc_segment(&d, selector).limit, insn->opsize);
 }
 
+uint64_t seg_verw_at_hand(CPUX86State *env, uint64_t v)
+{
+    uint16_t selector = (uint16_t)v;
+    uint64_t bytes, linear = env->gdt.base + (selector & 0xfff8u);
+
+    if (selector_is_null(selector)) {
+        return 0;
+    }
+    if (selector & 4 || (selector & 0xfff8u) + 7 > env->gdt.limit ||
+        !mmu_read_at_hand(env, MMU_KERNEL, env->hflags & HF_LMA ? linear : (uint32_t)linear, &bytes, 8)) {
+        return 2;
+    }
+    Descriptor d = {.low = (uint32_t)bytes, .high = (uint32_t)(bytes >> 32)};
+    return desc_is_segment(&d) && visible(env, selector, &d) && desc_is_writable_data(&d);
+}
+
 void sys_verr_verw(CPUX86State *env, const Insn *insn)
 {
     uint16_t selector = (uint16_t)sys_read_operand(env, insn, 0, 2);

@@ -90,6 +90,8 @@ static inline uint32_t selector_error(uint16_t selector, unsigned ext)
 /* Whether off .. off + size - 1 lies in the segment. */
 bool seg_range_ok(const Segment *s, uint64_t off, unsigned size);
 
+/* VERW's answer, 0 or 1; 2 when it takes a descriptor that the TLB has not at hand. Changes nothing. */
+uint64_t seg_verw_at_hand(CPUX86State *env, uint64_t selector);
 /* MOV Sreg, POP Sreg, LDS ... in whatever mode (not CS). */
 void seg_load(CPUX86State *env, unsigned seg, uint16_t selector);
 /* As real mode and V86 load: base is selector * 16. Real mode keeps limit and attributes. */

@@ -65,6 +65,12 @@ void gen_goto(Translator *t, uint64_t target)
     t->ended = true;
 }
 
+void gen_goto_by_table(Translator *t, uint64_t target)
+{
+    gen_goto_other_page(t, target);
+    t->ended = true;
+}
+
 /* Looks for the address in S0 in the jump table: equal if it is there, S1 is the entry then. */
 void gen_find_jump(Translator *t)
 {

@@ -147,6 +147,40 @@ static void emit_raw_imm(Translator *t)
     emit_bytes(&t->e, t->insn->raw + t->insn->off_imm, t->insn->imm_size);
 }
 
+/* BT and its kin with a bit index in a register: the operand lies off the address by as many words as the index says. */
+static bool gen_bit_string(Translator *t)
+{
+    const Insn *insn = t->insn;
+    Emitter *e = &t->e;
+    unsigned size = insn->opsize, index = (insn->modrm >> 3 & 7) | (insn->rex & 4 ? 8u : 0);
+    HostRm temp = rm_env(offsetof(CPUX86State, jit_temp));
+
+    if (size == 2 || insn->addrsize != t->word || !can_address(t)) {
+        return false;
+    }
+    gen_flags_away(t);
+    gen_load_guest(t, S1, index);
+    emit_alu_imm(e, W32, ALU_AND, rm_reg(S1), (int32_t)(8 * size - 1));
+    emit_store(e, W64, temp, S1);
+    gen_address(t);
+    gen_load_guest(t, S1, index);
+    if (size == 4) {
+        emit_shl(e, W64, S1, 32);
+        emit_sar(e, W64, S1, 32 + 5);
+    } else {
+        emit_sar(e, W64, S1, 6);
+    }
+    emit_shl(e, W64, S1, size == 4 ? 2 : 3);
+    emit_alu(e, t->word, ALU_ADD, S0, rm_reg(S1));
+    t->address_key |= 1u << 24 | index << 25;
+    gen_translate(t, size, insn->op == OP_BT ? MMU_READ : MMU_WRITE);
+    gen_flags_back(t);
+    emit_load(e, W64, S1, temp);
+    emit_op(e, EMIT_0F | size_flags(insn) | (insn->prefixes & INSN_PFX_LOCK ? EMIT_LOCK : 0), insn->opcode, S1,
+            rm_mem(S0, 0));
+    return true;
+}
+
 static bool gen_modrm(Translator *t)
 {
     const Insn *insn = t->insn;
@@ -170,7 +204,10 @@ static bool gen_modrm(Translator *t)
             return false;
         }
     }
-    if (mem && (insn->flags & INSN_MEM_BITSTRING || !can_address(t) || !memory_operand(insn))) {
+    if (mem && insn->flags & INSN_MEM_BITSTRING) {
+        return gen_bit_string(t);
+    }
+    if (mem && (!can_address(t) || !memory_operand(insn))) {
         return false;
     }
 
@@ -458,7 +495,7 @@ static bool gen_pop(Translator *t)
     const Insn *insn = t->insn;
     unsigned guest = insn->ops[0].reg;
 
-    if (insn->opsize != t->word || insn->ops[0].kind != OPND_GPR || guest == R_SP) {
+    if (insn->opsize != t->word || insn->ops[0].kind != OPND_GPR) {
         return false;
     }
     gen_flags_away(t);
@@ -467,7 +504,9 @@ static bool gen_pop(Translator *t)
     gen_flags_back(t);
     emit_load(&t->e, t->word, S1, rm_mem(S0, 0));
     gen_store_guest(t, guest, S1);
-    gen_move_sp(t, (int32_t)t->word);
+    if (guest != R_SP) {
+        gen_move_sp(t, (int32_t)t->word);
+    }
     return true;
 }
 

@@ -7,6 +7,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include "target-i386/seg.h"
 #include "target-i386/translate.h"
 
 #define ENV(field) rm_env(offsetof(CPUX86State, field))
@@ -176,6 +177,20 @@ static bool gen_popf(Translator *t)
     return true;
 }
 
+/* EFLAGS.AC decides what accesses may reach, so another mode's code goes on. */
+static bool gen_clac_stac(Translator *t)
+{
+    if (!at_cpl0(t->key)) {
+        return false;
+    }
+    gen_flags_to_memory(t);
+    gen_flags_away(t);
+    emit_mov_imm(&t->e, S0, t->insn->op == OP_STAC);
+    gen_call_c(t, (uintptr_t)jit_set_ac);
+    gen_goto_by_table(t, t->next_rip);
+    return true;
+}
+
 /* ---- registers of the system ---- */
 
 static bool gen_swapgs(Translator *t)
@@ -256,11 +271,14 @@ static bool gen_mov_seg(Translator *t)
         emit_store(e, W16, rm_mem(S0, 0), S1);
         return true;
     }
-    if (insn->opsize == 2) {
-        return false;
-    }
     emit_load_u16(e, S0, selector);
-    gen_store_guest(t, insn->ops[0].reg, S0);
+    if (insn->opsize != 2) {
+        gen_store_guest(t, insn->ops[0].reg, S0);
+    } else if (host_of(insn->ops[0].reg) == H_NONE) {
+        emit_store(e, W16, env_reg(insn->ops[0].reg), S0);
+    } else {
+        emit_mov(e, W16, host_of(insn->ops[0].reg), S0);
+    }
     return true;
 }
 
@@ -371,6 +389,42 @@ static bool gen_cmpxchg_pair(Translator *t)
     return true;
 }
 
+/* Kernels have the processor forget secrets by it. */
+static bool gen_verw(Translator *t)
+{
+    const Insn *insn = t->insn;
+    Emitter *e = &t->e;
+    enum { LAHF_ZF_SHIFT = 14 };
+
+    if (insn->ops[0].kind == OPND_MEM && !can_address(t)) {
+        return false;
+    }
+    gen_flags_to_memory(t);
+    gen_flags_away(t);
+    if (insn->ops[0].kind == OPND_MEM) {
+        gen_address(t);
+        gen_translate(t, 2, MMU_READ);
+        emit_load_u16(e, S0, rm_mem(S0, 0));
+    } else {
+        gen_load_guest(t, S0, insn->ops[0].reg);
+    }
+    gen_call_c(t, (uintptr_t)seg_verw_at_hand);
+    emit_alu_imm(e, W32, ALU_CMP, rm_reg(S0), 1);
+    gen_slow_unless(t, COND_BE);
+    emit_shl(e, W32, S0, LAHF_ZF_SHIFT);
+    emit_load_u16(e, S1, ENV(jit_flags));
+    emit_alu_imm(e, W32, ALU_AND, rm_reg(S1), (int32_t)~(1u << LAHF_ZF_SHIFT));
+    emit_alu(e, W32, ALU_OR, S0, rm_reg(S1));
+    emit_store(e, W16, ENV(jit_flags), S0);
+    t->saved = false;
+    t->in_memory = true;
+    t->in_eflags = false;
+    if (t->live_behind) {
+        gen_flags_to_eflags(t);
+    }
+    return true;
+}
+
 static bool gen_fence(Translator *t)
 {
     emit_byte(&t->e, 0x0f);
@@ -407,6 +461,11 @@ bool gen_system(Translator *t)
     case OP_STD:
         gen_flag(t, FLAG_DF, t->insn->op == OP_STD);
         return true;
+    case OP_CLAC:
+    case OP_STAC:
+        return gen_clac_stac(t);
+    case OP_VERW:
+        return gen_verw(t);
     case OP_PUSHF:
         return gen_pushf(t);
     case OP_POPF:

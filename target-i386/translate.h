@@ -221,6 +221,8 @@ void gen_kick_or_load(Translator *t, const Stub *s);
 /* ---- translate-control.c ---- */
 /* Ends the block: goes on at target. */
 void gen_goto(Translator *t, uint64_t target);
+/* The same where the mode may be another than the block's; flags are in jit_flags. */
+void gen_goto_by_table(Translator *t, uint64_t target);
 /* Looks for the address in S0 in the jump table: equal if it is there, S1 is the entry then. */
 void gen_find_jump(Translator *t);
 bool gen_control(Translator *t);
