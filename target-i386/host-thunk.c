@@ -169,7 +169,7 @@ static size_t emit_insn(const Insn *insn, bool mode64, uint8_t *out)
     if (vex) {
         *p++ = 0xc4;
         *p++ = (uint8_t)((r ? 0 : 0x80) | 0x40 | (b ? 0 : 0x20) | insn->map);
-        *p++ = (uint8_t)((w ? 0x80 : 0) | (~insn->vvvv & 15) << 3 | (insn->vl ? 4 : 0) | insn->pp);
+        *p++ = (uint8_t)((w ? 0x80 : 0) | (~(insn->vvvv & (mode64 ? 15 : 7)) & 15) << 3 | (insn->vl ? 4 : 0) | insn->pp);
     } else {
         if (insn->pp) {
             *p++ = pp_bytes[insn->pp];

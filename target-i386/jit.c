@@ -24,7 +24,8 @@
 static void clear_table(JitTable *table)
 {
     for (unsigned i = 0; i < JIT_JUMP_TABLE_SIZE; i++) {
-        table->jumps[i].rip = JIT_NO_RIP;
+        /* Guest code may well try to go there: no entry has an address that is looked for in it. */
+        table->jumps[i].rip = i == jit_jump_index(JIT_NO_RIP) ? JIT_NO_RIP + 1 : JIT_NO_RIP;
     }
     memset(table->pages, 0, sizeof(table->pages));
     table->used = table->nonglobal = false;

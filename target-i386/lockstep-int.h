@@ -46,7 +46,7 @@ typedef struct LockstepWrites {
     size_t count, capacity;
 } LockstepWrites;
 
-enum { LS_TRACE = 64, LS_TIMES = 16 };
+enum { LS_TRACE = 64, LS_TIMES = 16, LS_SHOWN = 16, LS_SHOWN_BYTES = 32 };
 
 typedef struct LockstepStep {
     uint64_t rip;
@@ -60,13 +60,17 @@ struct Lockstep {
     uint8_t *copy;
     uint64_t copy_size;
     LockstepPhase phase;
-    bool failed;
+    bool failed, silent;
+    uint64_t runs_left; /* in a test; 0: no end */
     jmp_buf landing;
 
     /* the block at work */
     LockstepState before, translated;
     LockstepState near; /* the executor's, when it first was at the translator's place with another state */
     unsigned near_at;   /* after how many instructions; 0: never */
+    bool near_memory;   /* the state was the same, what was written not */
+    size_t near_writes;
+    uint8_t near_bytes[LS_SHOWN][LS_SHOWN_BYTES]; /* what the first writes had left by then */
     bool flags_dead;    /* the translator's arithmetic flags mean nothing */
     LockstepEnd translated_end, executed_end;
     bool held_back, matched;

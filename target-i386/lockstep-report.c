@@ -147,9 +147,12 @@ static bool flags_are_dead(CPUX86State *env)
     uint16_t left = EFL_ARITH;
     Insn insn;
 
-    avail = room < avail ? room : avail; /* translated code is flat */
+    /* Translated code is flat. The next page may not be there. */
     if (!mem_debug_read(env, env->rip, bytes, avail)) {
-        return false;
+        avail = room < avail ? room : avail;
+        if (!mem_debug_read(env, env->rip, bytes, avail)) {
+            return false;
+        }
     }
     while (insn_decode(&env->decode_mode, bytes + at, avail - at, &insn) == INSN_OK) {
         if (insn.eflags_read & left || insn.flags & INSN_BRANCH) {
@@ -219,26 +222,21 @@ static const char *end_text(LockstepEnd end)
 
 static void put_code(CPUX86State *env, const Lockstep *ls, Buffer *out)
 {
-    unsigned n = ls->near_at ? ls->near_at : ls->executed, end = ls->executed;
-    unsigned from = end > LS_TRACE ? end - LS_TRACE : 0;
+    unsigned n = ls->near_at ? ls->near_at : ls->executed;
     char text[128];
     Insn insn;
 
-    /* The trace is a ring: a chase after the translator's state may have overwritten the beginning. */
-    if (from >= n) {
-        n = end;
-    }
-    if (from) {
-        buffer_printf(out, "  ... %u instructions\n", from);
-    }
-    for (unsigned i = from; i < n; i++) {
-        const LockstepStep *s = &ls->trace[i % LS_TRACE];
+    for (unsigned i = 0; i < n && i < LS_TRACE; i++) {
+        const LockstepStep *s = &ls->trace[i];
         if (insn_decode(&env->decode_mode, s->raw, sizeof(s->raw), &insn) != INSN_OK) {
             snprintf(text, sizeof(text), "(bad)");
         } else {
             insn_print(&insn, s->rip, text, sizeof(text));
         }
         buffer_printf(out, "  %016llx: %s\n", (unsigned long long)s->rip, text);
+    }
+    if (n > LS_TRACE) {
+        buffer_printf(out, "  ... and %u more\n", n - LS_TRACE);
     }
 }
 
@@ -261,21 +259,26 @@ static void put_registers(const Lockstep *ls, const LockstepState *now, Buffer *
 
 static void put_bytes(Buffer *out, const uint8_t *p, uint64_t n)
 {
-    for (uint64_t i = 0; i < n && i < 32; i++) {
+    for (uint64_t i = 0; i < n && i < LS_SHOWN_BYTES; i++) {
         buffer_printf(out, " %02x", p[i]);
     }
-    buffer_printf(out, "%s", n > 32 ? " ..." : "");
+    buffer_printf(out, "%s", n > LS_SHOWN_BYTES ? " ..." : "");
 }
 
 static void put_writes(const Lockstep *ls, Buffer *out)
 {
     size_t shown = 0;
 
-    for (size_t i = 0; i < ls->writes.count; i++) {
+    bool near = !ls->matched && ls->near_at;
+    size_t count = near ? ls->near_writes : ls->writes.count;
+
+    for (size_t i = 0; i < count; i++) {
         const LockstepWrite *w = &ls->writes.items[i];
-        const uint8_t *executed = memory_ram_base() + w->addr, *translated = ls->copy + w->addr;
+        bool kept = near && i < LS_SHOWN && w->size <= LS_SHOWN_BYTES;
+        const uint8_t *executed = kept ? ls->near_bytes[i] : memory_ram_base() + w->addr;
+        const uint8_t *translated = ls->copy + w->addr;
         bool differs = memcmp(executed, translated, w->size) != 0;
-        if (differs || shown < 16) {
+        if (differs || shown < LS_SHOWN) {
             shown++;
             buffer_printf(out, "%c RAM %09llx, %llu bytes:", differs ? '*' : ' ', (unsigned long long)w->addr,
                           (unsigned long long)w->size);

@@ -241,6 +241,28 @@ void lockstep_summary(CPUX86State *env, Buffer *out)
     }
 }
 
+void lockstep_test(CPUX86State *env, uint64_t runs, bool report)
+{
+    Lockstep *ls = env->lockstep;
+
+    if (ls->failed) {
+        ls->failed = false;
+        each_stretch(ls, copy_stretch);
+    }
+    ls->runs_left = runs;
+    ls->silent = !report;
+}
+
+bool lockstep_found_difference(const CPUX86State *env)
+{
+    return env->lockstep && env->lockstep->failed;
+}
+
+uint64_t lockstep_runs(const CPUX86State *env)
+{
+    return env->lockstep ? env->lockstep->blocks : 0;
+}
+
 /* ---- state ---- */
 
 void lockstep_save(const CPUX86State *env, LockstepState *s)
@@ -387,6 +409,30 @@ static uint64_t run_translated(CPUX86State *env, Lockstep *ls, const uint8_t *co
     return link;
 }
 
+static bool same_writes(Lockstep *ls)
+{
+    for (size_t i = 0; i < ls->writes.count; i++) {
+        const LockstepWrite *w = &ls->writes.items[i];
+        if (memcmp(memory_ram_base() + w->addr, ls->copy + w->addr, w->size)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The first time that the executor is at the translator's place, but not in its state: most likely what should be the same. */
+static void note_near(CPUX86State *env, Lockstep *ls, bool same_state)
+{
+    lockstep_save(env, &ls->near);
+    ls->near_at = ls->executed;
+    ls->near_memory = same_state;
+    ls->near_writes = ls->writes.count;
+    for (size_t i = 0; i < ls->writes.count && i < LS_SHOWN; i++) {
+        const LockstepWrite *w = &ls->writes.items[i];
+        memcpy(ls->near_bytes[i], memory_ram_base() + w->addr, w->size < LS_SHOWN_BYTES ? w->size : LS_SHOWN_BYTES);
+    }
+}
+
 /* Asked before each instruction. */
 static bool executor_is_there(CPUX86State *env, const Insn *insn)
 {
@@ -394,13 +440,13 @@ static bool executor_is_there(CPUX86State *env, const Insn *insn)
 
     if (!insn) {
         if (env->rip == ls->target && ls->executed >= ls->least) {
-            if (lockstep_same_state(env, &ls->translated, NULL)) {
+            bool same = lockstep_same_state(env, &ls->translated, NULL);
+            if (same && same_writes(ls)) {
                 ls->matched = true;
                 return true;
             }
             if (!ls->near_at) {
-                lockstep_save(env, &ls->near);
-                ls->near_at = ls->executed;
+                note_near(env, ls, same);
             }
         }
         return ls->executed >= MOST_INSTRUCTIONS;
@@ -408,9 +454,12 @@ static bool executor_is_there(CPUX86State *env, const Insn *insn)
     if (once_only(env, insn)) {
         return true;
     }
-    LockstepStep *step = &ls->trace[ls->executed++ % LS_TRACE];
-    step->rip = env->rip;
-    memcpy(step->raw, insn->raw, sizeof(step->raw));
+    if (ls->executed < LS_TRACE) {
+        LockstepStep *step = &ls->trace[ls->executed];
+        step->rip = env->rip;
+        memcpy(step->raw, insn->raw, sizeof(step->raw));
+    }
+    ls->executed++;
     return false;
 }
 
@@ -448,21 +497,10 @@ static void merge_walks(Lockstep *ls)
     ls->walks.count = 0;
 }
 
-static bool same_writes(Lockstep *ls)
-{
-    for (size_t i = 0; i < ls->writes.count; i++) {
-        const LockstepWrite *w = &ls->writes.items[i];
-        if (memcmp(memory_ram_base() + w->addr, ls->copy + w->addr, w->size)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static void fail(CPUX86State *env, Lockstep *ls, const char *what)
 {
     ls->failed = true;
-    if (what) {
+    if (what && !ls->silent) {
         lockstep_report(env, what);
     }
     machine_request_shutdown(1);
@@ -488,7 +526,7 @@ static uint64_t compare_block(CPUX86State *env, Lockstep *ls, const uint8_t *cod
     ls->blocks++;
     ls->instructions += ls->executed;
     if (!ls->matched) {
-        fail(env, ls, "the states differ");
+        fail(env, ls, ls->near_at && ls->near_memory ? "the states are the same, what was written is not" : "the states differ");
     } else if (!same_writes(ls)) {
         fail(env, ls, "the states are the same, what was written is not");
     } else if (ls->blocks % BLOCKS_PER_CHECK == 0) {
@@ -499,6 +537,9 @@ static uint64_t compare_block(CPUX86State *env, Lockstep *ls, const uint8_t *cod
         }
     }
     ls->writes.count = 0;
+    if (ls->runs_left && --ls->runs_left == 0) {
+        atomic_store(&env->exit_request, 1);
+    }
     return link;
 }
 

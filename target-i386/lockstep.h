@@ -21,6 +21,11 @@ bool lockstep_in_block(const CPUX86State *env);
 /* What has been compared, for the log's end and the monitor; nothing where lockstep is not on. */
 void lockstep_summary(CPUX86State *env, Buffer *out);
 
+/* For tests: starts over after a difference, leaves guest code after that many runs, reports a difference or not. */
+void lockstep_test(CPUX86State *env, uint64_t runs, bool report);
+bool lockstep_found_difference(const CPUX86State *env);
+uint64_t lockstep_runs(const CPUX86State *env);
+
 /* ---- hooks; each costs a test of env->lockstep ---- */
 /* How many elements the repeated instruction at rip is to do before it leaves as for a request. */
 uint64_t lockstep_string_most(const CPUX86State *env, const Insn *insn);

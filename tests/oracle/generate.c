@@ -326,6 +326,11 @@ static size_t encode(const InsnForm *form, bool mode64, uint8_t code[15])
     return 0;
 }
 
+size_t generate_bytes(const InsnForm *form, bool mode64, uint8_t code[15])
+{
+    return encode(form, mode64, code);
+}
+
 /* ---- memory operands ---- */
 
 /* Where an operand of `size` bytes is to lie. */

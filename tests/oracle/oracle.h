@@ -86,5 +86,7 @@ void generate_init(uint32_t mxcsr_mask);
 void generate_memory(uint8_t *memory, size_t size);
 /* False: the form has no encoding in the mode, or this try has come to nothing. */
 bool generate_case(const InsnForm *form, bool mode64, OracleCase *c);
+/* Only the bytes; 0: no encoding. */
+size_t generate_bytes(const InsnForm *form, bool mode64, uint8_t code[15]);
 
 #endif

@@ -1,0 +1,601 @@
+/*
+ * Random programs on the translator and the executor side by side (target-i386/lockstep.h): instructions of every form with
+ * memory operands that cross pages, fault half-way, reach a device or the code that follows; jumps, calls, returns, strings;
+ * 64- and 32-bit code at CPL 0 and 3, some 16-bit code.
+ *
+ *     blocks [-blocks N] [-seed N] [-program N] [-progress]
+ *
+ * Runs programs until N runs of translated code were compared. A difference ends it: the program is made smaller as
+ * long as it still shows, its number is printed (-seed S -program P runs it alone) and what differs.
+ *
+ * A program is a row of chunks. Every exception goes to a handler that goes on with the next chunk.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include "target-i386/accel.h"
+#include "target-i386/exec.h"
+#include "target-i386/lockstep.h"
+#include "target-i386/mem.h"
+#include "tests/oracle/oracle.h"
+#include "util/log.h"
+#include "util/loop.h"
+
+enum {
+    RAM_SIZE = 4 << 20,
+    PHYS_TABLES = 0x100000,
+    PHYS_PAGES = 0x200000,
+    PHYS_DEVICE = 0x1000000,
+    GDT = 0x10000, IDT = 0x11000, TSS = 0x12000, HANDLER = 0x13000, FRAME = 0x14000, FAULT_STACK = 0x16000,
+    DATA = 0x10000000, RO = 0x10003000, DEVICE = 0x10005000, STACK = 0x20000000, CODE = 0x60000000,
+    DATA_PAGES = 2, STACK_PAGES = 2, CODE_PAGES = 4,
+    CHUNK = 128, MOST_CHUNKS = 8, MOST_INSNS = MOST_CHUNKS * CHUNK / 2,
+    RUNS = 48, /* of one program */
+    SEL_CODE64 = 0x08, SEL_DATA = 0x10, SEL_CODE32 = 0x18, SEL_USER32 = 0x23, SEL_USER_DATA = 0x2b, SEL_USER64 = 0x33,
+    SEL_CODE16 = 0x38, SEL_TSS = 0x40,
+};
+
+typedef enum Mode { MODE64, MODE32, MODE16 } Mode;
+
+typedef struct Program {
+    Mode mode;
+    bool user;
+    uint64_t start;
+    uint32_t size;
+    uint8_t code[MOST_CHUNKS * CHUNK + 64];
+    unsigned count; /* of instructions */
+    uint16_t at[MOST_INSNS];
+    uint8_t data[DATA_PAGES * 4096];
+    OracleCase state;
+    uint64_t pointers[8];
+} Program;
+
+static CPUX86State *env;
+static MemoryRegion ram, device;
+static uint32_t next_table = PHYS_TABLES + 0x1000, next_page = PHYS_PAGES, code_phys, data_phys, stack_phys;
+static uint8_t tables_template[0x5000]; /* GDT up to FRAME */
+static uint64_t device_state;
+
+/* ---- what generate.c asks ---- */
+
+InsnStatus guest_decode(const uint8_t *code, unsigned len, bool mode64, Insn *insn)
+{
+    DecodeMode mode = env->decode_mode;
+
+    mode.code_size = mode64 ? 8 : 4;
+    mode.protected_mode = true;
+    return insn_decode(&mode, code, len, insn);
+}
+
+/* ---- the machine ---- */
+
+static uint64_t device_read(void *opaque, hwaddr addr, unsigned size)
+{
+    device_state = device_state * 6364136223846793005ull + addr + 1;
+    return device_state >> 20;
+}
+
+static void device_write(void *opaque, hwaddr addr, uint64_t value, unsigned size)
+{
+    device_state += value * (addr + size);
+}
+
+static const MemoryOps device_ops = {.read = device_read, .write = device_write, .max_size = 8};
+
+static void map_page(uint64_t linear, uint64_t phys, unsigned flags)
+{
+    uint32_t table = PHYS_TABLES;
+
+    for (int shift = 39; shift > 12; shift -= 9) {
+        uint64_t *entry = (uint64_t *)(void *)(ram.host + table) + (linear >> shift & 511);
+        if (!*entry) {
+            *entry = next_table | 7;
+            next_table += 0x1000;
+        }
+        table = (uint32_t)*entry & ~0xfffu;
+    }
+    ((uint64_t *)(void *)(ram.host + table))[linear >> 12 & 511] = phys | flags;
+}
+
+static uint32_t map_pages(uint64_t linear, unsigned n, unsigned flags)
+{
+    uint32_t first = next_page;
+
+    for (unsigned i = 0; i < n; i++, next_page += 0x1000) {
+        map_page(linear + 0x1000ull * i, next_page, flags);
+    }
+    return first;
+}
+
+static void put64(uint32_t phys, uint64_t v)
+{
+    memcpy(ram.host + phys, &v, 8);
+}
+
+/* Adds the chunk's size to the frame's rip and goes there. */
+static const uint8_t handler[] = {
+    0x48, 0x81, 0x04, 0x25, FRAME & 0xff, FRAME >> 8 & 0xff, FRAME >> 16, 0, CHUNK, 0, 0, 0, /* add $CHUNK,FRAME */
+    0x48, 0xc7, 0xc4, FRAME & 0xff, FRAME >> 8 & 0xff, FRAME >> 16, 0,                       /* mov $FRAME,%rsp */
+    0x48, 0xcf,                                                                              /* iretq */
+};
+
+static void make_tables(void)
+{
+    static const uint64_t gdt[] = {0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cf9b000000ffff, 0x00cffb000000ffff,
+                                   0x00cff3000000ffff, 0x00affb000000ffff, 0x00009b000000ffff,
+                                   0x0000890000000067 | (uint64_t)(TSS & 0xffffff) << 16, 0};
+
+    memcpy(ram.host + GDT, gdt, sizeof(gdt));
+    for (unsigned v = 0; v < 256; v++) {
+        put64(IDT + 16 * v, (HANDLER & 0xffff) | (uint64_t)SEL_CODE64 << 16 | 1ull << 32 | 0xeeull << 40 |
+                                (uint64_t)(HANDLER >> 16) << 48);
+    }
+    put64(TSS + 4, FAULT_STACK);
+    put64(TSS + 36, FAULT_STACK); /* IST 1 */
+    memcpy(ram.host + HANDLER, handler, sizeof(handler));
+    memcpy(tables_template, ram.host + GDT, sizeof(tables_template));
+}
+
+/* Code that is not translated (single steps, alignment checks, 16 bits) counts no runs: time ends it. */
+static void on_alarm(int sig)
+{
+    atomic_store(&env->exit_request, 1);
+}
+
+static void start_timer(void)
+{
+    struct sigaction sa = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    struct itimerval often = {{0, 20000}, {0, 20000}};
+
+    sigaction(SIGALRM, &sa, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+}
+
+static void make_machine(void)
+{
+    Error *err = NULL;
+
+    loop_init();
+    exec_init();
+    machine_lock();
+    if (!memory_ram_init(RAM_SIZE, &err)) {
+        exit(1);
+    }
+    memory_init();
+    memory_region_init_ram(&ram, "ram", RAM_SIZE, &err);
+    memory_region_add(memory_as.root, 0, &ram, 0);
+    memory_region_init_io(&device, "device", 0x1000, &device_ops, NULL);
+    memory_region_add(memory_as.root, PHYS_DEVICE, &device, 0);
+    machine_unlock();
+    for (unsigned p = GDT; p < FAULT_STACK; p += 0x1000) {
+        map_page(p, p, 3);
+    }
+    make_tables();
+    data_phys = map_pages(DATA, DATA_PAGES, 7);
+    map_pages(RO, 1, 5);
+    map_page(DEVICE, PHYS_DEVICE, 7);
+    stack_phys = map_pages(STACK, STACK_PAGES, 7);
+    code_phys = map_pages(CODE, CODE_PAGES, 7);
+    env = cpu_new(0, "max", &err);
+    if (!env) {
+        exit(1);
+    }
+    env->bsp = true;
+    cpu_reset(env, false);
+    current_cpu = env;
+    log_mask |= LOG_LOCKSTEP;
+    accel_select(&accel_jit);
+    generate_init(env->fpu.mxcsr_mask);
+}
+
+/* ---- making programs ---- */
+
+static unsigned below(unsigned n)
+{
+    return (unsigned)(oracle_random() % n);
+}
+
+static bool chance(unsigned percent)
+{
+    return below(100) < percent;
+}
+
+static uint64_t some_code(const Program *p)
+{
+    return p->start + below(MOST_CHUNKS) * CHUNK + (chance(70) ? 0 : below(CHUNK));
+}
+
+static uint64_t some_pointer(const Program *p)
+{
+    switch (below(20)) {
+    case 0:
+        return DATA + DATA_PAGES * 4096 - below(40); /* into the hole */
+    case 1:
+        return RO + below(4096);
+    case 2:
+        return DEVICE + below(4000);
+    case 3:
+    case 4:
+        return some_code(p);
+    case 5:
+    case 6:
+    case 7:
+        return DATA + 4096 - below(40);
+    case 8:
+        return STACK + below(STACK_PAGES * 4096);
+    case 9:
+        return DATA + DATA_PAGES * 4096 + below(4096);
+    default:
+        return DATA + (below(DATA_PAGES * 4096 - 512) & ~15u) + 256;
+    }
+}
+
+enum { REG_CX = 1, REG_SP = 4 };
+
+/* Registers that hold pointers: BX BP SI DI, and R13 to R15 in 64-bit code; CX and R9 are small. */
+static bool is_pointer(unsigned reg)
+{
+    return reg == 3 || (reg >= REG_SP && reg <= 7) || reg >= 13;
+}
+
+static bool is_index(unsigned reg)
+{
+    return reg == REG_CX || reg == 9 || reg >= 16;
+}
+
+static bool writes_pointer(const Insn *insn)
+{
+    for (unsigned i = 0; i < insn->nops; i++) {
+        const InsnOperand *op = &insn->ops[i];
+        if (op->kind == OPND_GPR && op->access & OPND_WRITE && (is_pointer(op->reg) || op->reg == 9)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Makes the memory operand lie where there is something, mostly. False: not with this encoding. */
+static bool aim_operand(const Program *p, Insn *insn, uint8_t *code, uint64_t rip)
+{
+    if (!insn->off_modrm || insn->modrm >= 0xc0 || insn->op == OP_LEA) {
+        return true;
+    }
+    bool vsib = insn->flags & INSN_VSIB;
+    if (insn->addrsize == 2 || (!vsib && insn->index < 16 && !is_index(insn->index)) || (vsib && chance(80))) {
+        return false;
+    }
+    if (insn->base < 16 && !is_pointer(insn->base)) {
+        return false;
+    }
+    if (insn->disp_size == 4) {
+        uint32_t disp = (uint32_t)(below(80) - 40);
+        if (insn->base == INSN_REG_RIP) {
+            disp = (uint32_t)(some_pointer(p) - rip - insn->len);
+        } else if (insn->base >= 16) {
+            disp = (uint32_t)some_pointer(p);
+        }
+        memcpy(code + insn->off_disp, &disp, 4);
+    }
+    return true;
+}
+
+/* An instruction of a random form; its length, or 0. */
+static unsigned random_insn(const Program *p, uint8_t *code, uint64_t rip)
+{
+    InsnForm form;
+    Insn insn;
+    bool mode64 = p->mode == MODE64;
+
+    insn_form(oracle_random() % insn_form_count(), &form);
+    if (!insn_features_has(&env->decode_mode.features, form.feature) ||
+        (form.flags & (INSN_SYSTEM | INSN_ENDS_BLOCK | INSN_IOPL) && chance(90))) {
+        return 0;
+    }
+    size_t len = generate_bytes(&form, mode64, code);
+    if (!len || guest_decode(code, (unsigned)len, mode64, &insn) != INSN_OK || insn.len > len ||
+        !aim_operand(p, &insn, code, rip) || (writes_pointer(&insn) && chance(95))) {
+        return 0;
+    }
+    if (insn.flags & INSN_STRING && insn.prefixes & (INSN_PFX_REP | INSN_PFX_REPNE) && chance(90)) {
+        uint8_t with_count[20] = {0xb9, (uint8_t)below(60)}; /* mov $n,%ecx */
+        memcpy(with_count + 5, code, insn.len);
+        memcpy(code, with_count, insn.len + 5u <= 15 ? insn.len + 5u : insn.len);
+        return insn.len + 5u <= 15 ? insn.len + 5u : 0;
+    }
+    return insn.len;
+}
+
+static unsigned put_rel32(uint8_t *code, unsigned opcode_size, uint64_t rip, uint64_t target)
+{
+    uint32_t rel = (uint32_t)(target - rip - opcode_size - 4);
+
+    memcpy(code + opcode_size, &rel, 4);
+    return opcode_size + 4;
+}
+
+static unsigned random_jump(const Program *p, uint8_t *code, uint64_t rip)
+{
+    uint32_t target = (uint32_t)some_code(p);
+    unsigned reg = below(3); /* AX, CX, DX */
+
+    switch (below(9)) {
+    case 0:
+        code[0] = 0xe8; /* call */
+        return put_rel32(code, 1, rip, some_code(p));
+    case 1:
+        code[0] = 0xc3; /* ret */
+        return 1;
+    case 2:
+        code[0] = 0x68; /* push $target; ret */
+        memcpy(code + 1, &target, 4);
+        code[5] = 0xc3;
+        return 6;
+    case 3:
+        code[0] = (uint8_t)(0xb8 + reg); /* mov $target,%reg; jmp or call *%reg */
+        memcpy(code + 1, &target, 4);
+        code[5] = 0xff;
+        code[6] = (uint8_t)((chance(50) ? 0xe0 : 0xd0) + reg);
+        return 7;
+    case 4:
+        code[0] = (uint8_t)(0xe0 + below(4)); /* loop, jcxz */
+        code[1] = (uint8_t)(chance(50) ? below(40) : 0u - below(40));
+        return 2;
+    case 5:
+        code[0] = (uint8_t)(0x70 + below(16)); /* jcc, a short way */
+        code[1] = (uint8_t)(chance(70) ? below(40) : 0u - below(60));
+        return 2;
+    default:
+        code[0] = 0x0f; /* jcc */
+        code[1] = (uint8_t)(0x80 + below(16));
+        return put_rel32(code, 2, rip, some_code(p));
+    }
+}
+
+/* A store into code: what follows, this page, another. */
+static unsigned random_code_store(const Program *p, uint8_t *code, uint64_t rip)
+{
+    static const uint8_t opcodes[][2] = {{0xc6, 1}, {0xc7, 4}, {0x80, 1}};
+    unsigned o = below(3), len = 6u + opcodes[o][1];
+    uint64_t target = chance(50) ? rip + len + below(24) : some_code(p);
+
+    code[0] = opcodes[o][0];
+    code[1] = (uint8_t)(0x05 | (o == 2 ? 0x30 : 0)); /* movb, movl; xorb */
+    uint32_t disp = (uint32_t)(p->mode == MODE64 ? target - rip - len : target);
+    memcpy(code + 2, &disp, 4);
+    uint32_t v = chance(50) ? 0x90909090 : (uint32_t)oracle_random();
+    memcpy(code + 6, &v, opcodes[o][1]);
+    return len;
+}
+
+static unsigned set_pointer(const Program *p, uint8_t *code)
+{
+    static const uint8_t regs[] = {3, 5, 6, 7, 3, 5};
+    uint32_t v = (uint32_t)some_pointer(p);
+
+    code[0] = (uint8_t)(0xb8 + regs[below(6)]);
+    memcpy(code + 1, &v, 4);
+    return 5;
+}
+
+static unsigned make_insn(const Program *p, uint8_t *code, uint64_t rip)
+{
+    unsigned kind = below(100);
+
+    return kind < 14 ? random_jump(p, code, rip) : kind < 18 ? random_code_store(p, code, rip)
+           : kind < 24 ? set_pointer(p, code) : random_insn(p, code, rip);
+}
+
+static void make_code(Program *p)
+{
+    unsigned chunks = 1 + below(MOST_CHUNKS);
+
+    p->size = chunks * CHUNK;
+    p->count = 0;
+    memset(p->code, 0x90, sizeof(p->code));
+    for (unsigned at = 0; at + 24 < p->size && p->count < MOST_INSNS;) {
+        uint8_t code[24] = {0};
+        unsigned len = make_insn(p, code, p->start + at);
+        unsigned chunk_end = (at / CHUNK + 1) * CHUNK;
+        if (!len) {
+            continue;
+        }
+        if (at + len > chunk_end) {
+            at = chunk_end; /* NOPs lead there */
+            continue;
+        }
+        memcpy(p->code + at, code, len);
+        p->at[p->count++] = (uint16_t)at;
+        at += len;
+    }
+    if (p->mode == MODE16) {
+        for (unsigned i = 0; i < p->size; i += 1 + below(16)) {
+            p->code[i] = (uint8_t)oracle_random();
+        }
+    }
+}
+
+static void make_program(Program *p, uint64_t seed)
+{
+    InsnForm form;
+
+    oracle_seed(seed * 0x9e3779b97f4a7c15ull + 1);
+    memset(p, 0, sizeof(*p));
+    p->mode = chance(55) ? MODE64 : chance(92) ? MODE32 : MODE16;
+    p->user = p->mode != MODE16 && chance(50);
+    p->start = CODE + 4096 + (chance(50) ? below(4096) : 4096 - below(MOST_CHUNKS * CHUNK));
+    make_code(p);
+    generate_memory(p->data, sizeof(p->data));
+    do {
+        insn_form(oracle_random() % insn_form_count(), &form);
+    } while (!generate_case(&form, p->mode == MODE64, &p->state)); /* for its state */
+    for (unsigned i = 0; i < 8; i++) {
+        p->pointers[i] = some_pointer(p);
+    }
+}
+
+/* ---- running ---- */
+
+static void load_registers(const Program *p)
+{
+    static const uint8_t pointer_regs[8] = {3, 5, 6, 7, 13, 14, 15, 3};
+    const OracleState *s = &p->state.in;
+    unsigned n = p->mode == MODE64 ? 16 : 8;
+
+    memset(env->regs, 0, sizeof(env->regs));
+    memcpy(env->regs, s->regs, 8 * n);
+    for (unsigned i = 0; i < (p->mode == MODE64 ? 7 : 4); i++) {
+        env->regs[pointer_regs[i]] = p->pointers[i];
+    }
+    env->regs[REG_CX] &= 63;
+    if (p->mode == MODE64) {
+        env->regs[9] &= 63;
+    }
+    env->regs[REG_SP] = STACK + 4096 - (p->pointers[7] & 0xf8);
+    env->eflags = (s->eflags & ~(FLAG_AC | FLAG_DF)) | FLAG_1 | (p->pointers[7] & 0x100 ? FLAG_DF : 0);
+    env->rip = p->start;
+    uint32_t mask = env->fpu.mxcsr_mask;
+    memcpy(&env->fpu, s->fx, sizeof(s->fx));
+    env->fpu.mxcsr_mask = mask;
+    memcpy(env->fpu.ymmh, s->ymmh, sizeof(env->fpu.ymmh));
+    env->xstate_bv = 7;
+}
+
+static void load_system(const Program *p)
+{
+    unsigned dpl = p->user ? 3 : 0;
+    uint16_t data = p->user ? SEL_USER_DATA : SEL_DATA;
+    uint16_t code = p->mode == MODE16 ? SEL_CODE16
+                    : p->mode == MODE32 ? (p->user ? SEL_USER32 : SEL_CODE32) : (p->user ? SEL_USER64 : SEL_CODE64);
+
+    cpu_reset(env, false);
+    env->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG;
+    env->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_PGE | CR4_FSGSBASE;
+    env->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+    env->xcr0 = 7;
+    env->cr3 = PHYS_TABLES;
+    env->gdt = (DescriptorTable){GDT, 0x4f};
+    env->idt = (DescriptorTable){IDT, 0xfff};
+    for (unsigned s = SEG_ES; s <= SEG_GS; s++) {
+        env->segs[s] = (Segment){.selector = data, .limit = 0xffffffff,
+                                 .attr = (uint16_t)(0x93 | dpl << SEG_ATTR_DPL_SHIFT | SEG_ATTR_G | SEG_ATTR_DB)};
+    }
+    env->segs[SEG_CS] = (Segment){
+        .selector = code, .limit = 0xffffffff,
+        .attr = (uint16_t)(0x9b | dpl << SEG_ATTR_DPL_SHIFT | SEG_ATTR_G |
+                           (p->mode == MODE64 ? SEG_ATTR_L : p->mode == MODE32 ? SEG_ATTR_DB : 0))};
+    env->segs[SEG_TR] = (Segment){.selector = SEL_TSS, .base = TSS, .limit = 0x67, .attr = 0x8b};
+    cpu_update_hflags(env);
+    tlb_flush(env);
+    uint64_t frame[5] = {p->start, code, 0x202, STACK + 4096 - 256, data};
+    if (memcmp(ram.host + GDT, tables_template, FRAME - GDT)) {
+        dma_write(GDT, tables_template, FRAME - GDT);
+    }
+    dma_write(FRAME, frame, sizeof(frame));
+}
+
+/* Runs the program; true when a difference showed. */
+static bool run_program(const Program *p, bool report)
+{
+    static uint8_t code[CODE_PAGES * 4096];
+
+    machine_lock();
+    load_system(p);
+    memset(code, 0xcc, sizeof(code));
+    memcpy(code + (p->start - CODE), p->code, p->size);
+    dma_write(code_phys, code, sizeof(code));
+    dma_write(data_phys, p->data, sizeof(p->data));
+    device_state = 1;
+    machine_unlock();
+    load_registers(p);
+    if (env->lockstep) {
+        lockstep_test(env, RUNS, report);
+    }
+    atomic_store(&env->exit_request, 0);
+    for (unsigned i = 0; i < 4 && cpu_exec(env) == CPU_EXIT_KICK && !atomic_load(&env->exit_request); i++) {
+    }
+    return lockstep_found_difference(env);
+}
+
+/* Turns instructions into NOPs as long as the difference stays. */
+static void make_smaller(Program *p)
+{
+    Program less;
+
+    for (bool smaller = true; smaller;) {
+        smaller = false;
+        for (unsigned i = 0; i < p->count; i++) {
+            unsigned end = i + 1 < p->count ? p->at[i + 1] : p->size;
+            less = *p;
+            memset(less.code + p->at[i], 0x90, end - p->at[i]);
+            if (memcmp(less.code, p->code, p->size) && run_program(&less, false)) {
+                *p = less;
+                smaller = true;
+            }
+        }
+    }
+}
+
+static void report(Program *p, uint64_t seed, uint64_t number)
+{
+    printf("not ok - blocks: a difference: -seed %" PRIu64 " -program %" PRIu64 "\n", seed, number);
+    fflush(stdout);
+    if (!run_program(p, false)) {
+        printf("# it does not show when the program runs alone\n");
+        return;
+    }
+    make_smaller(p);
+    run_program(p, true);
+}
+
+int main(int argc, char **argv)
+{
+    static Program p;
+    uint64_t blocks = 100000, seed = 1, programs = 0, only = 0;
+    bool progress = false, one = false;
+
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "-progress")) {
+            progress = true;
+        } else if (i + 1 < argc && !strcmp(argv[i], "-blocks")) {
+            blocks = strtoull(argv[++i], NULL, 0);
+        } else if (i + 1 < argc && !strcmp(argv[i], "-seed")) {
+            seed = strtoull(argv[++i], NULL, 0);
+        } else if (i + 1 < argc && !strcmp(argv[i], "-program")) {
+            only = strtoull(argv[++i], NULL, 0);
+            one = true;
+        } else {
+            fprintf(stderr, "usage: blocks [-blocks N] [-seed N] [-program N] [-progress]\n");
+            return 2;
+        }
+    }
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    make_machine();
+    start_timer();
+    uint64_t number = one ? only : 0;
+    for (; lockstep_runs(env) < blocks; number++) {
+        make_program(&p, seed * 1000003 + number);
+        programs++;
+        if (run_program(&p, false)) {
+            report(&p, seed, number);
+            return 1;
+        }
+        if (one) {
+            break;
+        }
+        if (progress && programs % 20000 == 0) {
+            fprintf(stderr, "blocks: %" PRIu64 " programs, %" PRIu64 " blocks\n", programs, lockstep_runs(env));
+        }
+    }
+    Buffer text = {0};
+    lockstep_summary(env, &text);
+    printf("# %.*s", (int)text.size, (const char *)text.data);
+    buffer_free(&text);
+    printf("ok - blocks: %" PRIu64 " programs, %" PRIu64 " blocks without a difference\n", programs, lockstep_runs(env));
+    return 0;
+}
