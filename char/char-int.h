@@ -53,6 +53,7 @@ struct ChrDriver {
     unsigned (*modem)(CharBackend *chr);
     bool (*parallel)(CharBackend *chr, ChrParallelReg reg, uint8_t *value, bool write);
     /* Only a mux has these: it takes several front ends. */
+    void (*send_break)(CharBackend *chr);
     bool (*attach)(CharBackend *chr, const CharHandlers *h, void *opaque, Error **errp);
     void (*detach)(CharBackend *chr, void *opaque);
 };

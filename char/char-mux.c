@@ -391,6 +391,11 @@ static unsigned mux_modem(CharBackend *chr)
     return chr_modem(m->lower);
 }
 
+static void mux_send_break(CharBackend *chr)
+{
+    mux_event(chr->state, CHR_EVENT_BREAK);
+}
+
 const ChrDriver chr_mux_driver = {
     .name = "mux",
     .help = "several front ends on one backend",
@@ -401,6 +406,7 @@ const ChrDriver chr_mux_driver = {
     .set_break = mux_set_break,
     .set_modem = mux_set_modem,
     .modem = mux_modem,
+    .send_break = mux_send_break,
     .attach = mux_attach,
     .detach = mux_detach,
 };

@@ -247,6 +247,15 @@ void chr_set_break(CharBackend *chr, bool on)
     }
 }
 
+void chr_send_break(CharBackend *chr)
+{
+    if (chr->driver->send_break) {
+        chr->driver->send_break(chr);
+    } else {
+        chr_fe_event(chr, CHR_EVENT_BREAK);
+    }
+}
+
 void chr_set_modem(CharBackend *chr, bool dtr, bool rts)
 {
     if (chr && chr->driver->set_modem) {

@@ -82,6 +82,9 @@ size_t chr_ringbuf_read(CharBackend *chr, void *buf, size_t size);
 /* Feeds a ring buffer backend's front end, as far as it takes it; returns the bytes taken. */
 size_t chr_ringbuf_feed(CharBackend *chr, const void *data, size_t size);
 
+/* The front end hears a break, as if one had come. */
+void chr_send_break(CharBackend *chr);
+
 /* One front end a backend, except a mux, which takes several and Ctrl-a c switches between them. */
 bool chr_attach(CharBackend *chr, const CharHandlers *handlers, void *opaque, Error **errp);
 void chr_detach(CharBackend *chr, void *opaque);

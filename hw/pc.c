@@ -470,6 +470,15 @@ static void fill_cmos_boot(void)
     set_cmos(CMOS_BOOT_3, boot_device(order[0] && order[1] ? order[2] : 0) << 4);
 }
 
+void pc_set_boot_order(const char *order)
+{
+    static char kept[4];
+
+    strncpy(kept, order, sizeof(kept) - 1);
+    machine_config.boot = kept;
+    fill_cmos_boot();
+}
+
 static void fill_cmos(void)
 {
     fill_cmos_memory();

@@ -19,4 +19,7 @@
  */
 bool pc_init(const MachineConfig *config, Error **errp);
 
+/* Up to three of the letters acdn, which the firmware follows from the next reset on. */
+void pc_set_boot_order(const char *order);
+
 #endif

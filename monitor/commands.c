@@ -491,6 +491,11 @@ static void complete_screens(void (*emit)(const char *value, void *opaque), void
     display_each(emit_screen, &e);
 }
 
+/* Stands for files, whose names depend on what is there already: monitor_complete() sees to it. */
+static void complete_files(void (*emit)(const char *value, void *opaque), void *opaque)
+{
+}
+
 static void complete_devices(void (*emit)(const char *value, void *opaque), void *opaque)
 {
     for (const DeviceClass *const *c = device_classes; *c; c++) {
@@ -526,17 +531,26 @@ static void complete_ids(void (*emit)(const char *value, void *opaque), void *op
 #define OPTIONAL_WORD(n, c) {n, ARG_WORD, true, c}
 
 const MonitorCommand monitor_commands[] = {
-    {"change", {WORD("drive", complete_blk), WORD("file", NULL), OPTIONAL_WORD("format", NULL)},
+    {"boot_set", {WORD("order", NULL)}, "the boot order from the next reset on, as -boot's", cmd_boot_set, NULL},
+    {"change", {WORD("drive", complete_blk), WORD("file", complete_files), OPTIONAL_WORD("format", NULL)},
      "put another medium into a removable drive", cmd_change, NULL},
+    {"chardev-add", {WORD("kind,id=ID,...", NULL)}, "make a character device, as -chardev does", cmd_chardev_add, NULL},
+    {"chardev-remove", {WORD("chardev", complete_chr)}, "close a character device that nothing uses",
+     cmd_chardev_remove, NULL},
+    {"chardev-send-break", {WORD("chardev", complete_chr)}, "a break for what is behind a character device",
+     cmd_chardev_send_break, NULL},
     {"cont|c", {{0}}, "let the machine run on", cmd_cont, NULL},
     {"cpu", {NUMBER("index")}, "choose the CPU that commands look at", cmd_cpu, NULL},
     {"device_add", {WORD("device,prop=value,...", complete_devices)}, "add a device, as -device does",
      cmd_device_add, NULL},
     {"device_del", {WORD("id", complete_ids)}, "take out a device that device_add or -device added",
      cmd_device_del, NULL},
+    {"dump-guest-memory", {{"-p", ARG_FLAG, true, NULL}, WORD("file", complete_files)},
+     "write RAM and registers as an ELF core; -p: with virtual addresses", cmd_dump_guest_memory, NULL},
     {"eject", {WORD("drive", complete_blk)}, "take the medium out of a removable drive", cmd_eject, NULL},
     {"gdbserver", {OPTIONAL_WORD("device", NULL)},
      "wait for GDB on a character device (tcp::1234); 'none' ends it", cmd_gdbserver, NULL},
+    {"gva2gpa", {NUMBER("address")}, "the physical address of a virtual one", cmd_gva2gpa, NULL},
     {"help|?", {OPTIONAL_WORD("command", complete_commands)}, "what commands there are, or one of them",
      cmd_help, NULL},
     {"i", {FMT, NUMBER("port")}, "read an I/O port; /b /h /w", cmd_in, NULL},
@@ -544,8 +558,8 @@ const MonitorCommand monitor_commands[] = {
      cmd_info, info_commands},
     {"log", {WORD("item,...", complete_log)}, "choose what is logged; 'none' for nothing, 'help' lists the items",
      cmd_log, NULL},
-    {"logfile", {WORD("file", NULL)}, "log into a file", cmd_logfile, NULL},
-    {"memsave", {NUMBER("address"), NUMBER("size"), WORD("file", NULL)},
+    {"logfile", {WORD("file", complete_files)}, "log into a file", cmd_logfile, NULL},
+    {"memsave", {NUMBER("address"), NUMBER("size"), WORD("file", complete_files)},
      "write virtual memory to a file", cmd_memsave, NULL},
     {"mouse_button", {NUMBER("state")}, "press mouse buttons: 1 left, 2 middle, 4 right, added",
      cmd_mouse_button, NULL},
@@ -553,20 +567,23 @@ const MonitorCommand monitor_commands[] = {
     {"mouse_set", {NUMBER("mouse")}, "choose the mouse that moves; info mice lists them", cmd_mouse_set, NULL},
     {"nmi", {{0}}, "send every CPU an NMI", cmd_nmi, NULL},
     {"o", {FMT, NUMBER("port"), NUMBER("value")}, "write an I/O port; /b /h /w", cmd_out, NULL},
-    {"pmemsave", {NUMBER("address"), NUMBER("size"), WORD("file", NULL)},
+    {"pmemsave", {NUMBER("address"), NUMBER("size"), WORD("file", complete_files)},
      "write physical memory to a file", cmd_pmemsave, NULL},
     {"print|p", {FMT, NUMBER("expression")}, "print a value; $rax is a register", cmd_print, NULL},
     {"quit|q", {{0}}, "end the emulator", cmd_quit, NULL},
     {"ringbuf_read", {WORD("chardev", complete_chr), OPTIONAL_NUMBER("size")},
      "take bytes out of a ring buffer character device", cmd_ringbuf_read, NULL},
+    {"ringbuf_write", {WORD("chardev", complete_chr), WORD("data", NULL)},
+     "type text for what is behind a ring buffer character device", cmd_ringbuf_write, NULL},
     {"screen", {WORD("screen", complete_screens)},
      "choose the screen that is looked at and that sendkey types to", cmd_screen, NULL},
-    {"screendump", {WORD("file", NULL), OPTIONAL_WORD("screen", complete_screens)},
+    {"screendump", {WORD("file", complete_files), OPTIONAL_WORD("screen", complete_screens)},
      "write a screen's picture: PNG, or PPM where the name ends in .ppm", cmd_screendump, NULL},
     {"screentext", {OPTIONAL_WORD("screen", complete_screens)}, "print the characters of a text screen", cmd_screentext, NULL},
     {"sendkey", {WORD("keys", complete_keys), OPTIONAL_NUMBER("hold_ms")},
      "press keys together, as ctrl-alt-delete, shift-a, ret, 0x1e", cmd_sendkey, NULL},
     {"stop|s", {{0}}, "stop the machine", cmd_stop, NULL},
+    {"sum", {NUMBER("address"), NUMBER("size")}, "16-bit checksum of physical memory", cmd_sum, NULL},
     {"system_powerdown", {{0}}, "press the power button", cmd_system_powerdown, NULL},
     {"system_reset", {{0}}, "reset the machine", cmd_system_reset, NULL},
     {"x", {FMT, NUMBER("address")}, "show virtual memory: count, format x d u o c i s, size b h w g", cmd_x, NULL},
@@ -595,7 +612,7 @@ void monitor_print_help(Monitor *mon, const MonitorCommand *table, const char *p
         for (const ArgSpec *a = c->args; a < c->args + MAX_ARGS && a->kind != ARG_END; a++) {
             monitor_printf(mon,
                            a->kind == ARG_FORMAT ? "%s"
-                           : a->optional         ? " [%s]"
+                           : a->optional || a->kind == ARG_FLAG ? " [%s]"
                                                  : " %s",
                            a->name);
         }
@@ -686,8 +703,15 @@ static char *take_word(const char **p)
 
 static bool take_arg(const ArgSpec *spec, const char **p, ArgValue *value, Error **errp)
 {
+    size_t len = strlen(spec->name);
+
     value->present = true;
     switch (spec->kind) {
+    case ARG_FLAG:
+        value->present =
+            strncmp(*p, spec->name, len) == 0 && (!(*p)[len] || isspace((unsigned char)(*p)[len]));
+        *p += value->present ? len : 0;
+        return true;
     case ARG_FORMAT:
         value->present = **p == '/';
         if (value->present) {
@@ -720,7 +744,7 @@ static bool take_args(const MonitorCommand *cmd, const char *p, ArgValue *values
         const ArgSpec *spec = &cmd->args[i];
         p = skip_space(p);
         if (!*p) {
-            if (!spec->optional) {
+            if (!spec->optional && spec->kind != ARG_FLAG) {
                 error_set(errp, "'%.*s' needs %s", (int)strcspn(cmd->name, "|"), cmd->name,
                           spec->name);
                 return false;
@@ -815,6 +839,23 @@ static size_t joined_start(const char *line, size_t from, size_t len)
     return from;
 }
 
+static size_t complete_arg(const ArgSpec *arg, const char *line, size_t word, size_t len, Filter *f)
+{
+    if (arg->complete == complete_files) {
+        complete_paths(line + word, len - word, f->emit, f->opaque);
+        return word;
+    }
+    if (arg->complete == complete_keys || arg->complete == complete_log) {
+        word = joined_start(line, word, len);
+    }
+    f->prefix = line + word;
+    f->len = len - word;
+    if (arg->complete) {
+        arg->complete(emit_matching, f);
+    }
+    return word;
+}
+
 size_t monitor_complete(const char *line, size_t len, void (*emit)(const char *value, void *opaque),
                         void *opaque)
 {
@@ -835,11 +876,8 @@ size_t monitor_complete(const char *line, size_t len, void (*emit)(const char *v
             f.len = len - word;
             if (table) {
                 emit_names(table, &f);
-            } else if (cmd && n <= MAX_ARGS && n > 0 && cmd->args[n - 1].complete) {
-                word = joined_start(line, word, len);
-                f.prefix = line + word;
-                f.len = len - word;
-                cmd->args[n - 1].complete(emit_matching, &f);
+            } else if (cmd && n <= MAX_ARGS && n > 0) {
+                return complete_arg(&cmd->args[n - 1], line, word, len, &f);
             }
             return word;
         }

@@ -264,18 +264,50 @@ static void info_screens(Monitor *mon, const ArgValue *args)
     display_each(print_screen, mon);
 }
 
+static void print_history(const char *line, void *opaque)
+{
+    monitor_printf(opaque, "%s\n", line);
+}
+
+static void info_history(Monitor *mon, const ArgValue *args)
+{
+    monitor_each_line(mon, print_history, mon);
+}
+
+static void info_kvm(Monitor *mon, const ArgValue *args)
+{
+    monitor_printf(mon, "kvm support: not compiled\n");
+}
+
+static void info_memory_size(Monitor *mon, const ArgValue *args)
+{
+    monitor_printf(mon, "base memory: %llu\n", (unsigned long long)machine_config.ram_size);
+}
+
+static void info_qdm(Monitor *mon, const ArgValue *args)
+{
+    for (const DeviceClass *const *c = device_classes; *c; c++) {
+        monitor_printf(mon, "name \"%s\", bus %s, desc \"%s\"%s\n", (*c)->name, (*c)->bus,
+                       (*c)->desc, (*c)->user_creatable ? "" : ", no-user");
+    }
+}
+
 /* clang-format off */
 const MonitorCommand info_commands[] = {
     {"block", {{0}}, "disk drives and their images", info_block, NULL},
     {"blockstats", {{0}}, "what the disk drives have done so far", info_blockstats, NULL},
     {"chardev", {{0}}, "character devices", info_chardev, NULL},
     {"cpus", {{0}}, "the CPUs; * marks the one that commands look at", info_cpus, NULL},
+    {"history", {{0}}, "the lines typed so far", info_history, NULL},
+    {"kvm", {{0}}, "whether hardware runs guest code", info_kvm, NULL},
     {"mem", {{0}}, "ranges of mapped virtual memory", info_mem, NULL},
+    {"memory_size_summary", {{0}}, "the size of RAM in bytes", info_memory_size, NULL},
     {"mice", {{0}}, "the mice; * marks the one that moves", info_mice, NULL},
     {"mtree", {{0}}, "the memory and port map", info_mtree, NULL},
     {"name", {{0}}, "the machine's name", info_name, NULL},
     {"pci", {{0}}, "PCI devices", info_pci, NULL},
     {"pic|irq", {{0}}, "the interrupt controllers' waiting requests", info_pic, NULL},
+    {"qdm", {{0}}, "the kinds of devices there are", info_qdm, NULL},
     {"qtree", {{0}}, "the tree of devices with their properties", info_qtree, NULL},
     {"registers", {{"-a", ARG_WORD, true, NULL}}, "the CPU's registers; -a: all CPUs'",
      info_registers, NULL},

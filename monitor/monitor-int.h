@@ -19,6 +19,7 @@ typedef enum ArgKind {
     ARG_WORD,   /* up to white space, or in quotes */
     ARG_REST,   /* the rest of the line as it stands */
     ARG_NUMBER, /* an expression without spaces, or in parentheses */
+    ARG_FLAG,   /* its name, as "-p"; always optional */
     ARG_FORMAT, /* "/10xw"; always optional */
 } ArgKind;
 
@@ -81,6 +82,24 @@ void monitor_write(Monitor *mon, const void *data, size_t size);
  */
 bool monitor_pause_cpus(void);
 void monitor_resume_cpus(bool paused);
+
+/* Calls fn for each line typed on mon so far, oldest first. */
+void monitor_each_line(Monitor *mon, void (*fn)(const char *line, void *opaque), void *opaque);
+
+/* ---- more-commands.c ---- */
+void cmd_boot_set(Monitor *mon, const ArgValue *args);
+void cmd_chardev_add(Monitor *mon, const ArgValue *args);
+void cmd_chardev_remove(Monitor *mon, const ArgValue *args);
+void cmd_chardev_send_break(Monitor *mon, const ArgValue *args);
+void cmd_dump_guest_memory(Monitor *mon, const ArgValue *args);
+void cmd_gva2gpa(Monitor *mon, const ArgValue *args);
+void cmd_ringbuf_write(Monitor *mon, const ArgValue *args);
+void cmd_sum(Monitor *mon, const ArgValue *args);
+
+/* ---- complete-file.c ---- */
+/* Calls emit for each file and directory (with a slash behind) whose path begins with prefix. */
+void complete_paths(const char *prefix, size_t len, void (*emit)(const char *value, void *opaque),
+                    void *opaque);
 
 /* ---- expr.c ---- */
 /* Evaluates at *text and moves it behind the expression; false with an error. $reg needs a CPU. */

@@ -88,6 +88,13 @@ void monitor_finish(Monitor *mon)
     mon->finished = true;
 }
 
+void monitor_each_line(Monitor *mon, void (*fn)(const char *line, void *opaque), void *opaque)
+{
+    for (unsigned i = 0; i < mon->editor.history_count; i++) {
+        fn(mon->editor.history[i], opaque);
+    }
+}
+
 /* ---- input ---- */
 
 static void execute_line(Monitor *mon)

@@ -135,7 +135,7 @@ static void history_add(LineEditor *ed)
 /* ---- completion ---- */
 
 typedef struct Candidates {
-    char common[128]; /* what all of them begin with */
+    char common[LINE_MAX_CHARS]; /* what all of them begin with */
     unsigned count;
     LineEditor *ed;
     bool print;
@@ -171,7 +171,7 @@ static void complete(LineEditor *ed)
     }
     if (strlen(c.common) > have) {
         insert(ed, c.common + have, strlen(c.common) - have);
-        if (c.count == 1) {
+        if (c.count == 1 && c.common[strlen(c.common) - 1] != '/') {
             insert(ed, " ", 1);
         }
     } else if (c.count == 1) {

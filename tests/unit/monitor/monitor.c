@@ -6,6 +6,8 @@
  */
 #include "monitor/monitor.h"
 
+#include <sys/stat.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -255,6 +257,85 @@ static void edits_lines(void)
     chr_close_all();
 }
 
+/* Several at once, of different kinds: what one types the others do not see. */
+static void several_at_once(void)
+{
+    CharBackend *ring = chr_open("ring", "ringbuf", NULL), *telnet, *caller;
+    Monitor *first, *second, *third;
+    char answer[2048] = "";
+
+    set_up();
+    first = open_on_socket();
+    second = monitor_open(ring, NULL);
+    telnet = chr_open("tel", "telnet:127.0.0.1:0,server,nowait", NULL);
+    third = monitor_open(telnet, NULL);
+    CHECK(first && second && third);
+    caller = chr_open("x", "chardev:ring", NULL);
+    CHECK(caller == ring);
+    chr_ringbuf_read(ring, answer, sizeof(answer));
+    CHECK(strstr(answer, "monitor - type 'help'"));
+    memset(answer, 0, sizeof(answer));
+    output[0] = 0;
+    CHECK_EQ(chr_ringbuf_feed(ring, "p 7\n", 4), 4);
+    chr_ringbuf_read(ring, answer, sizeof(answer) - 1);
+    CHECK(strstr(answer, "0x7\n(vole) "));
+    CHECK(strstr(type("p 8\n"), "0x8\r\n"));
+    memset(answer, 0, sizeof(answer));
+    CHECK_EQ(chr_ringbuf_read(ring, answer, sizeof(answer) - 1), 0);
+    monitor_close(third);
+    monitor_close(second);
+    monitor_close(first);
+    chr_close_all();
+}
+
+static void completes_files_and_takes_flags(void)
+{
+    char path[] = "/tmp/vole-files-XXXXXX", keys[200], name[64];
+    Monitor *mon;
+    char *text;
+
+    set_up();
+    CHECK(mkdtemp(path) != NULL);
+    snprintf(name, sizeof(name), "%s/image-one", path);
+    close(open(name, O_CREAT | O_WRONLY, 0600));
+    snprintf(name, sizeof(name), "%s/folder", path);
+    mkdir(name, 0700);
+    mon = open_on_socket();
+    snprintf(keys, sizeof(keys), "logfile %s/im\t", path);
+    CHECK(strstr(type(keys), "/image-one "));
+    snprintf(keys, sizeof(keys), "\x15memsave 0 1 %s/fo\t", path);
+    CHECK(strstr(type(keys), "/folder/") && !strstr(output, "/folder/ "));
+    type("\x15");
+    CHECK(strstr(type("device_add isa-debugc\t"), "isa-debugcon "));
+    CHECK(strstr(type("\x15info history\n"), "info history\r\n"));
+    monitor_close(mon);
+    chr_close_all();
+    snprintf(keys, sizeof(keys), "dump-guest-memory -p %s/image-one extra", path);
+    text = monitor_run(keys);
+    CHECK_STR(text, "Error: 'dump-guest-memory' does not take 'extra'\n");
+    free(text);
+    snprintf(keys, sizeof(keys), "rm -r %s", path);
+    CHECK_EQ(system(keys), 0);
+}
+
+static void character_devices(void)
+{
+    set_up();
+    CHECK_STR(run("chardev-add ringbuf,id=c1,size=64"), "");
+    CHECK(strstr(run("info chardev"), "c1: filename=ringbuf"));
+    CHECK(strstr(run("chardev-add ringbuf,id=c1"), "already in use"));
+    CHECK(strstr(run("chardev-add socket,id=c2,path=/tmp/x,server=on"), "wait=off"));
+    CHECK(strstr(run("ringbuf_write c1 hello"), "does not take")); /* nobody is behind it */
+    CHECK(strstr(run("device_add isa-serial,id=s9,chardev=c1,iobase=0x100,irq=9"), ""));
+    CHECK(strstr(run("chardev-remove c1"), "in use"));
+    CHECK_STR(run("chardev-send-break c1"), "");
+    CHECK_STR(run("i /b 0x105"), "portb[0x0105] = 0x79\n"); /* break, framing error, data */
+    CHECK_STR(run("device_del s9"), "");
+    CHECK_STR(run("chardev-remove c1"), "");
+    CHECK(strstr(run("chardev-remove c1"), "there is no character device 'c1'"));
+    CHECK(strstr(run("boot_set xyz"), "not possible"));
+}
+
 static void waits_for_a_slow_reader(void)
 {
     Monitor *mon;
@@ -283,4 +364,5 @@ static void waits_for_a_slow_reader(void)
 
 TESTS(TEST(evaluates_expressions), TEST(explains_what_is_wrong), TEST(helps), TEST(shows_memory),
       TEST(saves_memory), TEST(adds_and_takes_out_devices), TEST(reaches_ports), TEST(edits_lines),
+      TEST(several_at_once), TEST(completes_files_and_takes_flags), TEST(character_devices),
       TEST(waits_for_a_slow_reader))

@@ -44,7 +44,7 @@ static const char *answers(void)
     Buffer *out = qmp_session_output(q);
 
     free(text);
-    text = strndup((const char *)out->data, out->size);
+    text = out->size ? strndup((const char *)out->data, out->size) : strdup("");
     buffer_clear(out);
     return text;
 }
