@@ -34,7 +34,7 @@ static inline void *mem_fast_ptr(CPUX86State *env, unsigned seg, uint64_t off, u
     } else if (access == MMU_WRITE && seg == SEG_CS) {
         return NULL;
     }
-    const TlbEntry *e = &env->tlb->data[(linear >> GUEST_PAGE_BITS) & (TLB_SIZE - 1)];
+    const TlbEntry *e = &env->tlb->data[tlb_index(linear)];
     uint64_t tag = __atomic_load_n(&e->tag[access], __ATOMIC_RELAXED);
     if (__builtin_expect(((linear + size - 1) & GUEST_PAGE_MASK) != tag, 0)) {
         return NULL;

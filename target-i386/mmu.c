@@ -972,7 +972,7 @@ static void flush_large_page(CpuTlb *tlb, unsigned cls, uint64_t page)
 {
     _Static_assert(TLB_BITS >= 22 - GUEST_PAGE_BITS, "an area has a slot for each of its pages");
     enum { AREA_SLOTS = 1u << (22 - GUEST_PAGE_BITS) }; /* of the largest page but those of 1 GB */
-    unsigned first = (page >> GUEST_PAGE_BITS & (TLB_SIZE - 1)) & ~(AREA_SLOTS - 1u), end = first + AREA_SLOTS;
+    unsigned first = tlb_index(page) & ~(AREA_SLOTS - 1u), end = first + AREA_SLOTS;
 
     if (tlb->huge_seen) {
         first = 0;

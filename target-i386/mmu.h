@@ -94,9 +94,19 @@ void mmu_free(CpuTlb *tlb);
 /* Chooses the class of data accesses from hflags, CR4 and EFLAGS.AC. */
 void mmu_update_class(CPUX86State *env);
 
+/*
+ * The parts of a kernel's address space begin at large powers of two: upper bits keep their pages apart. Pages
+ * of an area of 4 MB still have slots of their own, all of an aligned 1024.
+ */
+#define TLB_HASH_SHIFT 10
+static inline unsigned tlb_index(uint64_t linear)
+{
+    return (unsigned)((linear ^ linear >> TLB_HASH_SHIFT) >> GUEST_PAGE_BITS) & (TLB_SIZE - 1);
+}
+
 static inline TlbEntry *tlb_slot(CpuTlb *tlb, unsigned cls, uint64_t linear)
 {
-    return &tlb->entries[cls][(linear >> GUEST_PAGE_BITS) & (TLB_SIZE - 1)];
+    return &tlb->entries[cls][tlb_index(linear)];
 }
 
 /* Accesses of 1, 2, 4 or 8 bytes to a linear address. Page faults raise. */

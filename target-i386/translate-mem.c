@@ -155,7 +155,9 @@ void gen_common_refill(Translator *t, unsigned cls, MmuAccess access)
 
     t->jit->refill[cls][access] = e->p;
     emit_push(e, H_AX);
-    emit_mov(e, W32, H_AX, S0);
+    emit_mov(e, W64, H_AX, S0); /* tlb_index() */
+    emit_shr(e, W64, H_AX, TLB_HASH_SHIFT);
+    emit_alu(e, W32, ALU_XOR, H_AX, rm_reg(S0));
     emit_shr(e, W32, H_AX, GUEST_PAGE_BITS - ENTRY_SHIFT);
     emit_alu_imm(e, W32, ALU_AND, rm_reg(H_AX), (TLB_SIZE - 1) << ENTRY_SHIFT);
     emit_alu(e, W64, ALU_ADD, H_AX, rm_env(offsetof(CPUX86State, tlb)));
