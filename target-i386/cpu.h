@@ -233,6 +233,12 @@ extern uint64_t cpu_slot_empty;
 extern bool cpu_slots_fenced; /* who fills a slot for writing needs a memory barrier */
 enum { JIT_SLOTS = 128 };
 
+/* A segment as translated code looks at it: the offset behind the last one that may be read, written; 0: the handler's. */
+typedef struct JitWindow {
+    uint64_t end[2]; /* by MmuAccess */
+    uint64_t base;
+} JitWindow;
+
 struct CPUX86State {
     /* ---- hot ---- */
     uint64_t regs[16];
@@ -319,6 +325,7 @@ struct CPUX86State {
     /* By class (mmu.h) and whether for writing. Only the owner fills them; tlb_protect_ram() empties those for writing. */
     bool jit_slots_used[3];
     JitSlot jit_slots[3][2][JIT_SLOTS];
+    JitWindow jit_windows[SEG_GS + 1];
 };
 
 #define CPU_SHADOW_STI    1u

@@ -324,6 +324,13 @@ void emit_movzx_high(Emitter *e, unsigned reg, unsigned high_of)
     emit_op(e, EMIT_0F, OPC_MOVZX8, reg, rm_reg(high_of + 4));
 }
 
+void emit_movzx16(Emitter *e, unsigned reg, unsigned from)
+{
+    enum { OPC_MOVZX16 = 0xb7 };
+
+    emit_op(e, EMIT_0F, OPC_MOVZX16, reg, rm_reg(from));
+}
+
 void emit_movzx8(Emitter *e, unsigned reg, unsigned from)
 {
     emit_op(e, EMIT_0F | EMIT_LOW_RM, OPC_MOVZX8, reg, rm_reg(from));

@@ -100,6 +100,7 @@ void emit_bswap(Emitter *e, unsigned width, unsigned reg);
 void emit_sar(Emitter *e, unsigned width, unsigned reg, unsigned count);
 void emit_movzx_high(Emitter *e, unsigned reg, unsigned high_of); /* from AH, CH, DH, BH; no REX: registers 0 to 7 */
 void emit_movzx8(Emitter *e, unsigned reg, unsigned from);
+void emit_movzx16(Emitter *e, unsigned reg, unsigned from);
 
 void emit_lahf(Emitter *e);
 void emit_sahf(Emitter *e);

@@ -61,11 +61,18 @@ static bool leads_to_page(const JitTable *table, uint64_t linear)
     return table->pages[page_bit(linear) / 64] >> page_bit(linear) % 64 & 1;
 }
 
+static uint32_t cs_base(const CPUX86State *env)
+{
+    return env->hflags & HF_CS64 ? 0 : (uint32_t)env->segs[SEG_CS].base;
+}
+
 static void add_jump(CPUX86State *env, JitTable *table, const uint8_t *code)
 {
+    uint64_t linear = env->hflags & HF_CS64 ? env->rip : (uint32_t)(cs_base(env) + env->rip);
+
     table->jumps[jit_jump_index(env->rip)] = (JitJump){env->rip, code};
-    table->pages[page_bit(env->rip) / 64] |= 1ull << page_bit(env->rip) % 64;
-    table->nonglobal |= !mmu_page_is_global(env, env->rip);
+    table->pages[page_bit(linear) / 64] |= 1ull << page_bit(linear) % 64;
+    table->nonglobal |= !mmu_page_is_global(env, linear);
     table->used = true;
 }
 
@@ -86,13 +93,13 @@ static void add_jump_of_two(CPUX86State *env, JitTable *table)
     table->nonglobal |= !mmu_page_is_global(env, second);
 }
 
-static JitTable *choose_table(CpuJit *jit, uint32_t key)
+static JitTable *choose_table(CpuJit *jit, uint32_t key, uint32_t base)
 {
     JitTable *oldest = jit->tables;
 
     for (unsigned i = 0; i < JIT_TABLES; i++) {
         JitTable *table = &jit->tables[i];
-        if (table->key == key) {
+        if (table->key == key && table->cs_base == base) {
             return table;
         }
         if (table->last_use < oldest->last_use) {
@@ -101,6 +108,7 @@ static JitTable *choose_table(CpuJit *jit, uint32_t key)
     }
     clear_table(oldest);
     oldest->key = key;
+    oldest->cs_base = base;
     return oldest;
 }
 
@@ -124,7 +132,9 @@ static JitBlock *translate_in_two_pages(CPUX86State *env, CpuJit *jit, const uin
     uint8_t bytes[2 * INSN_MAX_LENGTH];
     unsigned second_avail;
     hwaddr phys;
-    const uint8_t *second = avail < INSN_MAX_LENGTH ? mem_code_ptr(env, second_page(env), &second_avail, &phys) : NULL;
+    bool flat = env->hflags & HF_CS64 || (env->hflags & (HF_FLAT | HF_CS32)) == (HF_FLAT | HF_CS32);
+    const uint8_t *second =
+        flat && avail < INSN_MAX_LENGTH ? mem_code_ptr(env, second_page(env), &second_avail, &phys) : NULL;
     JitBlock *b;
     Insn insn;
 
@@ -186,6 +196,9 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
     if (avail > sizeof(bytes)) {
         avail = sizeof(bytes);
     }
+    if (!(env->hflags & (HF_CS32 | HF_CS64)) && avail > 0x10000 - env->rip) {
+        avail = (unsigned)(0x10000 - env->rip); /* IP wraps there */
+    }
     do {
         memcpy(bytes, host, avail);
         jit_cache_make_room(jit);
@@ -201,6 +214,49 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
 }
 
 /* ---- running ---- */
+
+/* What translated code may do with a segment (SDM vol. 3, 5.3 to 5.5); the rest is the handlers'. */
+static JitWindow window_of(const CPUX86State *env, const Segment *s)
+{
+    bool checked = (env->hflags & (HF_PE | HF_VM)) == HF_PE, code = s->attr & SEG_ATTR_CODE;
+    JitWindow w = {.base = (uint32_t)s->base};
+
+    if (!code && s->attr & SEG_ATTR_DC) {
+        return w; /* expand-down */
+    }
+    if (!checked || (s->attr & SEG_ATTR_P && (!code || s->attr & SEG_ATTR_RW))) {
+        w.end[MMU_READ] = (uint64_t)s->limit + 1;
+    }
+    if (!checked || (s->attr & SEG_ATTR_P && !code && s->attr & SEG_ATTR_RW)) {
+        w.end[MMU_WRITE] = (uint64_t)s->limit + 1;
+    }
+    return w;
+}
+
+static void update_windows(CPUX86State *env)
+{
+    if (!(env->hflags & HF_CS64)) {
+        for (unsigned seg = SEG_ES; seg <= SEG_GS; seg++) {
+            env->jit_windows[seg] = window_of(env, &env->segs[seg]);
+        }
+    }
+}
+
+static bool loads_segment(const Insn *insn)
+{
+    switch (insn->op) {
+    case OP_MOV_SEG:
+    case OP_POP_SEG:
+    case OP_LES:
+    case OP_LDS:
+    case OP_LSS:
+    case OP_LFS:
+    case OP_LGS:
+        return true;
+    default:
+        return false;
+    }
+}
 
 const Insn *jit_insn(CPUX86State *env, const JitInsn *ji)
 {
@@ -234,12 +290,11 @@ static void set_gs_base(CPUX86State *env)
     }
 }
 
+/* Blocks do not look at CS's limit: it must not come up. */
 static bool translatable(const CPUX86State *env)
 {
-    if (env->hflags & HF_AC || !(env->hflags & HF_FLAT)) {
-        return false;
-    }
-    return env->hflags & HF_CS64 || (env->hflags & (HF_CS32 | HF_SS32)) == (HF_CS32 | HF_SS32);
+    return env->hflags & (HF_CS64 | HF_FLAT) ||
+           env->segs[SEG_CS].limit >= (env->hflags & HF_CS32 ? 0xffffffffu : 0xffffu);
 }
 
 static void choose_mode(CPUX86State *env, CpuJit *jit, uint32_t key)
@@ -247,9 +302,10 @@ static void choose_mode(CPUX86State *env, CpuJit *jit, uint32_t key)
     set_gs_base(env);
     env->jit_mxcsr = HOST_MXCSR;
     jit->key = key;
-    jit->table = choose_table(jit, key);
+    jit->table = choose_table(jit, key, cs_base(env));
     jit->table->last_use = ++jit->uses;
     env->jit_jumps = jit->table->jumps;
+    update_windows(env);
 }
 
 uint64_t jit_set_ac(CPUX86State *env, uint64_t set)
@@ -280,8 +336,10 @@ static uint64_t go_on_elsewhere(CPUX86State *env, CpuJit *jit, uint64_t generati
         return JIT_LEAVE_OUTER + 1;
     }
     uint32_t key = jit_key(env);
-    if (key != jit->key) {
+    if (key != jit->key || cs_base(env) != jit->table->cs_base) {
         choose_mode(env, jit, key);
+    } else {
+        update_windows(env);
     }
     const JitJump *jump = &jit->table->jumps[jit_jump_index(env->rip)];
     return jump->rip == env->rip ? (uint64_t)(uintptr_t)jump->saved : JIT_LEAVE_LOOKUP + 1;
@@ -294,7 +352,7 @@ uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji)
     uint64_t behind = ji->rip + insn->len, generation = jit->generation;
 
     if (!(env->hflags & HF_CS64)) {
-        behind = (uint32_t)behind;
+        behind &= env->hflags & HF_CS32 ? 0xffffffffu : 0xffffu;
     }
     jit->stop = false;
     env->rip = ji->rip;
@@ -304,6 +362,9 @@ uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji)
     env->rip_next = behind;
     insn->exec(env, insn);
     env->rip = env->rip_next;
+    if (loads_segment(insn)) {
+        update_windows(env);
+    }
     if (__builtin_expect(jit->nyoung, 0) && is_serialising(insn)) {
         jit_cache_look_again(env);
     }
@@ -385,6 +446,7 @@ static void jit_run(CPUX86State *env)
                 if (!exec_run_one_block(env) || jit_key(env) != jit->key) {
                     return;
                 }
+                update_windows(env);
                 link = JIT_LEAVE_LOOKUP;
                 continue;
             }

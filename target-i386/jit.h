@@ -69,7 +69,7 @@ static inline uint32_t jit_key(const CPUX86State *env)
     if ((env->fpu.mxcsr & JIT_MXCSR_MASKS) == JIT_MXCSR_MASKS) {
         key |= JIT_KEY_MASKED;
     }
-    if (!(env->cr0 & (CR0_EM | CR0_TS)) && (env->fpu.fcw & JIT_FCW_MASKS) == JIT_FCW_MASKS &&
+    if (env->hflags & (HF_FLAT | HF_CS64) && !(env->cr0 & (CR0_EM | CR0_TS)) && (env->fpu.fcw & JIT_FCW_MASKS) == JIT_FCW_MASKS &&
         !(env->fpu.fsw & JIT_FSW_ES) && env->jit_x87_possible) {
         key |= JIT_KEY_X87;
     }
@@ -128,6 +128,7 @@ typedef struct JitJump {
 /* The jumps of one mode. They outlive changes of mappings of other pages than they lead to. */
 typedef struct JitTable {
     uint32_t key;
+    uint32_t cs_base; /* their addresses are offsets in CS */
     bool used;
     bool nonglobal; /* some lead to pages that a load of CR3 maps anew */
     uint64_t last_use;

@@ -19,7 +19,7 @@ static void gen_set_rip(Translator *t, uint64_t rip)
 /* Where links lead. An instruction that ends in the next page counts as being there. */
 static bool same_page(const Translator *t, uint64_t target)
 {
-    return target >> GUEST_PAGE_BITS == t->block_rip >> GUEST_PAGE_BITS && target != t->in_two_pages;
+    return t->page_offset + (target - t->block_rip) < GUEST_PAGE_SIZE && target != t->in_two_pages;
 }
 
 /* The compare that finds the jump table's entry for a known address; S0 is the address, S1 the table. */
@@ -94,9 +94,13 @@ static void gen_lookup(Translator *t)
     gen_slow_unless(t, COND_E);
 }
 
-static bool target_of(const Translator *t, uint64_t *target)
+bool target_of(const Translator *t, uint64_t *target)
 {
     *target = t->next_rip + (uint64_t)t->insn->imm;
+    if (!t->word) {
+        *target &= t->insn->opsize == 2 ? 0xffffu : 0xffffffffu;
+        return *target <= t->ip_mask;
+    }
     if (!t->mode64) {
         *target = (uint32_t)*target;
     } else if ((uint64_t)((int64_t)(*target << 16) >> 16) != *target) {
@@ -165,8 +169,8 @@ static void gen_pad(Translator *t)
 {
     Emitter *e = &t->e;
 
-    if (t->word == W32 || (int64_t)t->next_rip == (int32_t)t->next_rip) {
-        emit_alu_imm(e, t->word, ALU_CMP, rm_reg(S0), (int32_t)t->next_rip);
+    if (t->word != W64 || (int64_t)t->next_rip == (int32_t)t->next_rip) {
+        emit_alu_imm(e, t->mode64 ? W64 : W32, ALU_CMP, rm_reg(S0), (int32_t)t->next_rip);
     } else {
         emit_mov_imm(e, S1, t->next_rip);
         emit_alu(e, W64, ALU_CMP, S0, rm_reg(S1));
@@ -196,6 +200,12 @@ static bool gen_call(Translator *t)
     gen_flags_away(t);
     gen_call_slot(t);
     gen_push_return(t);
+    gen_call_to(t, target);
+    return true;
+}
+
+void gen_call_to(Translator *t, uint64_t target)
+{
     uint8_t *kicked = gen_call_check(t);
     Stub *s = add_stub(t, STUB_KICK, kicked);
     s->target = target;
@@ -206,7 +216,6 @@ static bool gen_call(Translator *t)
         emit_call_rm(&t->e, gen_find_known(t, target));
     }
     gen_pad(t);
-    return true;
 }
 
 static bool gen_ret(Translator *t)

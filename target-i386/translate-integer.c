@@ -411,7 +411,7 @@ static bool gen_lea(Translator *t)
     unsigned guest = (insn->modrm >> 3 & 7) | (insn->rex & 4 ? 8u : 0);
     Insn plain = *insn;
 
-    if (insn->addrsize == 2 || insn->opsize == 2) {
+    if (t->mode64 && insn->opsize == 2) {
         return false;
     }
     plain.seg = SEG_DS;

@@ -1,5 +1,5 @@
 /*
- * The translator: memory operands. Addresses are flat here, but for FS and GS in 64-bit code.
+ * The translator: memory operands. What segments add to an address, outside 64-bit code, is in translate-segment.c.
  *
  * In front of the soft TLB stands a last-page slot (JitSlot) that places with the same address registers in a block share. It is looked
  * at with a few instructions at a fixed place in the CPU state, so nothing waits for the address but the last of them; a
@@ -14,10 +14,7 @@ bool can_address(const Translator *t)
 {
     const Insn *insn = t->insn;
 
-    if (insn->addrsize == 2 || insn->flags & INSN_VSIB) {
-        return false;
-    }
-    return t->mode64 || (insn->seg != SEG_FS && insn->seg != SEG_GS && insn->seg != SEG_CS);
+    return !(insn->flags & INSN_VSIB) && (t->mode64 || insn->addrsize != 8);
 }
 
 /* A host register with a guest register's value: its own, or the given one. */
@@ -33,7 +30,7 @@ static unsigned address_reg(Translator *t, unsigned guest, unsigned scratch)
 /* Registers, segment and about which page off the registers: arrays at fixed places are indexed by the same register. */
 static uint32_t address_key(const Insn *insn, int64_t disp)
 {
-    uint32_t seg = insn->seg == SEG_FS || insn->seg == SEG_GS ? insn->seg : 0;
+    uint32_t seg = insn->seg == SEG_DS || insn->seg == SEG_SS ? 0 : insn->seg;
     bool registers = insn->base < 16 || insn->index < 16;
 
     return registers ? (insn->base < 16 ? insn->base : 16u) | (insn->index < 16 ? insn->index : 16u) << 5 | seg << 10 |
@@ -44,6 +41,7 @@ static uint32_t address_key(const Insn *insn, int64_t disp)
 void gen_stack_address(Translator *t, int32_t disp)
 {
     t->address_key = R_SP | 16u << 5;
+    t->segment = SEG_COUNT;
     emit_lea(&t->e, t->word, S0, rm_mem(GUEST_SP, disp));
 }
 
@@ -66,11 +64,15 @@ void gen_address(Translator *t)
     }
     t->address_key = address_key(insn, disp);
     if (rm.base == H_NONE && rm.index == H_NONE) {
-        emit_mov_imm(e, S0, width == 8 ? (uint64_t)disp : (uint32_t)disp);
+        emit_mov_imm(e, S0, width == 8 ? (uint64_t)disp : width == 4 ? (uint32_t)disp : (uint16_t)disp);
     } else {
         rm.disp = (int32_t)disp; /* 32 bits wherever there are registers */
-        emit_lea(e, width, S0, rm);
+        emit_lea(e, width == 8 ? W64 : W32, S0, rm);
+        if (width == 2) {
+            emit_movzx16(e, S0, S0);
+        }
     }
+    t->segment = segment_is_flat(t, insn->seg) ? SEG_COUNT : insn->seg;
     if (t->mode64 && (insn->seg == SEG_FS || insn->seg == SEG_GS)) {
         emit_load(e, W64, S1, rm_env(offsetof(CPUX86State, segs) + insn->seg * sizeof(Segment) +
                                      offsetof(Segment, base)));
@@ -114,6 +116,16 @@ void gen_translate(Translator *t, unsigned size, MmuAccess access)
     Emitter *e = &t->e;
     uint32_t slot = slot_offset(t->cls, access, choose_slot(t, access));
 
+    if (t->segment != SEG_COUNT) {
+        gen_segment(t, size, access);
+        t->segment = SEG_COUNT;
+    }
+    if (t->key & HF_AC && size > 1) {
+        /* Not aligned: the handler knows. */
+        emit_mov(e, W32, S1, S0);
+        emit_alu_imm(e, W32, ALU_AND, rm_reg(S1), size & (size - 1) ? 7 : (int32_t)size - 1);
+        gen_slow_unless(t, COND_E);
+    }
     emit_mov(e, W64, S1, S0);
     emit_alu(e, W64, ALU_SUB, S1, rm_env(slot + offsetof(JitSlot, tag)));
     emit_alu_imm(e, W64, ALU_CMP, rm_reg(S1), (int32_t)(GUEST_PAGE_SIZE - size));

@@ -55,12 +55,14 @@ static void gen_store_fdp(Translator *t, const X87Pointers *p)
 {
     const Insn *insn = t->insn;
     uint64_t next_rip = t->next_rip;
+    unsigned segment = t->segment;
 
     t->insn = p->operand;
     t->next_rip = p->operand_next_rip;
     gen_address(t);
     t->insn = insn;
     t->next_rip = next_rip;
+    t->segment = segment;
     emit_store(&t->e, W64, ENV(fpu.fdp), S0);
 }
 

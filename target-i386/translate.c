@@ -109,6 +109,7 @@ static void gen_insn(Translator *t)
 {
     t->ji = NULL;
     t->saved = false;
+    t->segment = SEG_COUNT;
     gen_before_insn_x87(t, exec_ends_block(t->insn));
     t->first_stub = t->nstubs;
     flags_before_insn(t);
@@ -116,7 +117,7 @@ static void gen_insn(Translator *t)
         gen_flags_to_eflags(t);
     }
     Place place = {t->e.p, t->in_memory, t->in_eflags, t->recipe, t->vectors, t->x87, t->nslots};
-    if (!gen_string(t) && !gen_system(t)) {
+    if (!gen_segmented(t) && !gen_string(t) && !gen_system(t)) {
         go_back(t, &place);
         if (t->insn->op != OP_INVALID && (gen_integer(t) || gen_control(t) || gen_vector(t) ||
                                              gen_x87(t) || gen_bmi(t))) {
@@ -286,6 +287,13 @@ static uint64_t find_in_two_pages(CPUX86State *env, const uint8_t *host, unsigne
                : JIT_NO_RIP;
 }
 
+static bool is_flat32(const CPUX86State *env)
+{
+    const uint32_t all = HF_FLAT | HF_CS32 | HF_SS32;
+
+    return (env->hflags & all) == all;
+}
+
 JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, ram_addr ram)
 {
     CpuJit *jit = env->jit;
@@ -303,7 +311,9 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
 
     Translator t = {.e = {jit->write + jit->code_used, jit->exec - jit->write}, .env = env, .jit = jit};
     t.mode64 = env->hflags & HF_CS64;
-    t.word = t.mode64 ? 8 : 4;
+    t.word = t.mode64 ? 8 : is_flat32(env) ? 4 : 0;
+    t.ip_mask = t.mode64 ? ~0ull : env->hflags & HF_CS32 ? 0xffffffffu : 0xffffu;
+    t.page_offset = ram & (GUEST_PAGE_SIZE - 1);
     t.cls = env->tlb->data_class;
     t.key = jit_key(env);
     t.block_rip = t.rip = env->rip;
@@ -317,10 +327,7 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
     gen_block_entry(&t, b);
     for (unsigned i = 0; i < n && !t.ended; i++) {
         t.insn = &insns[i];
-        t.next_rip = t.rip + insns[i].len;
-        if (!t.mode64) {
-            t.next_rip = (uint32_t)t.next_rip;
-        }
+        t.next_rip = (t.rip + insns[i].len) & t.ip_mask;
         t.live = live[i];
         t.live_behind = live[i + 1];
         t.last = i + 1 == n;
@@ -334,7 +341,7 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
     t.live = live[0];
     gen_rare_entries(&t, b);
     gen_stubs(&t);
-    b->bytes = (uint16_t)(t.rip - t.block_rip);
+    b->bytes = (uint16_t)((t.rip - t.block_rip) & t.ip_mask);
     jit->code_used = (size_t)(t.e.p - jit->write + 15) & ~(size_t)15;
     return b;
 }

@@ -80,7 +80,9 @@ typedef struct Translator {
     CPUX86State *env;
     CpuJit *jit;
     bool mode64;
-    unsigned word; /* width of addresses and of the stack: 4 or 8 */
+    unsigned word; /* width of addresses and of the stack: 4 or 8; 0: 16 bits, or segments that are not flat (translate-segment.c) */
+    uint64_t ip_mask;
+    unsigned page_offset; /* of the block */
     unsigned cls;  /* of data accesses */
     uint32_t key;
     uint64_t block_rip;
@@ -105,6 +107,7 @@ typedef struct Translator {
     bool saved; /* EFLAGS are being used for something else */
     JitInsn *ji;
     unsigned first_stub;
+    unsigned segment;     /* that the address in S0 is an offset in; SEG_COUNT: it is linear */
     uint32_t address_key; /* what the address in S0 is made of: accesses with the same share a slot */
 
     unsigned nstubs;
@@ -167,6 +170,14 @@ void gen_common_refill(Translator *t, unsigned cls, MmuAccess access);
 /* Both for the memory operand, flags kept where they are live. */
 void gen_operand(Translator *t, unsigned size, MmuAccess access);
 
+/* ---- translate-segment.c ---- */
+/* Whether an offset in the segment is the linear address, and nothing has to be checked. */
+bool segment_is_flat(const Translator *t, unsigned seg);
+/* The offset in S0 becomes the linear address; S1 is used. */
+void gen_segment(Translator *t, unsigned size, MmuAccess access);
+/* Stack and near calls where `word` is 0. */
+bool gen_segmented(Translator *t);
+
 /* ---- translate-integer.c: false, with nothing emitted: the handler has to do it ---- */
 bool gen_integer(Translator *t);
 
@@ -220,6 +231,9 @@ void gen_kick_or_load(Translator *t, const Stub *s);
 
 /* ---- translate-control.c ---- */
 /* Ends the block: goes on at target. */
+bool target_of(const Translator *t, uint64_t *target);
+/* Translated code's own call of `target`, which returns to behind it with S0 the address; flags are in memory. */
+void gen_call_to(Translator *t, uint64_t target);
 void gen_goto(Translator *t, uint64_t target);
 /* The same where the mode may be another than the block's; flags are in jit_flags. */
 void gen_goto_by_table(Translator *t, uint64_t target);
