@@ -21,12 +21,29 @@
 
 /* ---- the jump tables ---- */
 
-static void clear_table(JitTable *table)
+/* Guest code may well try to go to JIT_NO_RIP: no entry has an address that is looked for in it. */
+static uint64_t no_rip(unsigned at)
+{
+    return at == jit_jump_index(JIT_NO_RIP) ? JIT_NO_RIP + 1 : JIT_NO_RIP;
+}
+
+static void init_table(JitTable *table)
 {
     for (unsigned i = 0; i < JIT_JUMP_TABLE_SIZE; i++) {
-        /* Guest code may well try to go there: no entry has an address that is looked for in it. */
-        table->jumps[i].rip = i == jit_jump_index(JIT_NO_RIP) ? JIT_NO_RIP + 1 : JIT_NO_RIP;
+        table->jumps[i].rip = no_rip(i);
     }
+}
+
+/* Most are small when a process gives way to the next. */
+static void clear_table(JitTable *table)
+{
+    if (table->filled > JIT_TABLE_LISTED) {
+        init_table(table);
+    }
+    for (unsigned i = 0; i < table->filled && table->filled <= JIT_TABLE_LISTED; i++) {
+        table->jumps[table->places[i]].rip = no_rip(table->places[i]);
+    }
+    table->filled = 0;
     memset(table->pages, 0, sizeof(table->pages));
     table->used = table->nonglobal = false;
 }
@@ -70,7 +87,12 @@ static void add_jump(CPUX86State *env, JitTable *table, const uint8_t *code)
 {
     uint64_t linear = env->hflags & HF_CS64 ? env->rip : (uint32_t)(cs_base(env) + env->rip);
 
-    table->jumps[jit_jump_index(env->rip)] = (JitJump){env->rip, code};
+    unsigned at = jit_jump_index(env->rip);
+
+    if (table->jumps[at].rip == no_rip(at) && table->filled++ < JIT_TABLE_LISTED) {
+        table->places[table->filled - 1] = (uint16_t)at;
+    }
+    table->jumps[at] = (JitJump){env->rip, code};
     table->pages[page_bit(linear) / 64] |= 1ull << page_bit(linear) % 64;
     table->nonglobal |= !mmu_page_is_global(env, linear);
     table->used = true;
@@ -390,7 +412,7 @@ static CpuJit *make_jit(CPUX86State *env)
     CpuJit *jit = env->jit = jit_cache_new();
 
     for (unsigned i = 0; i < JIT_TABLES; i++) {
-        clear_table(&jit->tables[i]);
+        init_table(&jit->tables[i]);
     }
     jit_translate_common(env, jit);
     if (log_enabled(LOG_LOCKSTEP)) {

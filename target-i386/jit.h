@@ -26,12 +26,13 @@
 enum {
     JIT_HASH_SIZE = 1 << 15,
     JIT_PAGE_HASH_SIZE = 1 << 12,
-    JIT_JUMP_TABLE_BITS = 11,
+    JIT_JUMP_TABLE_BITS = 13,
     JIT_JUMP_TABLE_SIZE = 1 << JIT_JUMP_TABLE_BITS,
     JIT_BLOCK_MAX_INSNS = 48,
     JIT_BLOCK_MAX_BRANCHES = 4, /* conditional jumps and calls behind which a block goes on */
     JIT_BLOCK_MAX_CODE = 32768, /* more than any block's code */
     JIT_TABLES = 6,             /* modes whose jumps are kept */
+    JIT_TABLE_LISTED = 1024,    /* jumps that are forgotten one by one */
     JIT_STACK_SIZE = 64 << 10,
     JIT_STACK_SPARE = 16 << 10, /* below the limit, for signals */
     JIT_SEGMENTS = 8,
@@ -132,9 +133,12 @@ typedef struct JitTable {
     bool used;
     bool nonglobal; /* some lead to pages that a load of CR3 maps anew */
     uint64_t last_use;
-    uint64_t pages[8]; /* hash bits of the pages they lead to */
+    uint64_t pages[64];     /* hash bits of the pages they lead to */
+    unsigned filled;        /* how many there are; where, for the first of them: */
+    uint16_t places[JIT_TABLE_LISTED];
     JitJump jumps[JIT_JUMP_TABLE_SIZE];
 } JitTable;
+_Static_assert(JIT_JUMP_TABLE_BITS <= 16, "places are 16 bits wide");
 #define JIT_NO_RIP 0x8000000000000001ull /* not canonical */
 
 /* A jump in translated code that was made to lead to a block. */
