@@ -78,7 +78,8 @@ typedef enum BlkErrorAction { BLK_ERROR_REPORT, BLK_ERROR_IGNORE, BLK_ERROR_STOP
  * as well. */
 BlkErrorAction blk_error_action(BlockBackend *blk, bool is_write, int error);
 /* Whoever wants to hear of failed requests, and of what is done about them. */
-void blk_set_error_handler(void (*fn)(BlockBackend *blk, bool is_write, int error, BlkErrorAction action));
+void blk_set_error_handler(void (*fn)(BlockBackend *blk, bool is_write, int error,
+                                      BlkErrorAction action));
 
 typedef struct BlkStats {
     uint64_t rd_bytes, wr_bytes, rd_ops, wr_ops, flush_ops, failed_ops;

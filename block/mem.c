@@ -1,5 +1,6 @@
 /*
- * The protocol "mem": disks in memory. A test makes them (mem.h); without one, "mem:NAME" has size= bytes that vanish at close.
+ * The protocol "mem": disks in memory. A test makes them (mem.h); without one, "mem:NAME" has size=
+ * bytes that vanish at close.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -93,7 +94,8 @@ static int ask(MemDisk *disk, MemOp op, uint64_t offset, uint64_t bytes, const v
     return disk->hook ? disk->hook(disk, op, offset, bytes, data, disk->opaque) : 0;
 }
 
-static int mem_co_preadv(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at, unsigned flags)
+static int mem_co_preadv(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
+                         unsigned flags)
 {
     MemDisk *disk = ((MemState *)node->state)->disk;
     int ret = ask(disk, MEM_READ, offset, bytes, NULL);
@@ -106,7 +108,8 @@ static int mem_co_preadv(BlockNode *node, uint64_t offset, uint64_t bytes, IoVec
     return ret;
 }
 
-static int mem_co_pwritev(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at, unsigned flags)
+static int mem_co_pwritev(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
+                          unsigned flags)
 {
     MemDisk *disk = ((MemState *)node->state)->disk;
     uint8_t *data = malloc(MAX(bytes, 1));
@@ -153,7 +156,8 @@ static int mem_co_flush(BlockNode *node)
     return ask(((MemState *)node->state)->disk, MEM_FLUSH, 0, 0, NULL);
 }
 
-static bool mem_co_truncate(BlockNode *node, uint64_t size, bool exact, BlockPrealloc prealloc, Error **errp)
+static bool mem_co_truncate(BlockNode *node, uint64_t size, bool exact, BlockPrealloc prealloc,
+                            Error **errp)
 {
     MemDisk *disk = ((MemState *)node->state)->disk;
     int ret = ask(disk, MEM_TRUNCATE, size, 0, NULL);
@@ -185,7 +189,8 @@ static bool mem_co_open(BlockNode *node, BlockOptions *options, Error **errp)
     for (s->disk = disks; s->disk && name && strcmp(s->disk->name, name); s->disk = s->disk->next) {
     }
     if (!name || size > DEFAULT_MAX) {
-        error_set(errp, name ? "mem: size=%llu is more than 256M" : "mem: needs a name", (unsigned long long)size);
+        error_set(errp, name ? "mem: size=%llu is more than 256M" : "mem: needs a name",
+                  (unsigned long long)size);
         free(name);
         return false;
     }

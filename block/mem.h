@@ -1,5 +1,6 @@
 /*
- * Disks in memory, for tests: what a driver does to its file can be watched, held up, reordered and made to fail.
+ * Disks in memory, for tests: what a driver does to its file can be watched, held up, reordered and
+ * made to fail.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -17,10 +18,11 @@ typedef struct MemDisk {
     uint8_t *data;
     uint64_t size, room, max; /* max: writes beyond it find no space (0: 256 MB) */
     /*
-     * Called in the coroutine before each operation: may yield, and may fail it by a negative errno. data: what is written, NULL
-     * for others. NULL: nothing is asked.
+     * Called in the coroutine before each operation: may yield, and may fail it by a negative
+     * errno. data: what is written, NULL for others. NULL: nothing is asked.
      */
-    int (*hook)(struct MemDisk *disk, MemOp op, uint64_t offset, uint64_t bytes, const void *data, void *opaque);
+    int (*hook)(struct MemDisk *disk, MemOp op, uint64_t offset, uint64_t bytes, const void *data,
+                void *opaque);
     void *opaque;
     struct MemDisk *next;
 } MemDisk;

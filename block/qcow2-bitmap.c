@@ -478,17 +478,16 @@ static bool co_add(BlockNode *node, const char *name, uint32_t granularity, bool
     co_mutex_lock(&s->lock);
     int ret = read_directory(node, &d);
     Bitmap *list = ret < 0 ? NULL : realloc(d.list, (d.count + 1) * sizeof(*list));
+    d.list = list ? list : d.list;
     if (!list || !check_new(node, &d, name, errp)) {
         if (!list) {
             error_set_errno(errp, ret < 0 ? -ret : ENOMEM,
                             "image %s: cannot read its directory of bitmaps", node->filename);
         }
-        d.list = list ? list : d.list;
         free_directory(&d);
         co_mutex_unlock(&s->lock);
         return false;
     }
-    d.list = list;
     granularity =
         granularity ? granularity : (uint32_t)MAX(MIN(s->cluster_size, DEFAULT_GRANULARITY), 4096);
     Bitmap *b = &list[d.count++];

@@ -503,6 +503,9 @@ static int grow(BlockNode *node, uint64_t size, BlockPrealloc prealloc, Error **
         ret = ret < 0 ? ret : qcow2_settle(node);
         co_mutex_unlock(&s->lock);
     }
+    /* The zeroes are there before the size that shows them. */
+    ret = ret < 0 ? ret : bdrv_co_flush(qcow2_data(node)->node);
+    ret = ret < 0 ? ret : bdrv_co_flush(node->file->node);
     return ret < 0 ? ret : write_size(node, size);
 }
 

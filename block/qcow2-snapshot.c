@@ -219,9 +219,10 @@ static int load_l1(BlockNode *node, const Qcow2Snapshot *sn, uint64_t **l1)
 }
 
 /* Entries for a disk of this size: what lies behind is machine state. */
-static uint32_t disk_entries(const Qcow2State *s, uint64_t size)
+static uint64_t disk_entries(const Qcow2State *s, uint64_t size)
 {
-    return (uint32_t)DIV_ROUND_UP(size, 1ull << (s->cluster_bits + s->l2_bits));
+    return size > INT64_MAX ? UINT64_MAX
+                            : DIV_ROUND_UP(size, 1ull << (s->cluster_bits + s->l2_bits));
 }
 
 static bool report(BlockNode *node, int ret, const char *what, const char *name, Error **errp)
@@ -282,7 +283,7 @@ static Qcow2Snapshot new_snapshot(const Qcow2State *s, const BlockSnapshot *b)
 static int create(BlockNode *node, const BlockSnapshot *b)
 {
     Qcow2State *s = node->state;
-    uint32_t entries = MAX(disk_entries(s, s->h.size), 1);
+    uint32_t entries = (uint32_t)MAX(disk_entries(s, s->h.size), 1);
     int ret = qcow2_settle(node);
     ret = ret < 0 ? ret : bdrv_co_flush(node->file->node);
     Qcow2Rebuild *r = ret < 0 ? NULL : qcow2_rebuild_begin(node);
@@ -309,13 +310,24 @@ static int create(BlockNode *node, const BlockSnapshot *b)
     return ret;
 }
 
-bool qcow2_co_snapshot_create(BlockNode *node, BlockSnapshot *b, Error **errp)
+/* The list of snapshots is looked at under the locks, too: another change of it may be under way.
+ */
+static void lock_all(Qcow2State *s)
+{
+    co_rwlock_wrlock(&s->ops);
+    co_mutex_lock(&s->lock);
+}
+
+static void unlock_all(Qcow2State *s)
+{
+    co_mutex_unlock(&s->lock);
+    co_rwlock_unlock(&s->ops);
+}
+
+static bool check_new(BlockNode *node, BlockSnapshot *b, Error **errp)
 {
     Qcow2State *s = node->state;
 
-    if (refused(node, errp)) {
-        return false;
-    }
     if (s->snapshot_count >= QCOW2_MAX_SNAPSHOTS) {
         error_set(errp, "image %s has %d snapshots already", node->filename, QCOW2_MAX_SNAPSHOTS);
         return false;
@@ -326,13 +338,22 @@ bool qcow2_co_snapshot_create(BlockNode *node, BlockSnapshot *b, Error **errp)
         error_set(errp, "image %s has a snapshot with id %s already", node->filename, b->id);
         return false;
     }
+    return true;
+}
+
+bool qcow2_co_snapshot_create(BlockNode *node, BlockSnapshot *b, Error **errp)
+{
+    Qcow2State *s = node->state;
+
+    if (refused(node, errp)) {
+        return false;
+    }
+    lock_all(s);
+    bool ok = check_new(node, b, errp);
     b->disk_size = node->size;
-    co_rwlock_wrlock(&s->ops);
-    co_mutex_lock(&s->lock);
-    int ret = create(node, b);
-    co_mutex_unlock(&s->lock);
-    co_rwlock_unlock(&s->ops);
-    return report(node, ret, "make", b->name, errp);
+    int ret = ok ? create(node, b) : 0;
+    unlock_all(s);
+    return ok && report(node, ret, "make", b->name, errp);
 }
 
 /* ---- applying ---- */
@@ -340,7 +361,7 @@ bool qcow2_co_snapshot_create(BlockNode *node, BlockSnapshot *b, Error **errp)
 static int apply(BlockNode *node, const Qcow2Snapshot *sn)
 {
     Qcow2State *s = node->state;
-    uint32_t entries = MAX(disk_entries(s, sn->disk_size), 1);
+    uint32_t entries = (uint32_t)MAX(disk_entries(s, sn->disk_size), 1);
     uint64_t *l1 = calloc(entries, 8), *old = NULL;
     int ret = l1 ? qcow2_settle(node) : -ENOMEM;
     ret = ret < 0 ? ret : bdrv_co_flush(node->file->node);
@@ -367,23 +388,25 @@ static int apply(BlockNode *node, const Qcow2Snapshot *sn)
 bool qcow2_co_snapshot_goto(BlockNode *node, const char *id_or_name, Error **errp)
 {
     Qcow2State *s = node->state;
-    Qcow2Snapshot *sn = need(node, id_or_name, errp);
+    int ret = 0;
 
-    if (!sn || refused(node, errp)) {
+    if (refused(node, errp)) {
         return false;
     }
-    if (sn->disk_size != node->size &&
+    lock_all(s);
+    Qcow2Snapshot *sn = need(node, id_or_name, errp);
+    bool ok = sn != NULL;
+    if (ok && sn->disk_size != node->size &&
         (s->bitmap_count || sn->disk_size > INT64_MAX || sn->disk_size % BLK_SECTOR_SIZE)) {
         error_set(errp, "snapshot '%s' of %s is of a disk of another size, %" PRIu64 " bytes",
                   id_or_name, node->filename, sn->disk_size);
-        return false;
+        ok = false;
     }
-    co_rwlock_wrlock(&s->ops);
-    co_mutex_lock(&s->lock);
-    int ret = disk_entries(s, sn->disk_size) > QCOW2_MAX_L1_BYTES / 8 ? -EFBIG : apply(node, sn);
-    co_mutex_unlock(&s->lock);
-    co_rwlock_unlock(&s->ops);
-    return report(node, ret, "apply", id_or_name, errp);
+    if (ok) {
+        ret = disk_entries(s, sn->disk_size) > QCOW2_MAX_L1_BYTES / 8 ? -EFBIG : apply(node, sn);
+    }
+    unlock_all(s);
+    return ok && report(node, ret, "apply", id_or_name, errp);
 }
 
 /* ---- deleting ---- */
@@ -427,17 +450,18 @@ static int delete (BlockNode *node, unsigned index)
 bool qcow2_co_snapshot_delete(BlockNode *node, const char *id_or_name, Error **errp)
 {
     Qcow2State *s = node->state;
-    Qcow2Snapshot *sn = need(node, id_or_name, errp);
+    int ret = 0;
 
-    if (!sn || refused(node, errp)) {
+    if (refused(node, errp)) {
         return false;
     }
-    co_rwlock_wrlock(&s->ops);
-    co_mutex_lock(&s->lock);
-    int ret = delete (node, (unsigned)(sn - s->snapshots));
-    co_mutex_unlock(&s->lock);
-    co_rwlock_unlock(&s->ops);
-    return report(node, ret, "delete", id_or_name, errp);
+    lock_all(s);
+    Qcow2Snapshot *sn = need(node, id_or_name, errp);
+    if (sn) {
+        ret = delete (node, (unsigned)(sn - s->snapshots));
+    }
+    unlock_all(s);
+    return sn && report(node, ret, "delete", id_or_name, errp);
 }
 
 /* ---- looking ---- */

@@ -239,6 +239,9 @@ static int64_t allocated_size(BlockNode *node)
     if (node->driver->co_get_allocated) {
         return node->driver->co_get_allocated(node);
     }
+    if (node->file) {
+        return allocated_size(node->file->node); /* without a data file, as other tools count */
+    }
     for (BlockChild *c = node->children; c; c = c->next) {
         int64_t n = c->role == CHILD_BACKING ? 0 : allocated_size(c->node);
         if (n < 0) {

@@ -17,8 +17,12 @@ $(B)/tests/fuzz/monitor: $(B)/tests/fuzz/monitor.o $(B)/libvole.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+$(B)/tests/fuzz/block: $(B)/tests/fuzz/block.o $(B)/libvole.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 # What tests/sanitize builds and runs.
-sanitize-tests: $(UNIT_BINS) $(B)/tests/fuzz/devices $(B)/tests/fuzz/monitor
+sanitize-tests: $(B)/tests/fuzz/block $(B)/vole-img block-tests $(UNIT_BINS) $(B)/tests/fuzz/devices $(B)/tests/fuzz/monitor
 
 run-unit-tests: $(UNIT_BINS)
 	@status=0; for t in $(UNIT_BINS); do $$t || status=1; done; exit $$status
@@ -28,11 +32,22 @@ FUZZ_DEVICES = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)
 
 FUZZ_MONITOR = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/monitor
 
+# Every format that has seeds; FORMAT=NAME for one. FUZZ_BLOCK: how much, for each.
+FORMAT ?=
+FUZZ_BLOCK ?= --seconds 5
+FUZZ_SEEDS = $(B)/tests/fuzz/seeds
+fuzz-block: $(B)/tests/fuzz/block $(B)/vole-img
+	$(Q)ASAN_OPTIONS=detect_leaks=0 tests/image/seeds $(B)/vole-img $(FUZZ_SEEDS) $(FORMAT)
+	$(Q)for f in $(if $(FORMAT),$(FORMAT),$$(cd $(FUZZ_SEEDS) && ls -d */ | tr -d /)); do \
+		ASAN_OPTIONS=detect_leaks=0:hard_rss_limit_mb=2048:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
+		$(B)/tests/fuzz/block --format $$f $(FUZZ_BLOCK) $(FUZZ_SEEDS)/$$f/* || exit 1; done
+
 FUZZ_CPU = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/cpu
 
 FUZZ_GDB = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/gdb
 
 check-fuzz: $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/fuzz/gdb $(B)/tests/fuzz/monitor
+	$(Q)$(MAKE) fuzz-block
 	$(Q)$(FUZZ_MONITOR) --cases 5000
 	$(Q)$(FUZZ_CPU) -runs=4000
 	$(Q)$(FUZZ_GDB) -runs=100
@@ -40,6 +55,7 @@ check-fuzz: $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/fuzz/gdb $(B)
 	$(Q)$(FUZZ_DEVICES) --machine isapc --accesses 20000 --state 200
 
 check-fuzz-long: $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/fuzz/gdb $(B)/tests/fuzz/monitor
+	$(Q)$(MAKE) fuzz-block FUZZ_BLOCK="--seconds 1800"
 	$(Q)$(FUZZ_MONITOR) --cases 500000
 	$(Q)$(FUZZ_CPU) -runs=400000
 	$(Q)$(FUZZ_GDB) -runs=20000
@@ -50,4 +66,4 @@ check-fuzz check-fuzz-long:
 	$(Q)$(MAKE) SANITIZE=1 B=build-sanitize $@
 endif
 
-.PHONY: sanitize-tests run-unit-tests check-fuzz check-fuzz-long
+.PHONY: fuzz-block sanitize-tests run-unit-tests check-fuzz check-fuzz-long
