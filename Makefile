@@ -65,7 +65,7 @@ $(B)/libvole.a: $(LIB_OBJS)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-$(B)/vole: $(B)/vl.o $(B)/vl-options.o $(B)/libvole.a
+$(B)/vole: $(B)/vl.o $(B)/vl-options.o $(B)/vl-compat.o $(B)/libvole.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 

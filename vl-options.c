@@ -107,10 +107,26 @@ static bool opt_accel(const char *value, Error **errp)
     return ok;
 }
 
+/* "kvm:tcg", as programs ask that go by what there is: the first one that we have. */
+static bool first_accel(const char *list, Error **errp)
+{
+    const char *colon = strchr(list, ':');
+    bool ok;
+
+    if (!colon) {
+        return opt_accel(list, errp);
+    }
+    char *first = strndup(list, (size_t)(colon - list));
+    ok = opt_accel(first, NULL) || first_accel(colon + 1, errp);
+    free(first);
+    return ok;
+}
+
 static bool opt_machine(const char *value, Error **errp)
 {
-    static const char *const machines[] = {"pc", "isapc", "help", NULL};
-    static const char *const keys[] = {"type", "accel", NULL};
+    enum { PC, ISAPC, NONE, LIST };
+    static const char *const machines[] = {"pc", "isapc", "none", "help", NULL};
+    static const char *const keys[] = {"type", "accel", "usb", "dump-guest-core", NULL};
     SubOptions so;
     unsigned choice = 0;
 
@@ -118,10 +134,17 @@ static bool opt_machine(const char *value, Error **errp)
     const char *type = suboptions_get(&so, "type"), *accel = suboptions_get(&so, "accel");
     bool ok = suboptions_check(&so, "-machine", keys, errp) &&
               (!type || choose("-machine", type, machines, &choice, errp)) &&
-              (!accel || opt_accel(accel, errp));
-    if (ok && choice == 2) {
+              (!accel || first_accel(accel, errp));
+    const char *usb = suboptions_get(&so, "usb"), *dump = suboptions_get(&so, "dump-guest-core");
+    ok = ok && (!dump || set_dump_guest_core(dump, errp));
+    if (ok && usb && strcmp(usb, "off")) {
+        error_set(errp, "-machine: usb=%s is not possible; possible: off", usb);
+        ok = false;
+    }
+    if (ok && choice == LIST) {
         puts("pc       i440FX and PIIX3, PCI (default)");
         puts("isapc    ISA only, no PCI");
+        puts("none     nothing at all, for programs that only ask questions (-qmp)");
         exit(0);
     }
     if (ok && type) {
@@ -449,6 +472,12 @@ static bool opt_device(const char *value, Error **errp)
     return list_add(&launch.devices, "-device", value, errp);
 }
 
+/* There is no configuration file that could be left out. */
+static bool opt_no_user_config(const char *value, Error **errp)
+{
+    return true;
+}
+
 static bool opt_nodefaults(const char *value, Error **errp)
 {
     launch.nodefaults = true;
@@ -534,7 +563,7 @@ static bool opt_version(const char *value, Error **errp)
 #define HELP    "Help"
 
 static const Option options[] = {
-    {"M", "TYPE", MACHINE, "the board: pc (default) or isapc", NULL, opt_machine},
+    {"M", "TYPE", MACHINE, "the board: pc (default), isapc or none", NULL, opt_machine},
     {"machine", "TYPE[,accel=NAME]", MACHINE, "same as -M", NULL, opt_machine},
     {"accel", "NAME[,cache-size=SIZE]", MACHINE,
      "how guest code runs: jit, the translator (default), or interp, the reference executor", NULL,
@@ -552,6 +581,11 @@ static const Option options[] = {
     {"localtime", NULL, MACHINE, "the clock chip shows local time, as some systems want", NULL,
      opt_localtime},
     {"no-acpi", NULL, MACHINE, "a board without ACPI tables", NULL, opt_no_acpi},
+    {"uuid", "UUID", MACHINE, "the machine's UUID, shown in SMBIOS tables", NULL, opt_uuid},
+    {"overcommit", "mem-lock=off,cpu-pm=off", MACHINE, "what programs say that start emulators; nothing is locked",
+     NULL, opt_overcommit},
+    {"object", "secret,id=ID,file=FILE", MACHINE, "a secret, as libvirt brings one for every machine; nothing needs it",
+     NULL, opt_object},
     {"name", "NAME", MACHINE, "the machine's name, shown in SMBIOS tables", NULL, opt_name},
 
     {"kernel", "FILE", START, "start this Linux (bzImage) or Multiboot kernel", NULL, opt_kernel},
@@ -601,6 +635,8 @@ static const Option options[] = {
     {"chardev", "TYPE,id=ID,...", IO, "a character device for -device to name", NULL, opt_chardev},
     {"device", "NAME[,PROP=VALUE]", IO,
      "adds a device; -device help lists them, NAME,help its properties", NULL, opt_device},
+    {"no-user-config", NULL, IO, "read no configuration file; none is ever read", NULL, opt_no_user_config},
+    {"audiodev", "none,id=ID", IO, "no sound", NULL, opt_audiodev},
     {"nodefaults", NULL, IO, "nothing on the board but what is asked for", NULL, opt_nodefaults},
 
     {"S", NULL, RUN, "do not start the guest; the monitor's cont does", NULL, opt_stopped},
@@ -616,6 +652,7 @@ static const Option options[] = {
     {"daemonize", NULL, RUN, "go to the background once the machine is made", NULL, opt_daemonize},
     {"pidfile", "FILE", RUN, "write the process number to FILE", NULL, opt_pidfile},
 
+    {"msg", "timestamp=on", LOGGING, "messages begin with the time", NULL, opt_msg},
     {"d", "ITEM,...", LOGGING, "log these items; -d help lists them", NULL, opt_log_items},
     {"D", "FILE", LOGGING, "log to FILE instead of stderr", NULL, opt_log_file},
 
@@ -661,13 +698,23 @@ static bool check_options(Error **errp)
         error_set(errp, "-d lockstep: runs one CPU; not possible with -smp %u", machine_config.cpus);
         return false;
     }
-    if (launch.daemonize && machine_config.nographic) {
+    if (!strcmp(machine_config.machine, "none") && launch.devices.count) {
+        error_set(errp, "-device %s: the board 'none' has no place for devices",
+                  launch.devices.items[0]);
+        return false;
+    }
+    if (launch.daemonize && machine_config.nographic && !launch.nodefaults && !launch.serials.count) {
         error_set(
             errp,
             "-daemonize: cannot go together with -nographic; use -display none -serial file:PATH");
         return false;
     }
     return true;
+}
+
+const Option *launch_options_table(void)
+{
+    return options;
 }
 
 bool launch_options_parse(int argc, char **argv, Error **errp)

@@ -38,4 +38,17 @@ extern LaunchOptions launch;
  */
 bool launch_options_parse(int argc, char **argv, Error **errp);
 
+/* vl-compat.c: handlers of options that other programs pass. */
+/* -machine dump-guest-core=: whether a core of the emulator has the guest's memory. */
+bool set_dump_guest_core(const char *value, Error **errp);
+bool opt_audiodev(const char *value, Error **errp);
+bool opt_msg(const char *value, Error **errp);
+bool opt_object(const char *value, Error **errp);
+bool opt_overcommit(const char *value, Error **errp);
+bool opt_uuid(const char *value, Error **errp);
+
+/* The table of options, which ends with a row without name. */
+struct Option;
+const struct Option *launch_options_table(void);
+
 #endif

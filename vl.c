@@ -290,6 +290,7 @@ static bool open_mon(const char *spec, Error **errp)
 /* The monitors asked for, and one behind each serial line that shares its stream with it (mon:). */
 static bool open_monitors(Error **errp)
 {
+    qmp_set_options(launch_options_table());
     for (unsigned i = 0; i < launch.serials.count; i++) {
         if (!strncmp(launch.serials.items[i], "mon:", 4) &&
             !monitor_open(machine_config.serial[i], errp)) {
@@ -356,8 +357,17 @@ static void answer_device_help(void)
     }
 }
 
+/* The board 'none': monitors that answer questions about the program, and nothing to run. */
+static bool make_nothing(Error **errp)
+{
+    return open_lines(errp) && open_monitors(errp) && (!launch.pidfile || write_pidfile(errp));
+}
+
 static bool make_machine(Error **errp)
 {
+    if (!strcmp(machine_config.machine, "none")) {
+        return make_nothing(errp);
+    }
     return open_lines(errp) && drive_open_all(errp) &&
            memory_ram_init(machine_config.ram_size + RAM_FILE_EXTRA, errp) &&
            vcpu_create_all(machine_config.cpus, machine_config.cpu_model, errp) &&

@@ -12,6 +12,7 @@
 
 #include "hw/acpi-tables.h"
 #include "hw/loader.h"
+#include "hw/machine.h"
 #include "hw/smbios.h"
 
 #define FOUR_GB 0x100000000ull
@@ -120,10 +121,14 @@ static void add_tables(FwCfg *fw, const FirmwareConfig *config)
     };
     Buffer tables = {0}, anchor = {0};
 
+    /* The first three of its fields are little endian there (SMBIOS 2.6, 7.2.1). */
+    for (unsigned i = 0; i < 16; i++) {
+        smbios.uuid[i] = machine_config.uuid[i < 4 ? 3 - i : i < 8 ? i ^ 1 : i];
+    }
     smbios_build(&tables, &anchor, &smbios);
     add_file_from(fw, "etc/smbios/smbios-tables", &tables);
     add_file_from(fw, "etc/smbios/smbios-anchor", &anchor);
-    fw_cfg_add_copy(fw, FW_CFG_UUID, smbios.uuid, sizeof(smbios.uuid));
+    fw_cfg_add_copy(fw, FW_CFG_UUID, machine_config.uuid, sizeof(machine_config.uuid));
     if (config->acpi) {
         AcpiFiles acpi;
         acpi_tables_build(&acpi, config->cpus, config->ram_below_4g);

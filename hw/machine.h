@@ -65,6 +65,7 @@ typedef struct MachineConfig {
     bool vga;            /* a VGA adapter on the board */
     struct CharBackend *serial[4]; /* COM1..COM4; NULL: not on the board */
     struct CharBackend *parallel[3]; /* LPT1..LPT3 likewise */
+    uint8_t uuid[16];    /* as it is written; all zeroes: none */
     bool nographic;      /* the firmware's screen goes to the first serial line too */
 } MachineConfig;
 extern MachineConfig machine_config;

@@ -72,6 +72,7 @@ json_t *qmp_query_name(json_t *args, Error **errp);
 json_t *qmp_query_uuid(json_t *args, Error **errp);
 json_t *qmp_query_cpus_fast(json_t *args, Error **errp);
 json_t *qmp_query_block(json_t *args, Error **errp);
+json_t *qmp_query_named_block_nodes(json_t *args, Error **errp);
 json_t *qmp_query_blockstats(json_t *args, Error **errp);
 json_t *qmp_query_chardev(json_t *args, Error **errp);
 json_t *qmp_query_chardev_backends(json_t *args, Error **errp);
@@ -87,6 +88,10 @@ json_t *qmp_query_dump_capability(json_t *args, Error **errp);
 json_t *qmp_query_nothing(json_t *args, Error **errp); /* an empty list */
 json_t *qmp_query_migrate(json_t *args, Error **errp); /* an empty object */
 json_t *qmp_device_list_properties(json_t *args, Error **errp);
+json_t *qmp_query_migrate_capabilities(json_t *args, Error **errp);
+json_t *qmp_migrate_set_capabilities(json_t *args, Error **errp);
+json_t *qmp_query_command_line_options(json_t *args, Error **errp);
+json_t *qmp_qom_list_properties(json_t *args, Error **errp);
 json_t *qmp_qom_list_types(json_t *args, Error **errp);
 json_t *qmp_qom_list(json_t *args, Error **errp);
 json_t *qmp_qom_get(json_t *args, Error **errp);

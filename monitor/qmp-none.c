@@ -11,6 +11,10 @@ bool qmp_open(CharBackend *chr, bool pretty, Error **errp)
     return false;
 }
 
+void qmp_set_options(const struct Option *table)
+{
+}
+
 void qmp_quitting(void)
 {
 }

@@ -18,6 +18,7 @@
 #include "target-i386/cpuid.h"
 #include "target-i386/vcpu.h"
 #include "ui/display.h"
+#include "util/options.h"
 
 /* The version of the protocol's commands, which clients go by. */
 enum { PROTOCOL_MAJOR = 7, PROTOCOL_MINOR = 2 };
@@ -29,6 +30,31 @@ json_t *qmp_query_nothing(json_t *args, Error **errp)
 
 json_t *qmp_query_migrate(json_t *args, Error **errp)
 {
+    return qmp_empty();
+}
+
+/* There is no migration to have events about, but whether they are wanted is remembered. */
+static bool migration_events;
+
+json_t *qmp_query_migrate_capabilities(json_t *args, Error **errp)
+{
+    return json_pack("[{s:s, s:b}]", "capability", "events", "state", migration_events);
+}
+
+json_t *qmp_migrate_set_capabilities(json_t *args, Error **errp)
+{
+    json_t *item;
+    size_t i;
+
+    json_array_foreach(json_object_get(args, "capabilities"), i, item)
+    {
+        const char *name = qmp_str(item, "capability");
+        if (!name || strcmp(name, "events") != 0) {
+            error_set(errp, "Parameter 'capability' does not accept value '%s'", name ? name : "");
+            return NULL;
+        }
+        migration_events = qmp_bool(item, "state", false);
+    }
     return qmp_empty();
 }
 
@@ -65,7 +91,14 @@ json_t *qmp_query_name(json_t *args, Error **errp)
 
 json_t *qmp_query_uuid(json_t *args, Error **errp)
 {
-    return json_pack("{s:s}", "UUID", "00000000-0000-0000-0000-000000000000");
+    const uint8_t *u = machine_config.uuid;
+    char text[40];
+
+    snprintf(text, sizeof(text),
+             "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1],
+             u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14],
+             u[15]);
+    return json_pack("{s:s}", "UUID", text);
 }
 
 json_t *qmp_query_target(json_t *args, Error **errp)
@@ -104,6 +137,32 @@ json_t *qmp_query_display_options(json_t *args, Error **errp)
 json_t *qmp_query_dump_capability(json_t *args, Error **errp)
 {
     return json_pack("{s:[s]}", "formats", "elf");
+}
+
+static const Option *option_table;
+
+void qmp_set_options(const Option *table)
+{
+    option_table = table;
+}
+
+/* Each option's own keys are its handler's business, so none are listed. */
+json_t *qmp_query_command_line_options(json_t *args, Error **errp)
+{
+    const char *only = qmp_str(args, "option");
+    json_t *list = json_array();
+
+    for (const Option *o = option_table; o && o->name; o++) {
+        if (!only || strcmp(only, o->name) == 0) {
+            json_array_append_new(list, json_pack("{s:s, s:[]}", "option", o->name, "parameters"));
+        }
+    }
+    if (only && json_array_size(list) == 0) {
+        json_decref(list);
+        error_set(errp, "invalid option name: %s", only);
+        return NULL;
+    }
+    return list;
 }
 
 /* ---- CPUs ---- */
@@ -205,6 +264,24 @@ json_t *qmp_query_block(json_t *args, Error **errp)
     json_t *list = json_array();
 
     blk_each(add_block, list);
+    return list;
+}
+
+/* Only the uppermost node of each drive has a name, the drive's. */
+static void add_node(BlockBackend *blk, void *opaque)
+{
+    if (blk_has_medium(blk)) {
+        json_t *node = inserted(blk);
+        json_object_set_new(node, "node-name", json_string(blk_id(blk)));
+        json_array_append_new(opaque, node);
+    }
+}
+
+json_t *qmp_query_named_block_nodes(json_t *args, Error **errp)
+{
+    json_t *list = json_array();
+
+    blk_each(add_node, list);
     return list;
 }
 
@@ -328,6 +405,8 @@ json_t *qmp_qom_list_types(json_t *args, Error **errp)
         json_array_append_new(list,
                               json_pack("{s:s, s:s}", "name", (*c)->name, "parent", "device"));
     }
+    /* -accel's, by which libvirt sees that guests can run without hardware's help. */
+    json_array_append_new(list, json_pack("{s:s, s:s}", "name", "tcg-accel", "parent", "accel"));
     return list;
 }
 
@@ -365,6 +444,19 @@ json_t *qmp_device_list_properties(json_t *args, Error **errp)
     return list;
 }
 
+/* A type that is not there has none: libvirt asks for those of objects, and does not expect an
+ * error. */
+json_t *qmp_qom_list_properties(json_t *args, Error **errp)
+{
+    const DeviceClass *class = device_class_find(qmp_str(args, "typename"));
+    json_t *list = json_array();
+
+    if (class) {
+        add_properties(list, class);
+    }
+    return list;
+}
+
 /* "/machine" and "/machine/ID", or a device's id. */
 static Device *find_path(const char *path)
 {
@@ -390,6 +482,14 @@ static void add_child(Device *dev, int depth, void *opaque)
     }
 }
 
+/* What -device and device_add can make. */
+static void add_peripheral(Device *dev, int depth, void *opaque)
+{
+    if (dev->class->user_creatable) {
+        add_child(dev, depth, opaque);
+    }
+}
+
 json_t *qmp_qom_list(json_t *args, Error **errp)
 {
     const char *path = qmp_str(args, "path");
@@ -399,6 +499,10 @@ json_t *qmp_qom_list(json_t *args, Error **errp)
     if (strcmp(path, "/") == 0) {
         json_array_append_new(list,
                               json_pack("{s:s, s:s}", "name", "machine", "type", "child<machine>"));
+        return list;
+    }
+    if (strcmp(path, "/machine/peripheral") == 0) {
+        device_each(add_peripheral, list);
         return list;
     }
     if (strcmp(path, "/machine") == 0) {

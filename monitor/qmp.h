@@ -14,6 +14,9 @@
 /* Opens one on chr; pretty: answers over several lines. Any number may be open, each greets by
  * itself. */
 bool qmp_open(CharBackend *chr, bool pretty, Error **errp);
+/* The options that query-command-line-options lists; the table is kept. */
+struct Option;
+void qmp_set_options(const struct Option *table);
 /* Tells every JSON monitor that the user's commands end the program. */
 void qmp_quitting(void);
 

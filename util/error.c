@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct Error {
     char *text;
@@ -115,11 +116,34 @@ void error_set_program(const char *name)
 }
 
 /* One write, so that lines of several threads or processes do not mix. */
+static bool timestamps;
+
+void error_set_timestamps(bool on)
+{
+    timestamps = on;
+}
+
+/* 2026-11-21T08:00:00.123456Z */
+static void print_time(void)
+{
+    struct timespec now;
+    struct tm tm;
+    char text[32];
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &tm);
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+    fprintf(stderr, "%s.%06ldZ ", text, now.tv_nsec / 1000);
+}
+
 static void print_line(const char *kind, const char *fmt, va_list ap)
 {
     char *text = format_text(fmt, ap);
 
     fflush(stdout);
+    if (timestamps) {
+        print_time();
+    }
     fprintf(stderr, "%s: %s%s\n", program, kind, text);
     free(text);
 }

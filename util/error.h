@@ -31,6 +31,8 @@ void error_free(Error *err);
 
 /* Sets the program's name for the lines below (default "vole"). The string is kept, not copied. */
 void error_set_program(const char *name);
+/* From now on each line below begins with the time, in UTC. */
+void error_set_timestamps(bool on);
 /* "PROGRAM: message\n" on stderr. */
 void error_report(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void warn_report(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
