@@ -2,19 +2,24 @@
  * Fuzzes the executor: random code on random CPU states, modes, descriptor tables and page tables.
  * Nothing is expected of what the guest does, but the emulator must survive it (run under
  * sanitizers), and what is derived from the CPU's state must still agree with it after every step.
+ * With -jit the translator runs it, as far as a time slice goes; more states are then flat, which is what it takes.
  *
- *     tests/fuzz/cpu [-runs=N] [-seed=N]
+ *     tests/fuzz/cpu [-jit] [-runs=N] [-seed=N]
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 
+#include "target-i386/accel.h"
 #include "target-i386/cpuid.h"
 #include "target-i386/exec.h"
 #include "target-i386/mem.h"
+#include "target-i386/vcpu.h"
 #include "util/loop.h"
 
 #define RAM_SIZE (4u << 20)
@@ -23,6 +28,7 @@
 enum { GDT = 0x1000, IDT = 0x2000, TSS = 0x3000, TABLES = 0x10000, CODE = 0x8000, STACK = 0x20000 };
 
 static uint64_t state = 1;
+static bool translate;
 static MemoryRegion ram, smram;
 
 static uint32_t rnd(void)
@@ -162,6 +168,18 @@ static void random_state(CPUX86State *env)
     if (lma && mode == 5) {
         env->segs[SEG_CS].attr = (uint16_t)((env->segs[SEG_CS].attr & ~0x4000) | 0x2000);
     }
+    if (translate && mode != 3 && below(4)) {
+        for (unsigned i = 0; i < 6; i++) {
+            uint16_t attr = (uint16_t)((i == SEG_CS ? 0x9b : 0x93) | cpl << 5 | 0xc000);
+            env->segs[i] =
+                (Segment){.selector = (uint16_t)(8 * below(32) | cpl), .attr = attr, .limit = 0xffffffff};
+        }
+        if (lma && mode == 5) {
+            env->segs[SEG_CS].attr = (uint16_t)((env->segs[SEG_CS].attr & ~0x4000) | 0x2000);
+        }
+        env->eflags &= ~FLAG_TF;
+        env->dr[7] = 0x400;
+    }
     if (mode == 3) {
         for (unsigned i = 0; i < 6; i++) {
             env->segs[i] =
@@ -197,33 +215,99 @@ static void random_code(void)
     }
 }
 
+static void check_hflags(CPUX86State *env)
+{
+    uint32_t hflags = env->hflags;
+
+    cpu_update_hflags(env);
+    if (env->eflags & FLAG_RF) {
+        hflags |= HF_STEP; /* set by the loop in the middle of a string; it looks at RF itself */
+    }
+    if (hflags != env->hflags) {
+        fprintf(stderr, "hflags were %x, state says %x at %04x:%" PRIx64 "\n", hflags, env->hflags,
+                env->segs[SEG_CS].selector, env->rip);
+        abort();
+    }
+}
+
+/* Most of the random code by a page of plain instructions that use memory and stack, or a block gets nowhere. */
+static void plainer_code(void)
+{
+    static const uint8_t plain[][4] = {
+        {2, 0x89, 0x03}, {2, 0x8b, 0x0e}, {1, 0x50}, {1, 0x58}, {2, 0x01, 0xd8}, {3, 0x48, 0x8b, 0x07}, {2, 0xeb, 0x02},
+        {2, 0x74, 0x04}, {2, 0x75, 0xf0}, {1, 0xc3}, {2, 0xff, 0xd0}, {2, 0xff, 0xe3}, {2, 0x88, 0x27}, {2, 0x31, 0xc0},
+        {2, 0xd9, 0xe8}, {3, 0x0f, 0x28, 0x06}, {3, 0x0f, 0x11, 0x07}, {3, 0x0f, 0x6f, 0x06}, {2, 0xf3, 0xaa}, {1, 0xa4},
+        {3, 0xf0, 0x01, 0x07}, {2, 0x87, 0x03}, {1, 0x9c}, {1, 0x9d}, {3, 0x0f, 0x22, 0xd8}, {3, 0x0f, 0x01, 0x3f},
+    };
+
+    for (unsigned i = 0; i + 8 < 0x2000;) {
+        const uint8_t *p = plain[below(sizeof(plain) / sizeof(plain[0]))];
+        memcpy(&ram.host[CODE + i], p + 1, p[0]);
+        i += p[0];
+        if (!below(6)) {
+            i += below(4); /* keep what was there */
+        }
+    }
+}
+
+static CPUX86State *volatile fuzzed;
+
+static void on_alarm(int sig)
+{
+    if (fuzzed) {
+        vcpu_kick(fuzzed);
+    }
+}
+
+static void start_timer(void)
+{
+    struct sigaction sa = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    struct itimerval often = {{0, 3000}, {0, 3000}};
+
+    sigaction(SIGALRM, &sa, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+}
+
+/* Up to the next ticks of the timer. */
+static void one_translated_run(CPUX86State *env)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        atomic_store(&env->exit_request, 0);
+        CpuExit why = cpu_exec(env);
+        check_hflags(env);
+        if (why == CPU_EXIT_RESET || (why == CPU_EXIT_HALT && below(2))) {
+            break;
+        }
+        env->halted = false;
+        if (!below(3)) {
+            cpu_interrupt(env, below(2) ? CPU_INTERRUPT_NMI : CPU_INTERRUPT_SMI);
+        }
+    }
+}
+
 static void one_run(CPUX86State *env)
 {
     cpu_reset(env, false);
     random_code();
+    if (translate) {
+        plainer_code();
+    }
     random_state(env);
-    for (unsigned step = 0; step < STEPS; step++) {
+    for (unsigned step = 0; step < STEPS && !translate; step++) {
         if (!below(40)) {
             cpu_interrupt(env, below(2)   ? CPU_INTERRUPT_NMI
                                : below(2) ? CPU_INTERRUPT_SMI
                                           : CPU_INTERRUPT_INIT);
         }
         CpuExit why = cpu_exec_one(env);
-        uint32_t hflags = env->hflags;
-        cpu_update_hflags(env);
-        if (env->eflags & FLAG_RF) {
-            hflags |=
-                HF_STEP; /* set by the loop in the middle of a string; it looks at RF itself */
-        }
-        if (hflags != env->hflags) {
-            fprintf(stderr, "hflags were %x, state says %x at %04x:%" PRIx64 "\n", hflags,
-                    env->hflags, env->segs[SEG_CS].selector, env->rip);
-            abort();
-        }
+        check_hflags(env);
         if (why == CPU_EXIT_RESET || (why == CPU_EXIT_HALT && below(2))) {
             break;
         }
         env->halted = false;
+    }
+    if (translate) {
+        one_translated_run(env);
     }
 }
 
@@ -242,6 +326,7 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         runs = number_after(argv[i], "-runs=", runs);
         seed = number_after(argv[i], "-seed=", seed);
+        translate |= !strcmp(argv[i], "-jit");
     }
     loop_init();
     exec_init();
@@ -255,14 +340,20 @@ int main(int argc, char **argv)
     memory_region_init_alias(&smram, "ram", &ram, 0, RAM_SIZE);
     memory_region_add(memory_smm_as.root, 0, &smram, 0);
     machine_unlock();
+    if (translate) {
+        accel_select(&accel_jit);
+    }
     for (unsigned m = 0; m < 4; m++) {
         CPUX86State *env = cpu_new(0, models[m], NULL);
-        current_cpu = env;
+        current_cpu = fuzzed = env;
+        if (translate) {
+            start_timer();
+        }
         for (long i = 0; i < runs / 4; i++) {
             state = (uint64_t)seed * 1000003 + (uint64_t)i * 4 + m;
             one_run(env);
         }
-        current_cpu = NULL;
+        current_cpu = fuzzed = NULL;
         cpu_free(env);
     }
     printf("%ld runs\n", runs / 4 * 4);

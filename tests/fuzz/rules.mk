@@ -28,7 +28,8 @@ run-unit-tests: $(UNIT_BINS)
 	@status=0; for t in $(UNIT_BINS); do $$t || status=1; done; exit $$status
 
 ifeq ($(SANITIZE),1)
-FUZZ_DEVICES = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/devices
+SANITIZED = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
+FUZZ_DEVICES = $(SANITIZED) $(B)/tests/fuzz/devices
 
 FUZZ_MONITOR = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/monitor
 
@@ -42,22 +43,26 @@ fuzz-block: $(B)/tests/fuzz/block $(B)/vole-img
 		ASAN_OPTIONS=detect_leaks=0:hard_rss_limit_mb=2048:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
 		$(B)/tests/fuzz/block --format $$f $(FUZZ_BLOCK) $(FUZZ_SEEDS)/$$f/* || exit 1; done
 
-FUZZ_CPU = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/cpu
+FUZZ_CPU = $(SANITIZED) $(B)/tests/fuzz/cpu
 
 FUZZ_GDB = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/gdb
 
-check-fuzz: $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/fuzz/gdb $(B)/tests/fuzz/monitor
+check-fuzz: $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/blocks/blocks $(B)/tests/fuzz/gdb $(B)/tests/fuzz/monitor
 	$(Q)$(MAKE) fuzz-block
 	$(Q)$(FUZZ_MONITOR) --cases 5000
 	$(Q)$(FUZZ_CPU) -runs=4000
+	$(Q)$(FUZZ_CPU) -jit -runs=2000
+	$(Q)$(SANITIZED) $(B)/tests/blocks/blocks -blocks 20000 -seed 7
 	$(Q)$(FUZZ_GDB) -runs=100
 	$(Q)$(FUZZ_DEVICES) --accesses 40000 --state 500
 	$(Q)$(FUZZ_DEVICES) --machine isapc --accesses 20000 --state 200
 
-check-fuzz-long: $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/fuzz/gdb $(B)/tests/fuzz/monitor
+check-fuzz-long: $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/blocks/blocks $(B)/tests/fuzz/gdb $(B)/tests/fuzz/monitor
 	$(Q)$(MAKE) fuzz-block FUZZ_BLOCK="--seconds 1800"
 	$(Q)$(FUZZ_MONITOR) --cases 500000
 	$(Q)$(FUZZ_CPU) -runs=400000
+	$(Q)$(FUZZ_CPU) -jit -runs=100000
+	$(Q)$(SANITIZED) $(B)/tests/blocks/blocks -blocks 1000000 -seed 8
 	$(Q)$(FUZZ_GDB) -runs=20000
 	$(Q)$(FUZZ_DEVICES) --accesses 1000000 --state 20000
 	$(Q)$(FUZZ_DEVICES) --machine isapc --accesses 1000000 --state 20000
