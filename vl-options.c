@@ -19,6 +19,7 @@
 #include "hw/machine.h"
 #include "hw/memory.h"
 #include "target-i386/accel.h"
+#include "target-i386/jit-stats.h"
 #include "target-i386/cpuid.h"
 #include "util/log.h"
 #include "util/options.h"
@@ -64,12 +65,40 @@ static bool choose(const char *option, const char *value, const char *const *wor
     return false;
 }
 
+/* What -accel jit takes to show what the translator does. */
+static bool accel_looking_inside(const SubOptions *so, bool jit, Error **errp)
+{
+    static const char *const switches[] = {"off", "on", NULL};
+    const char *profile = suboptions_get(so, "profile"), *perfmap = suboptions_get(so, "perfmap");
+    const char *symbols = suboptions_get(so, "perfmap-symbols");
+    unsigned count = 0, map = 0;
+
+    if (!jit && (profile || perfmap || symbols)) {
+        error_set(errp, "-accel: %s belongs to 'jit'",
+                  profile   ? "profile"
+                  : perfmap ? "perfmap"
+                            : "perfmap-symbols");
+        return false;
+    }
+    if ((profile && !choose("-accel: profile", profile, switches, &count, errp)) ||
+        (perfmap && !choose("-accel: perfmap", perfmap, switches, &map, errp))) {
+        return false;
+    }
+    if (symbols && !map) {
+        error_set(errp, "-accel: perfmap-symbols goes with perfmap=on");
+        return false;
+    }
+    jit_set_profile(count);
+    return (!map || jit_set_perfmap(errp)) && (!symbols || jit_set_perfmap_symbols(symbols, errp));
+}
+
 /* tcg: what scripts written for QEMU ask for when they want its translator. */
 static bool opt_accel(const char *value, Error **errp)
 {
     enum { JIT, TCG, INTERP, LIST };
     static const char *const accels[] = {"jit", "tcg", "interp", "help", NULL};
-    static const char *const keys[] = {"accel", "cache-size", NULL};
+    static const char *const keys[] = {"accel",   "cache-size",      "profile",
+                                       "perfmap", "perfmap-symbols", NULL};
     SubOptions so;
     unsigned choice = JIT;
     uint64_t bytes;
@@ -81,11 +110,14 @@ static bool opt_accel(const char *value, Error **errp)
     if (ok && choice == LIST) {
         puts("jit      the translator (default); cache-size=SIZE bounds the translated code of a "
              "CPU (32M; 64M for all\n"
-             "         CPUs together, but 8M for each)\n"
+             "         CPUs together, but 8M for each); profile=on counts how often blocks run for\n"
+             "         'info jit'; perfmap=on writes /tmp/perf-PID.map for perf, with the symbols of\n"
+             "         perfmap-symbols=FILE (a System.map)\n"
              "tcg      the same\n"
              "interp   the reference executor");
         exit(0);
     }
+    ok = ok && accel_looking_inside(&so, choice != INTERP, errp);
     if (ok && size && choice == INTERP) {
         error_set(errp, "-accel: cache-size belongs to 'jit'");
         ok = false;
@@ -565,8 +597,11 @@ static bool opt_version(const char *value, Error **errp)
 static const Option options[] = {
     {"M", "TYPE", MACHINE, "the board: pc (default), isapc or none", NULL, opt_machine},
     {"machine", "TYPE[,accel=NAME]", MACHINE, "same as -M", NULL, opt_machine},
-    {"accel", "NAME[,cache-size=SIZE]", MACHINE,
-     "how guest code runs: jit, the translator (default), or interp, the reference executor", NULL,
+    {"accel", "NAME[,cache-size=SIZE][,profile=on][,perfmap=on]", MACHINE,
+     "how guest code runs: jit, the translator (default), or interp, the reference executor",
+     "profile=on counts how often each block of code runs, for the monitor's info jit. perfmap=on writes "
+     "/tmp/perf-PID.map, by which perf report names guest code: by address, or by the symbols of "
+     "perfmap-symbols=FILE (a System.map).",
      opt_accel},
     {"cpu", "MODEL[,+FEATURE][,-FEATURE]", MACHINE, "the CPU; -cpu help lists models and features",
      "The default, max, has everything that the host's CPU has and Vole runs.", opt_cpu},

@@ -15,6 +15,7 @@
 #include "hw/pci.h"
 #include "monitor/monitor-int.h"
 #include "target-i386/cpu-query.h"
+#include "target-i386/jit-stats.h"
 #include "target-i386/vcpu.h"
 #include "ui/display.h"
 
@@ -112,6 +113,16 @@ static void info_cpus(Monitor *mon, const ArgValue *args)
         buffer_printf(&b, "%c ", i == monitor_cpu_index() ? '*' : ' ');
         cpu_dump_summary(vcpu_env(i), &b);
     }
+    monitor_resume_cpus(paused);
+    print_buffer(mon, &b);
+}
+
+static void info_jit(Monitor *mon, const ArgValue *args)
+{
+    bool paused = monitor_pause_cpus();
+    Buffer b = {0};
+
+    jit_info(&b);
     monitor_resume_cpus(paused);
     print_buffer(mon, &b);
 }
@@ -302,6 +313,7 @@ const MonitorCommand info_commands[] = {
     {"kvm", {{0}}, "whether hardware runs guest code", info_kvm, NULL},
     {"mem", {{0}}, "ranges of mapped virtual memory", info_mem, NULL},
     {"memory_size_summary", {{0}}, "the size of RAM in bytes", info_memory_size, NULL},
+    {"jit", {{0}}, "the translator: blocks, cache, what took the slow paths", info_jit, NULL},
     {"mice", {{0}}, "the mice; * marks the one that moves", info_mice, NULL},
     {"mtree", {{0}}, "the memory and port map", info_mtree, NULL},
     {"name", {{0}}, "the machine's name", info_name, NULL},

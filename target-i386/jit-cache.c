@@ -96,6 +96,7 @@ void jit_cache_free(CpuJit *jit)
         munmap(jit->records, jit->records_size);
         munmap(jit->stack, JIT_STACK_SIZE);
         free(jit->links);
+        free(jit->stats.ops);
         free(jit);
     }
 }
@@ -237,6 +238,7 @@ static void remove_block(CpuJit *jit, JitBlock *b)
         remove_from_list(&jit->second_pages[hash_page(b->second & GUEST_PAGE_MASK)], b, offsetof(JitBlock, second_next));
     }
     undo_links(jit, b);
+    jit->stats.dropped++;
     b->gone = true;
 }
 
@@ -312,6 +314,7 @@ void jit_cache_make_room(CpuJit *jit)
 
 void jit_cache_flush(CpuJit *jit)
 {
+    jit->stats.flushes++;
     memset(jit->hash, 0, sizeof(jit->hash));
     memset(jit->pages, 0, sizeof(jit->pages));
     memset(jit->second_pages, 0, sizeof(jit->second_pages));

@@ -12,6 +12,7 @@
 
 #include "target-i386/code-cache.h"
 #include "target-i386/exec.h"
+#include "target-i386/jit-stats.h"
 #include "target-i386/lockstep.h"
 #include "target-i386/mem.h"
 #include "target-i386/vcpu.h"
@@ -206,6 +207,7 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
         b = NULL;
     }
     if (b) {
+        jit->stats.found++;
         return b;
     }
     if (host_thunks_full(env->code_cache->thunks)) {
@@ -224,6 +226,7 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
     do {
         memcpy(bytes, host, avail);
         jit_cache_make_room(jit);
+        jit->stats.translated++;
         b = jit_translate(env, bytes, avail, ram);
     } while (b && !jit_cache_watch(env, b, bytes));
     if (!b) {
@@ -381,6 +384,7 @@ uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji)
     if (lockstep_holds_back(env, insn)) {
         return JIT_LEAVE_OUTER + 1;
     }
+    jit_stats_handler(jit, ji, insn);
     env->rip_next = behind;
     insn->exec(env, insn);
     env->rip = env->rip_next;
@@ -403,6 +407,7 @@ uint64_t jit_undo_return(CPUX86State *env, const JitInsn *ji)
 {
     const Insn *insn = jit_insn(env, ji);
 
+    env->jit->stats.returns++;
     env->regs[R_SP] -= insn->opsize + (insn->nops ? (uint16_t)insn->imm : 0);
     return jit_exec_insn(env, ji);
 }
@@ -415,6 +420,7 @@ static CpuJit *make_jit(CPUX86State *env)
         init_table(&jit->tables[i]);
     }
     jit_translate_common(env, jit);
+    jit_stats_init(jit);
     if (log_enabled(LOG_LOCKSTEP)) {
         lockstep_start(env, jit);
     }
@@ -483,6 +489,10 @@ static void jit_run(CPUX86State *env)
         }
         if (!open_stack(env, jit)) {
             return;
+        }
+        jit->stats.entered++;
+        if (jit->budget) {
+            jit_stats_enter(env);
         }
         link = jit->enter(code, env);
     } while (link != JIT_LEAVE_OUTER && !exec_requests_pending(env));

@@ -38,7 +38,7 @@ enum {
     JIT_SEGMENTS = 8,
     JIT_MAX_YOUNG = 128,
     JIT_DECODED = 256,
-    JIT_BLOCK_MAX_RECORDS = 8192, /* bytes; more than any block's */
+    JIT_BLOCK_MAX_RECORDS = 8448, /* bytes; more than any block's */
 };
 
 /* The mode bits that blocks depend on; the class of data accesses comes on top. */
@@ -92,7 +92,8 @@ typedef struct JitInsn {
     uint64_t rip;
     const Insn *insn; /* or NULL */
     uint8_t len : 4;
-    uint8_t end : 4; /* JitEnd */
+    uint8_t end : 3; /* JitEnd */
+    uint8_t native : 1; /* has a translation: its fast path missed */
     uint8_t raw[INSN_MAX_LENGTH];
 } JitInsn;
 
@@ -110,6 +111,8 @@ typedef struct JitBlock {
     uint16_t second_bytes; /* and where that is one instruction in two pages, from `second` on; else 0 */
     ram_addr second;
     struct JitBlock *second_next;
+    uint64_t runs;     /* with profile=on */
+    uint32_t code_size; /* host bytes */
     bool gone;         /* dropped; its memory comes back with its segment's */
     uint32_t links;    /* JitLink: the jumps that lead here */
     const uint8_t *entry[2][2]; /* JIT_FROM_*, JIT_*POLL */
@@ -167,7 +170,18 @@ static inline unsigned jit_jump_index(uint64_t rip)
     return (unsigned)(rip ^ (uint32_t)rip >> JIT_JUMP_TABLE_BITS) & (JIT_JUMP_TABLE_SIZE - 1);
 }
 
+/* What `info jit` shows. */
+typedef struct JitStats {
+    uint64_t entered, found, translated; /* times that C entered code; found the block for it in the cache; made it */
+    uint64_t handlers, slow, returns;    /* instructions by handler: without translation, whose fast path missed, undone returns */
+    uint64_t dropped, flushes;           /* blocks whose code was written or that made room; times all went */
+    uint64_t *ops;                       /* op_count: by operation, executed and of these by handler; else NULL */
+} JitStats;
+
 struct CpuJit {
+    JitStats stats;
+    bool profile; /* blocks count how often they run */
+    bool budget;  /* code counts jit_budget down: lockstep, and the log of each run */
     uint8_t *write, *exec; /* code, mapped twice */
     size_t code_size, code_used, code_start; /* common pieces up to code_start, then the segments */
     uint8_t *records;                        /* JitInsn, Insn and JitBlock */

@@ -85,6 +85,9 @@ static void copy_written(Lockstep *ls, const LockstepWrite *w)
 /* The first n notes: the translator's copy gets what was written. */
 static void bring_over(Lockstep *ls, LockstepWrites *w, size_t n)
 {
+    if (!n) {
+        return;
+    }
     for (size_t i = 0; i < n; i++) {
         copy_written(ls, &w->items[i]);
     }

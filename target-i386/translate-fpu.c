@@ -258,7 +258,7 @@ static void gen_kick_out_of_budget(Translator *t, Stub kick)
 
 void gen_look_for_requests(Translator *t, Stub kick)
 {
-    if (t->env->lockstep) {
+    if (t->jit->budget) {
         gen_kick_out_of_budget(t, kick);
     }
     size_t requests = offsetof(CPUX86State, exit_request), x87 = offsetof(CPUX86State, jit_x87_away);

@@ -5,6 +5,8 @@
  */
 #include "target-i386/translate.h"
 
+#include "target-i386/jit-stats.h"
+
 /* ---- liveness of the arithmetic flags ---- */
 
 /* Undefined flags that the host's instruction sets without regard to what they were. */
@@ -117,16 +119,21 @@ static void gen_insn(Translator *t)
         gen_flags_to_eflags(t);
     }
     Place place = {t->e.p, t->in_memory, t->in_eflags, t->recipe, t->vectors, t->x87, t->nslots};
-    if (!gen_segmented(t) && !gen_string(t) && !gen_system(t)) {
+    bool native = gen_segmented(t) || gen_string(t) || gen_system(t);
+    if (!native) {
         go_back(t, &place);
         if (t->insn->op != OP_INVALID && (gen_integer(t) || gen_control(t) || gen_vector(t) ||
                                              gen_x87(t) || gen_bmi(t))) {
             flags_after_insn(t);
+            native = true;
         } else {
             go_back(t, &place);
             gen_before_insn_x87(t, true);
             gen_handler_call(t);
         }
+    }
+    if (t->ji) {
+        t->ji->native = native;
     }
     t->saved = false;
     for (unsigned i = t->first_stub; i < t->nstubs && !t->ended; i++) {
@@ -231,6 +238,17 @@ static void gen_rare_entries(Translator *t, JitBlock *b)
     b->wants_memory = !t->live;
 }
 
+/* Counts in memory of our own. Changes no flag. */
+static void gen_count(Translator *t, uint64_t *counter)
+{
+    Emitter *e = &t->e;
+
+    emit_mov_imm(e, S0, (uint64_t)(uintptr_t)counter);
+    emit_load(e, W64, S1, rm_mem(S0, 0));
+    emit_lea(e, W64, S1, rm_mem(S1, 1));
+    emit_store(e, W64, rm_mem(S0, 0), S1);
+}
+
 /* Whether a block may go on behind the instruction, which leads elsewhere sometimes, or comes back. */
 static bool goes_on(const Insn *insn)
 {
@@ -325,8 +343,17 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
     JitBlock *b = jit_record(jit, sizeof(*b));
     *b = (JitBlock){.ram = ram, .rip = env->rip, .key = t.key};
     gen_block_entry(&t, b);
+    if (jit->profile) {
+        gen_count(&t, &b->runs);
+    }
+    const uint8_t *places[JIT_BLOCK_MAX_INSNS + 1];
+    unsigned made = 0;
     for (unsigned i = 0; i < n && !t.ended; i++) {
         t.insn = &insns[i];
+        places[made++] = t.e.p;
+        if (jit->stats.ops) {
+            gen_count(&t, &jit->stats.ops[2 * insns[i].op]);
+        }
         t.next_rip = (t.rip + insns[i].len) & t.ip_mask;
         t.live = live[i];
         t.live_behind = live[i + 1];
@@ -338,9 +365,12 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
         gen_before_insn_x87(&t, true);
         gen_goto(&t, t.rip);
     }
+    places[made] = t.e.p;
     t.live = live[0];
     gen_rare_entries(&t, b);
     gen_stubs(&t);
+    b->code_size = (uint32_t)(t.e.p - (jit->write + jit->code_used));
+    jit_stats_block(env, b, insns, made, jit->write + jit->code_used, places, t.e.p);
     b->bytes = (uint16_t)((t.rip - t.block_rip) & t.ip_mask);
     jit->code_used = (size_t)(t.e.p - jit->write + 15) & ~(size_t)15;
     return b;

@@ -27,6 +27,8 @@ static const LogItemInfo items_table[] = {
     {LOG_PCALL, "pcall", "far transfers, gates and task switches"},
     {LOG_RESET, "cpu_reset", "the CPU's state before each reset"},
     {LOG_IOPORT, "ioport", "accesses to ports nobody answers"},
+    {LOG_OUT_ASM, "out_asm", "host code of each block that is translated"},
+    {LOG_OP_COUNT, "op_count", "how often translated code did which operation, at the end"},
     {LOG_LOCKSTEP, "lockstep", "run translator and executor side by side; ends at a difference"},
 };
 enum { ITEMS = sizeof(items_table) / sizeof(items_table[0]) };

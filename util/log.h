@@ -24,6 +24,8 @@ typedef enum LogItem {
     LOG_PCALL = 1 << 7,        /* pcall: far transfers, gates, task switches */
     LOG_RESET = 1 << 8,        /* cpu_reset: the CPU's state before each reset */
     LOG_IOPORT = 1 << 9,       /* ioport: accesses to ports nobody answers */
+    LOG_OUT_ASM = 1 << 11,     /* out_asm: host code of each new block */
+    LOG_OP_COUNT = 1 << 12,    /* op_count: executed operations, when the program ends; from the start only */
     LOG_LOCKSTEP = 1 << 10,    /* lockstep: executor and translator side by side; from the start only */
 } LogItem;
 
