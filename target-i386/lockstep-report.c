@@ -143,14 +143,15 @@ static bool same_part(const uint8_t *got, const uint8_t *want, size_t start, siz
 static bool flags_are_dead(CPUX86State *env)
 {
     uint8_t bytes[64 + INSN_MAX_LENGTH];
-    unsigned avail = sizeof(bytes), at = 0, room = GUEST_PAGE_SIZE - (env->rip & (GUEST_PAGE_SIZE - 1));
+    uint64_t linear = env->hflags & HF_CS64 ? env->rip : (uint32_t)(env->segs[SEG_CS].base + env->rip);
+    unsigned avail = sizeof(bytes), at = 0, room = GUEST_PAGE_SIZE - (linear & (GUEST_PAGE_SIZE - 1));
     uint16_t left = EFL_ARITH;
     Insn insn;
 
-    /* Translated code is flat. The next page may not be there. */
-    if (!mem_debug_read(env, env->rip, bytes, avail)) {
+    /* The next page may not be there. */
+    if (!mem_debug_read(env, linear, bytes, avail)) {
         avail = room < avail ? room : avail;
-        if (!mem_debug_read(env, env->rip, bytes, avail)) {
+        if (!mem_debug_read(env, linear, bytes, avail)) {
             return false;
         }
     }

@@ -419,9 +419,8 @@ static bool gen_verw(Translator *t)
     t->saved = false;
     t->in_memory = true;
     t->in_eflags = false;
-    if (t->live_behind) {
-        gen_flags_to_eflags(t);
-    }
+    gen_flags_to_eflags(t);
+    t->in_memory = false; /* that is not where the handler leaves them */
     return true;
 }
 

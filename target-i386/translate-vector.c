@@ -262,7 +262,9 @@ static bool gen_maskmov_bytes(Translator *t)
     Emitter *e = &t->e;
     unsigned reg, rm;
 
-    if (insn->seg == SEG_FS || insn->seg == SEG_GS) {
+    /* Flat data only; CS is not writable. */
+    if (!t->word || insn->addrsize == 2 || insn->seg == SEG_FS || insn->seg == SEG_GS ||
+        (insn->seg == SEG_CS && !t->mode64)) {
         return false;
     }
     gen_flags_away(t);

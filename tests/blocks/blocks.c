@@ -45,7 +45,7 @@ typedef enum Mode { MODE64, MODE32, MODE16 } Mode;
 
 typedef struct Program {
     Mode mode;
-    bool user;
+    bool user, segmented;
     uint64_t start;
     uint32_t size;
     uint8_t code[MOST_CHUNKS * CHUNK + 64];
@@ -128,7 +128,7 @@ static const uint8_t handler[] = {
 static void make_tables(void)
 {
     static const uint64_t gdt[] = {0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cf9b000000ffff, 0x00cffb000000ffff,
-                                   0x00cff3000000ffff, 0x00affb000000ffff, 0x00009b000000ffff,
+                                   0x00cff3000000ffff, 0x00affb000000ffff, 0x00009b000000ffff | (uint64_t)(CODE >> 24) << 56,
                                    0x0000890000000067 | (uint64_t)(TSS & 0xffffff) << 16, 0};
 
     memcpy(ram.host + GDT, gdt, sizeof(gdt));
@@ -405,6 +405,12 @@ static void make_code(Program *p)
         if (!len) {
             continue;
         }
+        if (p->mode == MODE16 && chance(70)) { /* what it is in 32-bit code */
+            memmove(code + 2, code, sizeof(code) - 2);
+            code[0] = 0x66;
+            code[1] = 0x67;
+            len += 2;
+        }
         if (at + len > chunk_end) {
             at = chunk_end; /* NOPs lead there */
             continue;
@@ -412,11 +418,6 @@ static void make_code(Program *p)
         memcpy(p->code + at, code, len);
         p->at[p->count++] = (uint16_t)at;
         at += len;
-    }
-    if (p->mode == MODE16) {
-        for (unsigned i = 0; i < p->size; i += 1 + below(16)) {
-            p->code[i] = (uint8_t)oracle_random();
-        }
     }
 }
 
@@ -426,8 +427,9 @@ static void make_program(Program *p, uint64_t seed)
 
     oracle_seed(seed * 0x9e3779b97f4a7c15ull + 1);
     memset(p, 0, sizeof(*p));
-    p->mode = chance(55) ? MODE64 : chance(92) ? MODE32 : MODE16;
+    p->mode = chance(50) ? MODE64 : chance(80) ? MODE32 : MODE16;
     p->user = p->mode != MODE16 && chance(50);
+    p->segmented = p->mode != MODE64 && chance(30);
     p->start = CODE + 4096 + (chance(50) ? below(4096) : 4096 - below(MOST_CHUNKS * CHUNK));
     make_code(p);
     generate_memory(p->data, sizeof(p->data));
@@ -458,12 +460,18 @@ static void load_registers(const Program *p)
     }
     env->regs[REG_SP] = STACK + 4096 - (p->pointers[7] & 0xf8);
     env->eflags = (s->eflags & ~(FLAG_AC | FLAG_DF)) | FLAG_1 | (p->pointers[7] & 0x100 ? FLAG_DF : 0);
-    env->rip = p->start;
+    env->rip = p->mode == MODE16 ? p->start - CODE : p->start;
     uint32_t mask = env->fpu.mxcsr_mask;
     memcpy(&env->fpu, s->fx, sizeof(s->fx));
     env->fpu.mxcsr_mask = mask;
     memcpy(env->fpu.ymmh, s->ymmh, sizeof(env->fpu.ymmh));
     env->xstate_bv = 7;
+}
+
+/* 16-bit code has a segment of its own. */
+static uint64_t first_rip(const Program *p)
+{
+    return p->mode == MODE16 ? p->start - CODE : p->start;
 }
 
 static void load_system(const Program *p)
@@ -492,7 +500,18 @@ static void load_system(const Program *p)
     env->segs[SEG_TR] = (Segment){.selector = SEL_TSS, .base = TSS, .limit = 0x67, .attr = 0x8b};
     cpu_update_hflags(env);
     tlb_flush(env);
-    uint64_t frame[5] = {p->start, code, 0x202, STACK + 4096 - 256, data};
+    if (p->mode == MODE16) {
+        env->segs[SEG_CS].base = CODE;
+        env->segs[SEG_CS].limit = 0xffff;
+    }
+    for (unsigned s = SEG_ES; s <= SEG_GS && p->segmented; s += 1 + (p->pointers[s & 7] & 1)) {
+        if (s != SEG_CS) {
+            env->segs[s].base = p->pointers[s & 7] & 0x1f0;
+            env->segs[s].limit = p->pointers[s & 7] & 0x200 ? DATA + 0x17ff : 0xffffffff;
+        }
+    }
+    cpu_update_hflags(env);
+    uint64_t frame[5] = {first_rip(p), code, 0x202, STACK + 4096 - 256, data};
     if (memcmp(ram.host + GDT, tables_template, FRAME - GDT)) {
         dma_write(GDT, tables_template, FRAME - GDT);
     }
