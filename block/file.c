@@ -1,9 +1,10 @@
 /*
  * The protocol "file": regular files and block devices of the host.
  *
- * Requests run on the worker pool. A file whose size is no multiple of what a format reads gives
- * zeroes past its end; a write there makes it longer. With cache.direct=on (O_DIRECT) offsets,
- * lengths and addresses keep to the device's blocks.
+ * Reads, writes and syncs go through io_uring where the host has it, else through the worker pool,
+ * with which all others run (aio= chooses). A file whose size is no multiple of what a format reads
+ * gives zeroes past its end; a write there makes it longer. With cache.direct=on (O_DIRECT)
+ * offsets, lengths and addresses keep to the device's blocks.
  *
  * When fdatasync() fails once, the host may have dropped the pages it could not write and calls the
  * next sync a success: so every later flush fails, too.
@@ -21,6 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "block/aio.h"
 #include "block/driver.h"
 #include "block/drivers.h"
 #include "block/file-lock.h"
@@ -38,6 +40,7 @@ typedef struct FileState {
     bool locking;
     bool no_punch, no_zero_range; /* found out that the file system cannot */
     bool sync_failed;
+    AioKind aio;
 } FileState;
 
 typedef enum FileOp {
@@ -244,6 +247,50 @@ static int run_request(FileRequest *req)
     return req->ret;
 }
 
+/* ---- by the host's asynchronous I/O ---- */
+
+/* -EAGAIN: not this way. */
+static int run_async(FileRequest *req)
+{
+    const AioKind kind = req->s->aio;
+
+    if (req->op == FILE_SYNC) {
+        if (req->s->sync_failed) {
+            return -EIO;
+        }
+        int64_t n = aio_run(kind, AIO_SYNC, req->s->fd, NULL, 0, 0);
+        req->s->sync_failed = n < 0 && n != -EAGAIN && n != -EINVAL && n != -EROFS;
+        return n == -EINVAL || n == -EROFS ? 0 : (int)MIN(n, 0);
+    }
+    while (req->count > 0) {
+        int64_t n = aio_run(kind, req->op == FILE_READ ? AIO_READ : AIO_WRITE, req->s->fd, req->iov,
+                            MIN(req->count, IOV_MAX), req->offset);
+        if (n == -EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return (int)n;
+        }
+        if (n == 0 && req->op == FILE_WRITE) {
+            return -ENOSPC;
+        }
+        if (n == 0) {
+            return do_read(req); /* past the end */
+        }
+        req->offset += n;
+        iov_skip(&req->iov, &req->count, n);
+    }
+    return 0;
+}
+
+/* Whichever way the node has. */
+static int run_io(FileRequest *req)
+{
+    int ret = req->s->aio == AIO_THREADS ? -EAGAIN : run_async(req);
+
+    return ret == -EAGAIN ? run_request(req) : ret;
+}
+
 /* ---- requests ---- */
 
 static bool is_aligned(const BlockNode *node, const struct iovec *iov, int count)
@@ -267,7 +314,7 @@ static int bounced(BlockNode *node, FileRequest *req, IoVector *v, size_t at)
     }
     req->iov = &one;
     req->count = 1;
-    int ret = run_request(req);
+    int ret = run_io(req);
     if (ret == 0 && req->op == FILE_READ) {
         iov_from_buf(v, at, buf, req->bytes);
     }
@@ -294,7 +341,7 @@ static int transfer(BlockNode *node, FileOp op, uint64_t offset, uint64_t bytes,
     if (node->memory_alignment > 1 && !is_aligned(node, iov, req.count)) {
         ret = bounced(node, &req, v, at);
     } else {
-        ret = run_request(&req);
+        ret = run_io(&req);
     }
     if (iov != few) {
         free(iov);
@@ -318,7 +365,7 @@ static int file_co_flush(BlockNode *node)
 {
     FileRequest req = {.op = FILE_SYNC, .s = node->state};
 
-    return run_request(&req);
+    return run_io(&req);
 }
 
 static int file_co_pdiscard(BlockNode *node, uint64_t offset, uint64_t bytes)
@@ -517,10 +564,11 @@ static bool open_fd(BlockNode *node, Error **errp)
 
 static bool take_options(BlockNode *node, BlockOptions *options, Error **errp)
 {
-    static const char *const modes[] = {"threads", "native", "io_uring", NULL};
+    static const char *const modes[] = {
+        [AIO_THREADS] = "threads", [AIO_NATIVE] = "native", [AIO_URING] = "io_uring", NULL};
     static const char *const lockings[] = {"auto", "on", "off", NULL};
     FileState *s = node->state;
-    int aio = 0, locking = 0;
+    int aio = -1, locking = 0;
     char *name = blkopts_take(options, "filename");
 
     if (!name) {
@@ -534,7 +582,19 @@ static bool take_options(BlockNode *node, BlockOptions *options, Error **errp)
         return false;
     }
     s->locking = locking != 2;
-    return true;
+    if (aio == AIO_NATIVE && !(node->flags & BDRV_O_DIRECT)) {
+        error_set(errp,
+                  "image %s: aio=native needs the host's cache to be off; add cache=none "
+                  "(cache.direct=on)",
+                  node->filename);
+        return false;
+    }
+    if (aio < 0) {
+        s->aio = aio_available(AIO_URING, NULL) ? AIO_URING : AIO_THREADS;
+        return true;
+    }
+    s->aio = (AioKind)aio;
+    return aio_available(s->aio, errp);
 }
 
 static bool file_co_open(BlockNode *node, BlockOptions *options, Error **errp)
