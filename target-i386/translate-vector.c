@@ -263,12 +263,14 @@ static bool gen_maskmov_bytes(Translator *t)
     unsigned reg, rm;
 
     /* Flat data only; CS is not writable. */
-    if (!t->word || insn->addrsize == 2 || insn->seg == SEG_FS || insn->seg == SEG_GS ||
-        (insn->seg == SEG_CS && !t->mode64)) {
+    if (insn->addrsize == 2 || insn->seg == SEG_FS || insn->seg == SEG_GS || (insn->seg == SEG_CS && !t->mode64) ||
+        !segment_is_flat(t, insn->seg)) {
         return false;
     }
     gen_flags_away(t);
     emit_mov(e, insn->addrsize, S0, H_DI);
+    t->address_key = R_DI | 16u << 5;
+    t->segment = SEG_COUNT;
     gen_translate(t, insn->op == OP_MASKMOVQ ? 8 : 16, MMU_WRITE);
     gen_flags_back(t);
     gen_need(t, vector_use(t, insn));
@@ -341,11 +343,11 @@ static void gen_memory(Translator *t)
 
     gen_flags_away(t);
     gen_address(t);
-    if (insn->mem_align > 1) {
+    gen_translate(t, insn->mem_size, insn->flags & INSN_MEM_WRITE ? MMU_WRITE : MMU_READ);
+    if (insn->mem_align > 1) { /* pages are aligned here as there */
         emit_test_imm8(&t->e, S0, (uint8_t)(insn->mem_align - 1));
         gen_slow_unless(t, COND_E);
     }
-    gen_translate(t, insn->mem_size, insn->flags & INSN_MEM_WRITE ? MMU_WRITE : MMU_READ);
     gen_flags_back(t);
 }
 
