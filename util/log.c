@@ -21,15 +21,15 @@ static const LogItemInfo items_table[] = {
     {LOG_UNIMP, "unimp", "what the guest asked for and the device does not model"},
     {LOG_INT, "int", "interrupts and exceptions as they are delivered"},
     {LOG_IN_ASM, "in_asm", "guest code as it is decoded"},
-    {LOG_CPU, "cpu", "CPU registers before each block"},
-    {LOG_EXEC, "exec", "each block as it is entered"},
+    {LOG_CPU, "cpu", "CPU registers before each block (jit: from the start)"},
+    {LOG_EXEC, "exec", "each block as it is entered (jit: from the start)"},
     {LOG_MMU, "mmu", "page faults and flushes"},
     {LOG_PCALL, "pcall", "far transfers, gates and task switches"},
     {LOG_RESET, "cpu_reset", "the CPU's state before each reset"},
     {LOG_IOPORT, "ioport", "accesses to ports nobody answers"},
     {LOG_OUT_ASM, "out_asm", "host code of each block that is translated"},
-    {LOG_OP_COUNT, "op_count", "how often translated code did which operation, at the end"},
-    {LOG_LOCKSTEP, "lockstep", "run translator and executor side by side; ends at a difference"},
+    {LOG_OP_COUNT, "op_count", "how often translated code did which operation, at the end (from the start)"},
+    {LOG_LOCKSTEP, "lockstep", "run translator and executor side by side; ends at a difference (from the start)"},
 };
 enum { ITEMS = sizeof(items_table) / sizeof(items_table[0]) };
 

@@ -71,6 +71,17 @@ def test_seabios_banner_and_boot_sector():
         check(m.wait() == 0, "quit: status %s" % m.process.returncode)
 
 
+def test_lockstep_firmware():
+    log = os.path.join(BUILD, "lockstep-firmware.log")
+    with Machine("-accel", "jit", "-d", "lockstep", "-D", log, "-hda", boot_sector(), monitor=True) as m:
+        m.expect("Vole test sector runs")
+        m.monitor("quit")
+        status = m.wait()
+    with open(log) as f:
+        text = f.read()
+    check(status == 0 and "no difference" in text, "status %s\n%s" % (status, text))
+
+
 def test_nothing_to_boot():
     with Machine(monitor=True) as m:
         wait_for_screen(m, "No bootable device")

@@ -1,5 +1,6 @@
 """Debian's kernels to a shell on the serial line and on the screen: CPUs, power off, reboot, clock, idling."""
 # SPDX-License-Identifier: GPL-2.0-or-later
+import os
 import threading
 import time
 
@@ -7,6 +8,7 @@ import guests
 from vm import Failure, Machine, check
 
 INIT = "tests/boot/test-init"
+LOCKSTEP_SECONDS = 1800  # some three minutes of a processor
 
 
 def boot(flavour, *args, monitor=False):
@@ -52,6 +54,34 @@ def test_686_on_pentium3():
 
 def test_686_pae_on_qemu32_four_cpus():
     shell_and_poweroff("686-pae", 4, "-cpu", "qemu32")
+
+
+def read(path):
+    with open(path) as f:
+        return f.read()
+
+
+def lockstep(flavour):
+    log = os.path.join(guests.BUILD, "lockstep-%s.log" % flavour)
+    with Machine("-m", "256", "-accel", "jit", "-d", "lockstep", "-D", log, "-kernel", guests.kernel(flavour),
+                 "-initrd", guests.initramfs("test", INIT, flavour), "-append", "console=ttyS0 quiet") as m:
+        try:
+            m.wait_for_shell(LOCKSTEP_SECONDS)
+            check(m.run("echo $((6 * 7))", LOCKSTEP_SECONDS) == "42", "the shell does not compute")
+            m.send("poweroff -f\n")
+            status = m.wait(LOCKSTEP_SECONDS)
+        except Failure as e:
+            raise Failure("%s\n%s" % (e, read(log))) from e
+        text = read(log)
+        check(status == 0 and "no difference" in text, "status %s\n%s" % (status, text))
+
+
+def long_lockstep_64_bit():
+    lockstep("amd64")
+
+
+def long_lockstep_32_bit():
+    lockstep("686")
 
 
 def test_reboot():
