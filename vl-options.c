@@ -397,6 +397,11 @@ static bool opt_drive(const char *value, Error **errp)
     return drive_add(value, errp);
 }
 
+static bool opt_blockdev(const char *value, Error **errp)
+{
+    return drive_add_node(value, errp);
+}
+
 static bool opt_snapshot(const char *value, Error **errp)
 {
     drive_set_snapshot(true);
@@ -638,11 +643,23 @@ static const Option options[] = {
     {"hdd", "FILE", DISKS, "fourth hard disk (secondary slave)", NULL, opt_hdd},
     {"cdrom", "FILE", DISKS, "CD-ROM image (secondary master)", NULL, opt_cdrom},
     {"drive", "file=FILE,...", DISKS,
-     "a drive in detail: file= if= index= media= format= readonly= snapshot=",
+     "a drive in detail: file= if= index= media= format= readonly= snapshot= cache= aio= ...",
      "if= is ide or none; index= counts primary master, primary slave, secondary master, secondary "
-     "slave from "
-     "0; media= is disk or cdrom; readonly= and snapshot= are on or off.",
+     "slave from 0; media= is disk or cdrom; format= is raw, qcow2 or another that vole-img --help "
+     "lists, guessed where it is missing; readonly= and snapshot= are on or off. cache= is writeback "
+     "(default), none (past the host's cache), writethrough, directsync or unsafe; aio= is io_uring, "
+     "native or threads; discard= is ignore or unmap, detect-zeroes= off, on or unmap; werror= and "
+     "rerror= say what a failed request does: report, ignore, stop, or enospc (stop when the host's disk is "
+     "full, default for writes). throttling.bps-total=, -read, -write and throttling.iops-total=, "
+     "-read, -write limit bytes and requests a second. Options of the image's own node go along: "
+     "l2-cache-size=, backing.file.filename=, file.locking=, node-name= ...",
      opt_drive},
+    {"blockdev", "driver=DRIVER,node-name=NAME,...", DISKS,
+     "a node of the block graph: file, raw, qcow2 ...; -drive file=NAME or drive=NAME uses it",
+     "file= and backing= name other nodes or, with dots, say what they are: "
+     "driver=qcow2,node-name=disk,file.driver=file,file.filename=disk.qcow2. The same as JSON in { } is "
+     "taken, too.",
+     opt_blockdev},
     {"snapshot", NULL, DISKS, "throw away what the guest writes to its disks when it ends", NULL,
      opt_snapshot},
 

@@ -47,6 +47,7 @@ static void die(Error *err)
 {
     error_report_free(err);
     blk_close_all();
+    drive_close_nodes();
     chr_close_all();
     exit(1);
 }
@@ -410,6 +411,7 @@ int main(int argc, char **argv)
     vcpu_stop_threads();
     jit_log_summary();
     blk_close_all();
+    drive_close_nodes();
     chr_close_all();
     return status;
 }

@@ -24,6 +24,10 @@ struct BlockBackend {
     unsigned quiesced;
     BlkRequest *held, **held_tail; /* those that came while it was quiesced */
     BlkStats stats;
+    BlkLimits limits;
+    int64_t free_at[4]; /* when the next request may go: bytes and requests, read and write */
+    bool writethrough;
+    BlkErrorPolicy on_error[2]; /* read, write */
     void (*changed)(void *opaque);
     void *changed_opaque;
     BlockBackend *next;
@@ -91,25 +95,39 @@ static const ChildUser backend_user = {
 };
 
 /* snapshot=on: an overlay node in front, which takes the writes. */
-static BlockNode *open_node(const BlkOpenOptions *options, Error **errp)
+static BlockNode *add_overlay(BlockNode *node, Error **errp)
 {
-    bool readonly = options->readonly || options->cdrom;
-    bool overlay = options->snapshot && !readonly;
     BlockOptions *o = blkopts_new();
 
-    if (options->format) {
-        blkopts_set(o, "driver", options->format);
-    }
-    BlockNode *node = bdrv_open(options->file, o, readonly || overlay ? 0 : BDRV_O_RDWR, errp);
-    if (!node || !overlay) {
-        return node;
-    }
-    o = blkopts_new();
     blkopts_set(o, "driver", "overlay");
     blkopts_set(o, "backing", bdrv_node_name(node));
     BlockNode *front = bdrv_open(NULL, o, BDRV_O_RDWR, errp);
     bdrv_unref(node);
     return front;
+}
+
+static BlockNode *open_node(const BlkOpenOptions *options, Error **errp)
+{
+    bool readonly = options->readonly || options->cdrom;
+    bool overlay = options->snapshot && !readonly;
+    BlockOptions *o = blkopts_copy(options->options);
+
+    if (options->node) {
+        blkopts_free(o);
+        BlockNode *node = bdrv_find_node(options->node);
+        if (!node) {
+            error_set(errp, "there is no node '%s'", options->node);
+            return NULL;
+        }
+        bdrv_ref(node);
+        return overlay ? add_overlay(node, errp) : node;
+    }
+    if (options->format) {
+        blkopts_set(o, "driver", options->format);
+    }
+    BlockNode *node =
+        bdrv_open(options->file, o, (readonly || overlay ? 0 : BDRV_O_RDWR) | options->flags, errp);
+    return node && overlay ? add_overlay(node, errp) : node;
 }
 
 static bool insert_medium(BlockBackend *blk, const BlkOpenOptions *options, Error **errp)
@@ -126,7 +144,8 @@ static bool insert_medium(BlockBackend *blk, const BlkOpenOptions *options, Erro
     if (!blk->root) {
         return false;
     }
-    blk->file = copy_string(options->file);
+    blk->file = copy_string(options->file ? options->file : bdrv_filename(blk_node(blk)));
+    blk->writethrough = options->writethrough;
     return true;
 }
 
@@ -139,9 +158,11 @@ static void remove_medium(BlockBackend *blk)
     blk->file = NULL;
 }
 
+static BlockBackend *find_backend(const char *id);
+
 BlockBackend *blk_open(const char *id, const BlkOpenOptions *options, Error **errp)
 {
-    if (blk_find(id)) {
+    if (find_backend(id)) {
         error_set(errp, "there is a drive %s already", id);
         return NULL;
     }
@@ -152,7 +173,11 @@ BlockBackend *blk_open(const char *id, const BlkOpenOptions *options, Error **er
     blk->id = copy_string(id);
     blk->held_tail = &blk->held;
     blk->cdrom = options->cdrom;
-    if (options->file && !insert_medium(blk, options, errp)) {
+    blk->on_error[0] = options->on_read_error;
+    blk->on_error[1] = options->on_write_error;
+    blk->limits = options->limits;
+    if ((options->file || options->node || options->options) &&
+        !insert_medium(blk, options, errp)) {
         error_prepend(errp, "drive %s: ", id);
         free(blk->id);
         free(blk);
@@ -186,7 +211,7 @@ void blk_close_all(void)
     }
 }
 
-BlockBackend *blk_find(const char *id)
+static BlockBackend *find_backend(const char *id)
 {
     for (BlockBackend *blk = backends; blk; blk = blk->next) {
         if (strcmp(blk->id, id) == 0) {
@@ -194,6 +219,18 @@ BlockBackend *blk_find(const char *id)
         }
     }
     return NULL;
+}
+
+/* A node that is named where a drive is asked for gets a backend. */
+BlockBackend *blk_find(const char *id)
+{
+    BlockBackend *blk = find_backend(id);
+
+    if (!blk && bdrv_find_node(id)) {
+        const BlkOpenOptions options = {.node = id};
+        blk = blk_open(id, &options, NULL);
+    }
+    return blk;
 }
 
 void blk_each(void (*fn)(BlockBackend *blk, void *opaque), void *opaque)
@@ -293,12 +330,69 @@ void blk_set_error_handler(void (*fn)(BlockBackend *blk, bool is_write, int erro
 
 BlkErrorAction blk_error_action(BlockBackend *blk, bool is_write, int error)
 {
-    BlkErrorAction action = is_write && error == ENOSPC ? BLK_ERROR_STOP : BLK_ERROR_REPORT;
+    BlkErrorPolicy policy = blk->on_error[is_write];
 
-    if (error_handler) {
-        error_handler(blk, is_write, error, action);
+    if (policy == BLK_ON_ERROR_DEFAULT) {
+        policy = is_write ? BLK_ON_ERROR_ENOSPC : BLK_ON_ERROR_REPORT;
     }
-    return action;
+    switch (policy) {
+    case BLK_ON_ERROR_IGNORE:
+        return BLK_ERROR_IGNORE;
+    case BLK_ON_ERROR_STOP:
+        return BLK_ERROR_STOP;
+    case BLK_ON_ERROR_ENOSPC:
+        return error == ENOSPC ? BLK_ERROR_STOP : BLK_ERROR_REPORT;
+    default:
+        return BLK_ERROR_REPORT;
+    }
+}
+
+/* ---- limits ---- */
+
+void blk_set_limits(BlockBackend *blk, const BlkLimits *limits)
+{
+    blk->limits = *limits;
+}
+
+const BlkLimits *blk_limits(const BlockBackend *blk)
+{
+    return &blk->limits;
+}
+
+/* The time that `amount` takes at `rate` a second is reserved on one lane; gives when it may begin.
+ */
+static int64_t reserve(int64_t *free_at, uint64_t amount, uint64_t rate, int64_t now)
+{
+    if (!rate) {
+        return now;
+    }
+    int64_t begin = *free_at > now ? *free_at : now;
+    *free_at = begin + (int64_t)((double)amount * NS_PER_SEC / (double)rate);
+    return begin;
+}
+
+static uint64_t tighter(uint64_t a, uint64_t b)
+{
+    return !a ? b : !b ? a : a < b ? a : b;
+}
+
+/* A total limit holds for reads and writes together, so both go by the write's lane then. */
+static void wait_for_limits(BlockBackend *blk, bool write, uint64_t bytes)
+{
+    const BlkLimits *l = &blk->limits;
+    uint64_t bps = tighter(l->bps_total, write ? l->bps_write : l->bps_read);
+    uint64_t iops = tighter(l->iops_total, write ? l->iops_write : l->iops_read);
+    int64_t now = clock_now(CLOCK_HOST);
+
+    if (!bps && !iops) {
+        return;
+    }
+    int64_t a = reserve(&blk->free_at[l->bps_total || write], bytes, bps, now);
+    int64_t b = reserve(&blk->free_at[2 + (l->iops_total || write)], 1, iops, now);
+    int64_t begin = a > b ? a : b;
+    if (begin > now) {
+        coroutine_sleep(CLOCK_HOST, begin - now);
+    }
 }
 
 /* ---- requests ---- */
@@ -306,12 +400,16 @@ BlkErrorAction blk_error_action(BlockBackend *blk, bool is_write, int error)
 static int run_request(BlkRequest *req)
 {
     BlockChild *root = req->blk->root;
+    unsigned write_flags = req->blk->writethrough ? BDRV_REQ_FUA : 0;
 
+    if (req->op == BLK_READ || req->op == BLK_WRITE) {
+        wait_for_limits(req->blk, req->op == BLK_WRITE, req->bytes);
+    }
     switch (req->op) {
     case BLK_READ:
         return bdrv_co_preadv(root, req->offset, req->bytes, &req->v, 0, 0);
     case BLK_WRITE:
-        return bdrv_co_pwritev(root, req->offset, req->bytes, &req->v, 0, 0);
+        return bdrv_co_pwritev(root, req->offset, req->bytes, &req->v, 0, write_flags);
     case BLK_FLUSH:
         return bdrv_co_flush(bdrv_child_node(root));
     default:
@@ -471,4 +569,132 @@ int blk_pread(BlockBackend *blk, uint64_t offset, void *buf, size_t bytes)
         return -ENXIO;
     }
     return bdrv_pread(blk->root, offset, bytes, buf);
+}
+
+/* ---- changes while the guest runs ---- */
+
+typedef struct Commit {
+    BlockNode *top, *base;
+    BlockChild *from, *to;
+    int ret;
+} Commit;
+
+static void co_commit(void *opaque)
+{
+    Commit *c = opaque;
+    enum { CHUNK = 1 << 20 };
+    uint8_t *buf = malloc(CHUNK);
+    const uint64_t size = bdrv_size(c->top);
+
+    c->ret = buf ? 0 : -ENOMEM;
+    for (uint64_t offset = 0, n; offset < size && c->ret == 0; offset += n) {
+        uint64_t most = size - offset < CHUNK ? size - offset : CHUNK;
+        int status = bdrv_co_block_status(c->top, true, offset, most, &n, NULL, NULL);
+        if (status < 0) {
+            c->ret = status;
+        } else if (status & BDRV_BLOCK_ALLOCATED) {
+            c->ret = bdrv_co_pread(c->from, offset, n, buf, 0);
+            c->ret = c->ret < 0 ? c->ret : bdrv_co_pwrite(c->to, offset, n, buf, 0);
+        }
+    }
+    c->ret = c->ret < 0 ? c->ret : bdrv_co_flush(c->base);
+    free(buf);
+}
+
+/* The guest's requests wait meanwhile: what is committed is one moment's disk. */
+bool blk_commit(BlockBackend *blk, Error **errp)
+{
+    BlockNode *top = blk->root ? blk_node(blk) : NULL, *base = top ? bdrv_backing(top) : NULL;
+    Commit c = {.top = top, .base = base, .from = blk->root};
+
+    if (!base) {
+        error_set(errp, "drive %s has nothing to commit: its image has no backing file", blk->id);
+        return false;
+    }
+    bdrv_drained_begin(top);
+    bool was_readonly = bdrv_readonly(base);
+    bool ok = bdrv_reopen(base, false, errp);
+    if (ok) {
+        c.to = bdrv_root_attach(bdrv_ref(base), BLK_PERM_READ | BLK_PERM_WRITE | BLK_PERM_RESIZE,
+                                BLK_PERM_ALL, NULL, NULL, errp);
+        ok = c.to && (bdrv_size(base) >= bdrv_size(top) ||
+                      bdrv_truncate(c.to, bdrv_size(top), false, PREALLOC_OFF, errp));
+        if (ok) {
+            coroutine_run(co_commit, &c);
+            ok = c.ret == 0;
+            if (!ok) {
+                error_set_errno(errp, -c.ret, "drive %s could not be committed", blk->id);
+            }
+        }
+        bdrv_root_detach(c.to);
+        /* Emptied only when everything is in the base; where the format cannot, both hold it. */
+        int ret = ok ? bdrv_make_empty(blk->root) : 0;
+        if (ret < 0 && ret != -ENOTSUP) {
+            error_set_errno(errp, -ret, "drive %s was committed but could not be emptied", blk->id);
+            ok = false;
+        }
+        ok = (!was_readonly || bdrv_reopen(base, true, ok ? errp : NULL)) && ok;
+    }
+    bdrv_drained_end(top);
+    return ok;
+}
+
+bool blk_resize(BlockBackend *blk, uint64_t size, Error **errp)
+{
+    if (!blk->root) {
+        error_set(errp, "drive %s has no medium", blk->id);
+        return false;
+    }
+    BlockNode *node = blk_node(blk);
+    BlockChild *c = bdrv_root_attach(bdrv_ref(node), BLK_PERM_WRITE | BLK_PERM_RESIZE, BLK_PERM_ALL,
+                                     NULL, NULL, errp);
+    if (!c) {
+        return false;
+    }
+    bdrv_drained_begin(node);
+    bool ok = bdrv_truncate(c, size, true, PREALLOC_OFF, errp);
+    bdrv_drained_end(node);
+    bdrv_root_detach(c);
+    if (ok && blk->changed) {
+        blk->changed(blk->changed_opaque);
+    }
+    return ok;
+}
+
+bool blk_snapshot(BlockBackend *blk, const char *file, const char *format, bool reuse, Error **errp)
+{
+    BlockNode *old = blk->root ? blk_node(blk) : NULL;
+
+    format = format ? format : "qcow2";
+    if (!old || bdrv_readonly(old)) {
+        error_set(errp, "drive %s %s", blk->id, old ? "is read-only" : "has no medium");
+        return false;
+    }
+    if (!reuse && !bdrv_create(format, file, bdrv_size(old), bdrv_filename(old),
+                               bdrv_format_name(old), NULL, errp)) {
+        return false;
+    }
+    BlockOptions *o = blkopts_new();
+    blkopts_set(o, "driver", format);
+    BlockNode *node = bdrv_open(file, o, BDRV_O_RDWR | BDRV_O_NO_BACKING, errp);
+    if (!node) {
+        return false;
+    }
+    /* Nothing is written to the old image from here on; a flush makes what is there lasting. */
+    bdrv_drained_begin(old);
+    int ret = bdrv_flush(old);
+    if (ret < 0) {
+        error_set_errno(errp, -ret, "image %s could not be flushed", bdrv_filename(old));
+    }
+    bool ok =
+        ret == 0 && bdrv_set_backing(node, old, errp) && bdrv_replace_child(blk->root, node, errp);
+    bdrv_drained_end(old);
+    bdrv_unref(node);
+    if (ok) {
+        free(blk->file);
+        blk->file = copy_string(file);
+        bdrv_reopen(old, true,
+                    NULL); /* if that fails it stays open for writing, and nobody writes */
+    }
+    return ok;
 }

@@ -23,12 +23,37 @@
 typedef struct BlockBackend BlockBackend;
 typedef struct BlockNode BlockNode; /* block/node.h */
 
+/* What to do with a failed request, decided by the device through blk_error_action(). */
+typedef enum BlkErrorAction { BLK_ERROR_REPORT, BLK_ERROR_IGNORE, BLK_ERROR_STOP } BlkErrorAction;
+/* What a drive was told: report, ignore, stop, enospc (stop when the host's disk is full, else
+ * report). */
+typedef enum BlkErrorPolicy {
+    BLK_ON_ERROR_DEFAULT,
+    BLK_ON_ERROR_REPORT,
+    BLK_ON_ERROR_IGNORE,
+    BLK_ON_ERROR_STOP,
+    BLK_ON_ERROR_ENOSPC
+} BlkErrorPolicy;
+
+/* Limits a second; 0: none. */
+typedef struct BlkLimits {
+    uint64_t bps_total, bps_read, bps_write, iops_total, iops_read, iops_write;
+} BlkLimits;
+
+struct BlockOptions;
+
 typedef struct BlkOpenOptions {
     const char *file;   /* path; may be NULL for a drive without medium */
     const char *format; /* "raw", or NULL: probe */
     bool readonly;
-    bool snapshot; /* writes go to a temporary overlay that is thrown away */
-    bool cdrom;    /* media=cdrom: read-only, medium may change */
+    bool snapshot;     /* writes go to a temporary overlay that is thrown away */
+    bool cdrom;        /* media=cdrom: read-only, medium may change */
+    bool writethrough; /* each write is on stable storage when it completes */
+    unsigned flags;    /* BDRV_O_ of block/node.h: how the host's cache is used, discards */
+    const struct BlockOptions *options; /* more options of the node; NULL: none */
+    const char *node;                   /* an existing node by name, in place of a file */
+    BlkErrorPolicy on_read_error, on_write_error;
+    BlkLimits limits;
 } BlkOpenOptions;
 
 /* ret: 0, or a negative errno. */
@@ -72,8 +97,6 @@ void blk_set_change_handler(BlockBackend *blk, void (*fn)(void *opaque), void *o
 bool blk_change_medium(BlockBackend *blk, const BlkOpenOptions *options, Error **errp);
 void blk_eject(BlockBackend *blk);
 
-/* What to do with a failed request, decided by the device through this. */
-typedef enum BlkErrorAction { BLK_ERROR_REPORT, BLK_ERROR_IGNORE, BLK_ERROR_STOP } BlkErrorAction;
 /* The policy (werror/rerror; default: writes stop on ENOSPC, else report). STOP stops the machine
  * as well. */
 BlkErrorAction blk_error_action(BlockBackend *blk, bool is_write, int error);
@@ -86,5 +109,18 @@ typedef struct BlkStats {
     uint64_t rd_ns, wr_ns, flush_ns; /* summed latency */
 } BlkStats;
 const BlkStats *blk_stats(const BlockBackend *blk);
+
+/* Takes effect with the next request. */
+void blk_set_limits(BlockBackend *blk, const BlkLimits *limits);
+const BlkLimits *blk_limits(const BlockBackend *blk);
+/* What the guest wrote since `snapshot=on`, or into an image with a backing file, goes into the
+ * backing file. */
+bool blk_commit(BlockBackend *blk, Error **errp);
+/* A new size for the medium; a multiple of BLK_SECTOR_SIZE. */
+bool blk_resize(BlockBackend *blk, uint64_t size, Error **errp);
+/* From now on the guest writes to a new image `file` of `format` (NULL: qcow2) over the present
+ * one. */
+bool blk_snapshot(BlockBackend *blk, const char *file, const char *format, bool reuse,
+                  Error **errp);
 
 #endif

@@ -19,8 +19,10 @@ typedef struct Drive {
     int place;
     char *id; /* the user's; NULL: by place */
     char *file, *format;
-    bool readonly, snapshot, cdrom;
-    const char *option; /* for messages */
+    bool readonly, snapshot, snapshot_given, cdrom;
+    BlkOpenOptions open;   /* cache, errors, limits */
+    BlockOptions *options; /* of the node: aio, detect-zeroes, file.locking ... */
+    const char *option;    /* for messages */
     BlockBackend *blk;
     struct Drive *next;
 } Drive;
@@ -121,39 +123,193 @@ static bool get_place(const SubOptions *so, int *place, Error **errp)
     return true;
 }
 
-static bool drive_from_suboptions(const SubOptions *so, Drive *d, Error **errp)
+/* cache=: how the host's cache is used. */
+static bool get_cache(const SubOptions *so, Drive *d, Error **errp)
 {
-    static const char *const keys[] = {"file",   "if",       "index",    "bus", "unit", "media",
-                                       "format", "readonly", "snapshot", "id",  NULL};
+    static const char *const modes[] = {"writeback",  "none",   "off", "writethrough",
+                                        "directsync", "unsafe", NULL};
+    static const unsigned flags[] = {0, BDRV_O_DIRECT, BDRV_O_DIRECT,
+                                     0, BDRV_O_DIRECT, BDRV_O_NO_FLUSH};
+    const char *text = suboptions_get(so, "cache");
+    unsigned choice = 0;
+
+    if (text && !choose("cache", text, modes, &choice, errp)) {
+        return false;
+    }
+    d->open.flags |= flags[choice];
+    d->open.writethrough = choice == 3 || choice == 4;
+    return true;
+}
+
+static bool get_policy(const SubOptions *so, const char *key, bool write, BlkErrorPolicy *policy,
+                       Error **errp)
+{
+    static const char *const names[] = {"report", "ignore", "stop", "enospc", NULL};
+    static const BlkErrorPolicy policies[] = {BLK_ON_ERROR_REPORT, BLK_ON_ERROR_IGNORE,
+                                              BLK_ON_ERROR_STOP, BLK_ON_ERROR_ENOSPC};
+    const char *text = suboptions_get(so, key);
+    unsigned choice;
+
+    if (!text) {
+        return true;
+    }
+    if (!choose(key, text, names, &choice, errp)) {
+        return false;
+    }
+    if (!write && policies[choice] == BLK_ON_ERROR_ENOSPC) {
+        error_set(errp, "-drive: rerror=enospc is not possible; possible: report, ignore, stop");
+        return false;
+    }
+    *policy = policies[choice];
+    return true;
+}
+
+static bool get_limits(const SubOptions *so, BlkLimits *l, Error **errp)
+{
+    const struct {
+        const char *key, *old;
+        uint64_t *value;
+    } limits[] = {
+        {"throttling.bps-total", "bps", &l->bps_total},
+        {"throttling.bps-read", "bps_rd", &l->bps_read},
+        {"throttling.bps-write", "bps_wr", &l->bps_write},
+        {"throttling.iops-total", "iops", &l->iops_total},
+        {"throttling.iops-read", "iops_rd", &l->iops_read},
+        {"throttling.iops-write", "iops_wr", &l->iops_write},
+    };
+
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        const char *text = suboptions_get(so, limits[i].key);
+        char what[48];
+        text = text ? text : suboptions_get(so, limits[i].old);
+        snprintf(what, sizeof(what), "-drive: %s", limits[i].key);
+        if (text && !parse_size(what, text, 1, limits[i].value, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What the node itself understands: "file.aio", "backing.file.filename", "node-name" ... */
+static void get_node_options(const SubOptions *so, Drive *d)
+{
+    static const char *const passed[] = {"aio",        "detect-zeroes",  "discard",
+                                         "node-name",  "locking",        "offset",
+                                         "size",       "l2-cache-size",  "refcount-cache-size",
+                                         "cache-size", "lazy-refcounts", NULL};
+
+    d->options = blkopts_new();
+    for (size_t i = 0; i < so->count; i++) {
+        const char *key = so->items[i].key;
+        if (!key) {
+            continue;
+        }
+        bool dotted = strchr(key, '.') && strncmp(key, "throttling.", 11) != 0;
+        for (unsigned j = 0; passed[j]; j++) {
+            dotted |= !strcmp(key, passed[j]);
+        }
+        if (dotted) {
+            blkopts_set(d->options, key, so->items[i].value);
+        }
+    }
+}
+
+static bool check_keys(const SubOptions *so, Error **errp)
+{
+    static const char *const keys[] = {"file",
+                                       "if",
+                                       "index",
+                                       "bus",
+                                       "unit",
+                                       "media",
+                                       "format",
+                                       "readonly",
+                                       "read-only",
+                                       "snapshot",
+                                       "id",
+                                       "cache",
+                                       "werror",
+                                       "rerror",
+                                       "aio",
+                                       "detect-zeroes",
+                                       "discard",
+                                       "node-name",
+                                       "locking",
+                                       "offset",
+                                       "size",
+                                       "l2-cache-size",
+                                       "refcount-cache-size",
+                                       "cache-size",
+                                       "lazy-refcounts",
+                                       "bps",
+                                       "bps_rd",
+                                       "bps_wr",
+                                       "iops",
+                                       "iops_rd",
+                                       "iops_wr",
+                                       "driver",
+                                       NULL};
+    SubOptions plain = {.items = calloc(so->count + 1, sizeof(SubOption))};
+
+    if (!plain.items) {
+        abort();
+    }
+    /* Dotted ones are checked by who takes them. */
+    for (size_t i = 0; i < so->count; i++) {
+        if (!so->items[i].key || !strchr(so->items[i].key, '.')) {
+            plain.items[plain.count++] = so->items[i];
+        }
+    }
+    bool ok = suboptions_check(&plain, "-drive", keys, errp);
+    free(plain.items);
+    return ok;
+}
+
+static bool get_kind(const SubOptions *so, Drive *d, Error **errp)
+{
     static const char *const interfaces[] = {"ide", "none", NULL};
     static const char *const media[] = {"disk", "cdrom", NULL};
     const char *text;
     unsigned choice = 0;
 
-    if (!suboptions_check(so, "-drive", keys, errp)) {
-        return false;
-    }
     if ((text = suboptions_get(so, "if"))) {
         if (!choose("if", text, interfaces, &choice, errp)) {
             return false;
         }
         d->interface = choice ? DRIVE_NONE : DRIVE_IDE;
     }
+    choice = 0;
     if ((text = suboptions_get(so, "media"))) {
         if (!choose("media", text, media, &choice, errp)) {
             return false;
         }
         d->cdrom = choice == 1;
     }
-    if ((text = suboptions_get(so, "format")) && !bdrv_find_driver(text)) {
+    text =
+        suboptions_get(so, "format") ? suboptions_get(so, "format") : suboptions_get(so, "driver");
+    if (text && !bdrv_find_driver(text)) {
         error_set(errp, "-drive: format=%s is not known (vole-img --help lists the formats)", text);
         return false;
     }
-    if (!get_bool(so, "readonly", &d->readonly, errp) ||
-        !get_bool(so, "snapshot", &d->snapshot, errp) || !get_place(so, &d->place, errp)) {
+    d->format = copy(text);
+    return true;
+}
+
+static bool drive_from_suboptions(const SubOptions *so, Drive *d, Error **errp)
+{
+    if (!check_keys(so, errp) || !get_kind(so, d, errp) ||
+        !get_bool(so, "readonly", &d->readonly, errp) ||
+        !get_bool(so, "read-only", &d->readonly, errp) ||
+        !get_bool(so, "snapshot", &d->snapshot, errp) || !get_place(so, &d->place, errp) ||
+        !get_cache(so, d, errp) || !get_policy(so, "werror", true, &d->open.on_write_error, errp) ||
+        !get_policy(so, "rerror", false, &d->open.on_read_error, errp) ||
+        !get_limits(so, &d->open.limits, errp)) {
         return false;
     }
-    if (!suboptions_get(so, "file") && !d->cdrom) {
+    get_node_options(so, d);
+    d->snapshot_given = suboptions_get(so, "snapshot") != NULL;
+    bool by_options = blkopts_has_prefix(d->options, "file");
+    if (!suboptions_get(so, "file") && !by_options && !d->cdrom) {
         error_set(errp, "-drive: file= is missing; possible: -drive file=disk.img,if=ide");
         return false;
     }
@@ -162,8 +318,11 @@ static bool drive_from_suboptions(const SubOptions *so, Drive *d, Error **errp)
         return false;
     }
     d->file = copy(suboptions_get(so, "file"));
-    d->format = copy(suboptions_get(so, "format"));
     d->id = copy(suboptions_get(so, "id"));
+    if (!d->file && !by_options) {
+        blkopts_free(d->options); /* a drive without medium */
+        d->options = NULL;
+    }
     return true;
 }
 
@@ -190,6 +349,62 @@ void drive_set_snapshot(bool snapshot)
     snapshot_all = snapshot;
 }
 
+/* -blockdev: nodes by themselves, opened in order before the drives. */
+typedef struct NodeSpec {
+    char *text;
+    BlockNode *node;
+    struct NodeSpec *next;
+} NodeSpec;
+
+static NodeSpec *node_specs, **node_specs_tail = &node_specs;
+
+bool drive_add_node(const char *spec, Error **errp)
+{
+    NodeSpec *n = calloc(1, sizeof(*n));
+
+    if (!n) {
+        abort();
+    }
+    n->text = copy(spec);
+    *node_specs_tail = n;
+    node_specs_tail = &n->next;
+    return true;
+}
+
+void drive_close_nodes(void)
+{
+    while (node_specs) {
+        NodeSpec *n = node_specs;
+        node_specs = n->next;
+        bdrv_unref(n->node);
+        free(n->text);
+        free(n);
+    }
+    node_specs_tail = &node_specs;
+}
+
+static bool open_node_spec(NodeSpec *n, Error **errp)
+{
+    BlockOptions *o = blkopts_new();
+    bool ok = n->text[0] == '{' ? blkopts_parse_json(o, n->text, errp)
+                                : blkopts_parse(o, n->text, "driver", errp);
+
+    if (ok && (!blkopts_get(o, "driver") || !blkopts_get(o, "node-name"))) {
+        error_set(errp, "-blockdev %s: %s= is missing", n->text,
+                  blkopts_get(o, "driver") ? "node-name" : "driver");
+        ok = false;
+    }
+    if (!ok) {
+        blkopts_free(o);
+        return false;
+    }
+    n->node = bdrv_open(NULL, o, BDRV_O_RDWR | BDRV_O_AUTO_READONLY, errp);
+    if (!n->node) {
+        error_prepend(errp, "-blockdev: ");
+    }
+    return n->node != NULL;
+}
+
 static bool give_place(Drive *d, Error **errp)
 {
     /* A CD-ROM without a place goes to the secondary master, where people look for it. */
@@ -207,14 +422,17 @@ static bool give_place(Drive *d, Error **errp)
 static bool drive_open(Drive *d, Error **errp)
 {
     char id[32];
-    BlkOpenOptions options = {
-        .file = d->file,
-        .format = d->format,
-        .readonly = d->readonly || d->cdrom,
-        .snapshot = (d->snapshot || snapshot_all) && !d->cdrom,
-        .cdrom = d->cdrom,
-    };
+    BlkOpenOptions options = d->open;
 
+    options.file = d->file;
+    if (d->file && bdrv_find_node(d->file)) {
+        options.node = d->file; /* of -blockdev */
+    }
+    options.format = d->format;
+    options.readonly = d->readonly || d->cdrom;
+    options.snapshot = (d->snapshot || (snapshot_all && !d->snapshot_given)) && !d->cdrom;
+    options.cdrom = d->cdrom;
+    options.options = d->options;
     snprintf(id, sizeof(id), "ide%d-%s%d", d->place / 2, d->cdrom ? "cd" : "hd", d->place % 2);
     d->blk = blk_open(d->id ? d->id : id, &options, errp);
     if (!d->blk) {
@@ -226,6 +444,11 @@ static bool drive_open(Drive *d, Error **errp)
 
 bool drive_open_all(Error **errp)
 {
+    for (NodeSpec *n = node_specs; n; n = n->next) {
+        if (!open_node_spec(n, errp)) {
+            return false;
+        }
+    }
     for (Drive *d = drives; d; d = d->next) {
         if (d->interface == DRIVE_IDE && d->place == NO_PLACE && !give_place(d, errp)) {
             return false;

@@ -19,6 +19,10 @@ typedef enum DriveInterface {
 
 /* Notes a drive as -drive describes it; files are opened by drive_open_all(). */
 bool drive_add(const char *spec, Error **errp);
+/* -blockdev: a node for drives and -device to name. */
+bool drive_add_node(const char *spec, Error **errp);
+/* Lets go of those nodes; drives that use one hold it. */
+void drive_close_nodes(void);
 /* -hda FILE and its kin; place as DRIVE_IDE counts. */
 bool drive_add_file(const char *option, unsigned place, bool cdrom, const char *file, Error **errp);
 /* -snapshot: every drive opened later throws its writes away. */

@@ -81,6 +81,14 @@ static int overlay_co_block_status(BlockNode *node, bool precise, uint64_t offse
     return written ? BDRV_BLOCK_DATA | BDRV_BLOCK_OFFSET_VALID : 0;
 }
 
+static int overlay_co_make_empty(BlockNode *node)
+{
+    OverlayState *o = node->state;
+
+    memset(o->written, 0, node->size / BLK_SECTOR_SIZE / 8 + 1);
+    return 0;
+}
+
 /* Opened by name and unlinked at once. */
 static bool open_temporary(BlockNode *node, Error **errp)
 {
@@ -149,4 +157,5 @@ const BlockDriver bdrv_overlay = {
     .co_preadv = overlay_co_preadv,
     .co_pwritev = overlay_co_pwritev,
     .co_block_status = overlay_co_block_status,
+    .co_make_empty = overlay_co_make_empty,
 };
