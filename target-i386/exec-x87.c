@@ -41,7 +41,8 @@ void cpu_set_ignne(CPUX86State *env)
     env->ignne = env->fpu.fsw & FSW_ES;
 }
 
-void cpu_x87_sync(CPUX86State *env)
+/* A function by itself: tests/no-x87 looks for who else uses the host's x87. */
+__attribute__((noinline)) void cpu_x87_sync(CPUX86State *env)
 {
     FpuState *f = &env->fpu;
 
