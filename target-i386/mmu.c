@@ -905,6 +905,21 @@ static void empty_slots(CPUX86State *env)
     }
 }
 
+/* Those of one page; another's stay as they are, since nothing has changed for them. */
+static void empty_slots_of_page(CPUX86State *env, uint64_t page)
+{
+    for (unsigned c = 0; c < MMU_CLASSES; c++) {
+        for (unsigned i = 0; env->jit_slots_used[c] && i < JIT_SLOTS; i++) {
+            if (env->jit_slots[c][MMU_READ][i].tag == page) {
+                env->jit_slots[c][MMU_READ][i].tag = cpu_slot_empty;
+            }
+            if (env->jit_slots[c][MMU_WRITE][i].tag == page) {
+                env->jit_slots[c][MMU_WRITE][i].tag = cpu_slot_empty;
+            }
+        }
+    }
+}
+
 bool mmu_page_is_global(CPUX86State *env, uint64_t linear)
 {
     unsigned cls = env->tlb->data_class;
@@ -1015,8 +1030,13 @@ void tlb_flush_page(CPUX86State *env, uint64_t linear)
     if (env->tlb->twin) {
         flush_page(env->tlb->twin, page);
     }
-    empty_slots(env);
-    exec_mapping_changed(env, may_be_large(env->tlb, page) ? MAPPING_ALL : MAPPING_PAGE, page);
+    if (may_be_large(env->tlb, page)) {
+        empty_slots(env);
+        exec_mapping_changed(env, MAPPING_ALL, page);
+    } else {
+        empty_slots_of_page(env, page);
+        exec_mapping_changed(env, MAPPING_PAGE, page);
+    }
 }
 
 static void protect_slot(CpuTlb *tlb, unsigned cls, unsigned slot, ram_addr first, ram_addr end)
