@@ -30,6 +30,7 @@ static void pty_peer_left(CharBackend *chr)
 {
     ChrPty *p = chr->state;
 
+    p->fd.failed = true; /* nobody will read what is still here */
     chr_fd_stop(&p->fd);
     timer_set(&p->poll, clock_now(CLOCK_HOST) + POLL_INTERVAL);
     chr_fe_event(chr, CHR_EVENT_CLOSED);
