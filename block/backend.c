@@ -601,6 +601,11 @@ static void co_commit(void *opaque)
     free(buf);
 }
 
+bool blk_has_backing(const BlockBackend *blk)
+{
+    return blk->root && bdrv_backing(blk_node(blk));
+}
+
 /* The guest's requests wait meanwhile: what is committed is one moment's disk. */
 bool blk_commit(BlockBackend *blk, Error **errp)
 {
@@ -646,15 +651,9 @@ bool blk_resize(BlockBackend *blk, uint64_t size, Error **errp)
         return false;
     }
     BlockNode *node = blk_node(blk);
-    BlockChild *c = bdrv_root_attach(bdrv_ref(node), BLK_PERM_WRITE | BLK_PERM_RESIZE, BLK_PERM_ALL,
-                                     NULL, NULL, errp);
-    if (!c) {
-        return false;
-    }
     bdrv_drained_begin(node);
-    bool ok = bdrv_truncate(c, size, true, PREALLOC_OFF, errp);
+    bool ok = bdrv_truncate(blk->root, size, true, PREALLOC_OFF, errp);
     bdrv_drained_end(node);
-    bdrv_root_detach(c);
     if (ok && blk->changed) {
         blk->changed(blk->changed_opaque);
     }

@@ -116,6 +116,7 @@ const BlkLimits *blk_limits(const BlockBackend *blk);
 /* What the guest wrote since `snapshot=on`, or into an image with a backing file, goes into the
  * backing file. */
 bool blk_commit(BlockBackend *blk, Error **errp);
+bool blk_has_backing(const BlockBackend *blk);
 /* A new size for the medium; a multiple of BLK_SECTOR_SIZE. */
 bool blk_resize(BlockBackend *blk, uint64_t size, Error **errp);
 /* From now on the guest writes to a new image `file` of `format` (NULL: qcow2) over the present

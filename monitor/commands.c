@@ -531,6 +531,11 @@ static void complete_ids(void (*emit)(const char *value, void *opaque), void *op
 #define OPTIONAL_WORD(n, c) {n, ARG_WORD, true, c}
 
 const MonitorCommand monitor_commands[] = {
+    {"block_resize", {WORD("drive", complete_blk), WORD("size", NULL)}, "give a drive's image another size: 512M, 10G",
+     cmd_block_resize, NULL},
+    {"block_set_io_throttle", {WORD("drive", complete_blk), NUMBER("bps"), NUMBER("bps_rd"), NUMBER("bps_wr"),
+     NUMBER("iops"), NUMBER("iops_rd"), NUMBER("iops_wr")},
+     "limit a drive's bytes and requests a second; 0: no limit", cmd_block_set_io_throttle, NULL},
     {"boot_set", {WORD("order", NULL)}, "the boot order from the next reset on, as -boot's", cmd_boot_set, NULL},
     {"change", {WORD("drive", complete_blk), WORD("file", complete_files), OPTIONAL_WORD("format", NULL)},
      "put another medium into a removable drive", cmd_change, NULL},
@@ -539,6 +544,8 @@ const MonitorCommand monitor_commands[] = {
      cmd_chardev_remove, NULL},
     {"chardev-send-break", {WORD("chardev", complete_chr)}, "a break for what is behind a character device",
      cmd_chardev_send_break, NULL},
+    {"commit", {WORD("drive|all", complete_blk)},
+     "write what was changed since snapshot=on, or over a backing file, into the image below", cmd_commit, NULL},
     {"cont|c", {{0}}, "let the machine run on", cmd_cont, NULL},
     {"cpu", {NUMBER("index")}, "choose the CPU that commands look at", cmd_cpu, NULL},
     {"device_add", {WORD("device,prop=value,...", complete_devices)}, "add a device, as -device does",
@@ -582,6 +589,9 @@ const MonitorCommand monitor_commands[] = {
     {"screentext", {OPTIONAL_WORD("screen", complete_screens)}, "print the characters of a text screen", cmd_screentext, NULL},
     {"sendkey", {WORD("keys", complete_keys), OPTIONAL_NUMBER("hold_ms")},
      "press keys together, as ctrl-alt-delete, shift-a, ret, 0x1e", cmd_sendkey, NULL},
+    {"snapshot_blkdev", {{"-n", ARG_FLAG, true, NULL}, WORD("drive", complete_blk), WORD("file", complete_files),
+     OPTIONAL_WORD("format", NULL)},
+     "from now on write to a new image over the present one; -n: the file is there already", cmd_snapshot_blkdev, NULL},
     {"stop|s", {{0}}, "stop the machine", cmd_stop, NULL},
     {"sum", {NUMBER("address"), NUMBER("size")}, "16-bit checksum of physical memory", cmd_sum, NULL},
     {"system_powerdown", {{0}}, "press the power button", cmd_system_powerdown, NULL},

@@ -37,7 +37,7 @@ typedef struct ArgSpec {
     void (*complete)(void (*emit)(const char *value, void *opaque), void *opaque);
 } ArgSpec;
 
-#define MAX_ARGS 4
+#define MAX_ARGS 8
 
 typedef struct ArgValue {
     bool present;
@@ -95,6 +95,12 @@ void cmd_dump_guest_memory(Monitor *mon, const ArgValue *args);
 void cmd_gva2gpa(Monitor *mon, const ArgValue *args);
 void cmd_ringbuf_write(Monitor *mon, const ArgValue *args);
 void cmd_sum(Monitor *mon, const ArgValue *args);
+
+/* ---- block-commands.c ---- */
+void cmd_block_resize(Monitor *mon, const ArgValue *args);
+void cmd_block_set_io_throttle(Monitor *mon, const ArgValue *args);
+void cmd_commit(Monitor *mon, const ArgValue *args);
+void cmd_snapshot_blkdev(Monitor *mon, const ArgValue *args);
 
 /* ---- complete-file.c ---- */
 /* Calls emit for each file and directory (with a slash behind) whose path begins with prefix. */

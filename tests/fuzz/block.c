@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -287,6 +288,14 @@ static void too_long(int number)
     abort();
 }
 
+/* Of the processor: others may be busy on this machine. */
+static void limit_time(int seconds)
+{
+    struct itimerval timer = {.it_value.tv_sec = seconds};
+
+    setitimer(ITIMER_PROF, &timer, NULL);
+}
+
 /* When it crashes, the image is there to look at. */
 static void keep_image(void)
 {
@@ -341,7 +350,7 @@ int main(int argc, char **argv)
     }
     loop_init();
     machine_lock();
-    signal(SIGALRM, too_long);
+    signal(SIGPROF, too_long);
     MemDisk *disk = mem_disk_new("fuzz", NULL, 0);
     disk->max = 64 << 20;
     runs = as_they_are ? seed_count : seconds ? UINT64_MAX : runs;
@@ -354,9 +363,9 @@ int main(int argc, char **argv)
         } else {
             make_image();
         }
-        alarm(SECONDS_AN_IMAGE);
+        limit_time(SECONDS_AN_IMAGE);
         use(format, disk);
-        alarm(0);
+        limit_time(0);
     }
     mem_disk_free(disk);
     printf("%s: %" PRIu64 " images\n", format, done);
