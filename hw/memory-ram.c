@@ -201,13 +201,8 @@ static bool end_code_watch(const PageSpan *span, ram_addr addr, uint64_t size)
     return code;
 }
 
-bool memory_dirty_set(ram_addr addr, uint64_t size)
+static void set_others(PageSpan span)
 {
-    PageSpan span = page_span(addr, size);
-
-    if (memory_listener->written) {
-        memory_listener->written(addr, size);
-    }
     /* The bytes were written before: whoever begins a watch from now on reads them. */
     atomic_thread_fence(memory_order_seq_cst);
     for (uint64_t page = span.first; page < span.end;) {
@@ -219,7 +214,27 @@ bool memory_dirty_set(ram_addr addr, uint64_t size)
             }
         }
     }
+}
+
+bool memory_dirty_set(ram_addr addr, uint64_t size)
+{
+    PageSpan span = page_span(addr, size);
+
+    set_others(span);
     return end_code_watch(&span, addr, size);
+}
+
+bool memory_dirty_set_watched(ram_addr addr, uint64_t size)
+{
+    PageSpan span = page_span(addr, size);
+    bool code = false;
+
+    set_others(span);
+    for (uint64_t page = span.first; page < span.end; page++) {
+        uint64_t pieces = atomic_load_explicit(&code_pieces[page], memory_order_relaxed);
+        code |= pieces && pieces & piece_mask(page, addr, size);
+    }
+    return code;
 }
 
 static bool page_clean(ram_addr addr, DirtyClient client)

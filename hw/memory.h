@@ -107,6 +107,8 @@ typedef enum DirtyClient {
  * whoever decoded them, and then to call memory_code_told().
  */
 bool memory_dirty_set(ram_addr addr, uint64_t size);
+/* The same, but pieces stay watched: for who can tell what the write has changed, byte by byte. True: the range touches some. */
+bool memory_dirty_set_watched(ram_addr addr, uint64_t size);
 bool memory_dirty_get(ram_addr addr, DirtyClient client);
 /*
  * Clears the bits of the pages in the range (code: begins to watch the pieces in it), and makes every vCPU's fast path

@@ -15,7 +15,7 @@ typedef struct AccelOps {
     void (*run)(CPUX86State *env);
     /* Upkeep of what the accelerator has made of guest code, beside the executor's own; exec.h has what they mean. */
     void (*flush_code)(CPUX86State *env);
-    void (*invalidate_code)(CPUX86State *env, ram_addr addr, uint64_t size); /* within a page */
+    CodeDropped (*invalidate_code)(CPUX86State *env, ram_addr addr, uint64_t size); /* within a page */
     void (*mapping_changed)(CPUX86State *env, MappingChange what, uint64_t linear);
     void (*end_block)(CPUX86State *env);
     void (*free_code)(CPUX86State *env);

@@ -118,6 +118,11 @@ static void unlink_from_page(CpuCodeCache *cc, CodeBlock *b, unsigned bucket)
     }
 }
 
+static bool in_page(const CodeBlock *b, ram_addr page)
+{
+    return (b->ram & GUEST_PAGE_MASK) == page || b->second_page == page;
+}
+
 /* Whether the block has a byte in the range within `page`. */
 static bool touches(const CodeBlock *b, ram_addr page, ram_addr addr, uint64_t size)
 {
@@ -132,16 +137,20 @@ static bool touches(const CodeBlock *b, ram_addr page, ram_addr addr, uint64_t s
     return first < addr + size && addr < end;
 }
 
-void code_cache_drop(CpuCodeCache *cc, ram_addr addr, uint64_t size)
+CodeDropped code_cache_drop(CpuCodeCache *cc, ram_addr addr, uint64_t size)
 {
     ram_addr page = addr & GUEST_PAGE_MASK;
     unsigned bucket = hash_page(page);
     CodeBlock *next;
-    bool dropped = false;
+    bool dropped = false, remaining = false, near = false;
+    ram_addr pieces = addr & ~(ram_addr)(MEMORY_CODE_PIECE - 1);
+    uint64_t pieces_size = ((addr + size - 1) | (MEMORY_CODE_PIECE - 1)) + 1 - pieces;
 
     for (CodeBlock *b = cc->pages[bucket]; b; b = next) {
         next = *page_link(b, bucket);
         if (!touches(b, page, addr, size)) {
+            remaining |= in_page(b, page);
+            near |= touches(b, page, pieces, pieces_size);
             continue;
         }
         CodeBlock **p = &cc->hash[hash_ram(b->ram)];
@@ -162,4 +171,5 @@ void code_cache_drop(CpuCodeCache *cc, ram_addr addr, uint64_t size)
         cc->generation++;
         cc->end = NULL;
     }
+    return (dropped ? CODE_DROPPED : 0) | (remaining ? CODE_REMAINING : 0) | (near ? CODE_NEAR : 0);
 }

@@ -15,7 +15,7 @@
 #ifndef TARGET_I386_CODE_CACHE_H
 #define TARGET_I386_CODE_CACHE_H
 
-#include "target-i386/cpu.h"
+#include "target-i386/exec.h"
 #include "target-i386/host-thunk.h"
 
 enum {
@@ -77,6 +77,6 @@ void code_cache_commit(CpuCodeCache *cc, CodeBlock *b);
  * hash_next. */
 CodeBlock *code_cache_find(CpuCodeCache *cc, ram_addr ram);
 /* Drops the blocks that have a byte in the range, which lies in one page. */
-void code_cache_drop(CpuCodeCache *cc, ram_addr addr, uint64_t size);
+CodeDropped code_cache_drop(CpuCodeCache *cc, ram_addr addr, uint64_t size);
 
 #endif

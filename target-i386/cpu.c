@@ -34,6 +34,7 @@
 _Thread_local CPUX86State *current_cpu;
 
 static CPUX86State *cpus[CPU_MAX];
+static unsigned ncpus;
 static uint64_t a20_mask = ~0ull;
 uint64_t cpu_slot_empty;
 bool cpu_slots_fenced;
@@ -144,9 +145,37 @@ static void invalidate_all(CPUX86State *self, ram_addr addr, uint64_t size)
 /* After so many writes to code of one page, with none translated meanwhile, all of the page's goes. */
 enum { CODE_WRITES_A_PAGE = 4 };
 
+static void end_watch(CPUX86State *env, ram_addr addr, uint64_t size)
+{
+    bool watched = memory_dirty_set(addr, size);
+
+    exec_invalidate_code(env, addr, size);
+    if (watched) {
+        memory_code_told();
+    }
+}
+
+/* The only CPU knows what it has made of each byte: data may lie in the same piece as code, which stays watched. */
+static void only_cpu_wrote(CPUX86State *env, ram_addr addr, uint64_t size)
+{
+    ram_addr page = addr & GUEST_PAGE_MASK;
+
+    if (memory_dirty_set_watched(addr, size)) {
+        CodeDropped what = exec_invalidate_bytes(env, addr, size);
+        bool often = what & CODE_DROPPED && exec_count_code_write(env, page) >= CODE_WRITES_A_PAGE;
+        if (often || !(what & CODE_REMAINING)) {
+            end_watch(env, page, GUEST_PAGE_SIZE);
+        } else if (!(what & CODE_NEAR)) {
+            end_watch(env, addr, size);
+        }
+    }
+}
+
 void cpu_ram_written(CPUX86State *env, ram_addr addr, uint64_t size)
 {
-    if (memory_dirty_set(addr, size)) {
+    if (ncpus == 1) {
+        only_cpu_wrote(env, addr, size);
+    } else if (memory_dirty_set(addr, size)) {
         ram_addr page = addr & GUEST_PAGE_MASK;
         bool all = exec_count_code_write(env, page) >= CODE_WRITES_A_PAGE;
         if (all && memory_dirty_set(page, GUEST_PAGE_SIZE)) {
@@ -318,6 +347,7 @@ CPUX86State *cpu_new(unsigned index, const char *model, Error **errp)
     env->jit_stack_limit = UINT64_MAX;
     env->jit_slots_used[0] = env->jit_slots_used[1] = env->jit_slots_used[2] = true; /* all zero is not empty */
     if (index < CPU_MAX) {
+        ncpus += !cpus[index];
         cpus[index] = env;
     }
     memory_set_listener(&listener);
@@ -332,6 +362,7 @@ void cpu_free(CPUX86State *env)
     }
     if (env->index < CPU_MAX && cpus[env->index] == env) {
         cpus[env->index] = NULL;
+        ncpus--;
     }
     exec_free_code(env);
     mmu_free(env->tlb);

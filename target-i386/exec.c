@@ -716,9 +716,13 @@ void exec_invalidate_code(CPUX86State *env, ram_addr addr, uint64_t size)
     for (ram_addr next; addr < end; addr = next) {
         next = (addr | (GUEST_PAGE_SIZE - 1)) + 1;
         uint64_t n = (next < end ? next : end) - addr;
-        code_cache_drop(env->code_cache, addr, n);
-        accel->invalidate_code(env, addr, n);
+        exec_invalidate_bytes(env, addr, n);
     }
+}
+
+CodeDropped exec_invalidate_bytes(CPUX86State *env, ram_addr addr, uint64_t size)
+{
+    return env->code_cache ? code_cache_drop(env->code_cache, addr, size) | accel->invalidate_code(env, addr, size) : 0;
 }
 
 unsigned exec_count_code_write(CPUX86State *env, ram_addr page)
@@ -767,8 +771,9 @@ static void no_mapping_upkeep(CPUX86State *env, MappingChange what, uint64_t lin
 {
 }
 
-static void no_code_upkeep(CPUX86State *env, ram_addr addr, uint64_t size)
+static CodeDropped no_code_upkeep(CPUX86State *env, ram_addr addr, uint64_t size)
 {
+    return 0;
 }
 
 const AccelOps accel_interp = {

@@ -54,6 +54,13 @@ void exec_run_until(CPUX86State *env, ExecStop *stop);
 /* Decoded code upkeep. Own thread: */
 void exec_flush_code(CPUX86State *env);
 void exec_invalidate_code(CPUX86State *env, ram_addr addr, uint64_t size);
+/* The same within one page, byte by byte: blocks that do not lie in the range are kept. */
+typedef enum CodeDropped {
+    CODE_DROPPED = 1,   /* there was some in the range */
+    CODE_REMAINING = 2, /* there is more in the page */
+    CODE_NEAR = 4,      /* in the same pieces, even */
+} CodeDropped;
+CodeDropped exec_invalidate_bytes(CPUX86State *env, ram_addr addr, uint64_t size);
 /* Counts writes to watched code of a page in a row, with nothing decoded in between. */
 unsigned exec_count_code_write(CPUX86State *env, ram_addr page);
 /* The meaning of linear addresses changed: every TLB flush, INVLPG and A20 change calls it. */

@@ -258,29 +258,42 @@ static void blocks_went(CpuJit *jit)
     jit->stop = true;
 }
 
-void jit_cache_drop(CpuJit *jit, ram_addr addr, uint64_t size)
+static bool overlap(ram_addr a, uint64_t a_size, ram_addr b, uint64_t b_size)
 {
-    ram_addr page = addr & GUEST_PAGE_MASK;
+    return a < b + b_size && b < a + a_size;
+}
+
+CodeDropped jit_cache_drop(CpuJit *jit, ram_addr addr, uint64_t size)
+{
+    ram_addr page = addr & GUEST_PAGE_MASK, pieces = addr & ~(ram_addr)(MEMORY_CODE_PIECE - 1);
+    uint64_t pieces_size = ((addr + size - 1) | (MEMORY_CODE_PIECE - 1)) + 1 - pieces;
     JitBlock *next;
-    bool dropped = false;
+    bool dropped = false, remaining = false, near = false;
 
     for (JitBlock *b = jit->pages[hash_page(page)]; b; b = next) {
         next = b->page_next;
-        if (b->ram < addr + size && addr < b->ram + b->bytes) {
+        if (overlap(b->ram, b->bytes, addr, size)) {
             remove_block(jit, b);
             dropped = true;
+        } else {
+            remaining |= (b->ram & GUEST_PAGE_MASK) == page;
+            near |= overlap(b->ram, b->bytes, pieces, pieces_size);
         }
     }
     for (JitBlock *b = jit->second_pages[hash_page(page)]; b; b = next) {
         next = b->second_next;
-        if (b->second < addr + size && addr < b->second + b->second_bytes) {
+        if (overlap(b->second, b->second_bytes, addr, size)) {
             remove_block(jit, b);
             dropped = true;
+        } else {
+            remaining |= (b->second & GUEST_PAGE_MASK) == page;
+            near |= overlap(b->second, b->second_bytes, pieces, pieces_size);
         }
     }
     if (dropped) {
         blocks_went(jit);
     }
+    return (dropped ? CODE_DROPPED : 0) | (remaining ? CODE_REMAINING : 0) | (near ? CODE_NEAR : 0);
 }
 
 static void empty_segment(CpuJit *jit, unsigned n)

@@ -527,11 +527,9 @@ static void flush_code(CPUX86State *env)
     }
 }
 
-static void invalidate_code(CPUX86State *env, ram_addr addr, uint64_t size)
+static CodeDropped invalidate_code(CPUX86State *env, ram_addr addr, uint64_t size)
 {
-    if (env->jit) {
-        jit_cache_drop(env->jit, addr, size);
-    }
+    return env->jit ? jit_cache_drop(env->jit, addr, size) : 0;
 }
 
 static void mapping_changed(CPUX86State *env, MappingChange what, uint64_t linear)

@@ -245,7 +245,7 @@ void jit_cache_add(CpuJit *jit, JitBlock *b);
 /* Makes the jump whose displacement is at `rel` (a writable address) lead to `target`, an entry of b, as long as b is there. */
 void jit_cache_link(CpuJit *jit, uint8_t *rel, const uint8_t *target, JitBlock *b);
 /* Drops the blocks that have a byte in the range, which lies in one page. */
-void jit_cache_drop(CpuJit *jit, ram_addr addr, uint64_t size);
+CodeDropped jit_cache_drop(CpuJit *jit, ram_addr addr, uint64_t size);
 void jit_cache_flush(CpuJit *jit);
 /*
  * Watches the bytes that b was made of; a copy of what they were is in `bytes`. False: they have changed since. Then b must
