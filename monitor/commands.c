@@ -329,7 +329,7 @@ static void cmd_device_add(Monitor *mon, const ArgValue *args)
 {
     Error *err = NULL;
 
-    if (!device_add(args[0].text, &err) && err) {
+    if (!monitor_device_add(args[0].text, &err) && err) {
         monitor_error(mon, err);
     }
 }

@@ -87,6 +87,8 @@ void monitor_resume_cpus(bool paused);
 void monitor_each_line(Monitor *mon, void (*fn)(const char *line, void *opaque), void *opaque);
 
 /* ---- more-commands.c ---- */
+/* device_add, of what the running machine can take. */
+bool monitor_device_add(const char *spec, Error **errp);
 void cmd_boot_set(Monitor *mon, const ArgValue *args);
 void cmd_chardev_add(Monitor *mon, const ArgValue *args);
 void cmd_chardev_remove(Monitor *mon, const ArgValue *args);

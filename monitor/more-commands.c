@@ -3,8 +3,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <stdlib.h>
 #include <string.h>
 
+#include "hw/device.h"
 #include "hw/machine.h"
 #include "hw/memory.h"
 #include "hw/pc.h"
@@ -125,6 +127,23 @@ void cmd_gva2gpa(Monitor *mon, const ArgValue *args)
 }
 
 /* ---- the machine ---- */
+
+/* An ISA guest finds what it looks for; PCI's wants to be told, and there is nobody to tell it. */
+bool monitor_device_add(const char *spec, Error **errp)
+{
+    char *name = strndup(spec, strcspn(spec, ","));
+    const DeviceClass *class = device_class_find(name);
+
+    free(name);
+    if (class && strcmp(class->bus, "isa") != 0) {
+        error_set(
+            errp,
+            "%s: the %s bus takes nothing while the machine is there; -device adds it at the start",
+            class->name, class->bus);
+        return false;
+    }
+    return device_add(spec, errp) != NULL;
+}
 
 void cmd_boot_set(Monitor *mon, const ArgValue *args)
 {

@@ -12,7 +12,7 @@
 #include "hw/device.h"
 #include "hw/machine.h"
 #include "monitor/memory-file.h"
-#include "monitor/monitor.h"
+#include "monitor/monitor-int.h"
 #include "monitor/qmp-int.h"
 #include "target-i386/vcpu.h"
 #include "ui/display.h"
@@ -221,7 +221,7 @@ static json_t *run_device_add(json_t *args, Error **errp)
         return NULL;
     }
     device_spec(args, &spec);
-    ok = device_add((const char *)spec.data, errp) != NULL;
+    ok = monitor_device_add((const char *)spec.data, errp);
     buffer_free(&spec);
     return done(ok);
 }

@@ -144,6 +144,7 @@ static void adds_and_takes_out_devices(void)
     CHECK_STR(run("i 0xe9"), "portb[0x00e9] = 0xff\n");
     CHECK(strstr(run("device_del dbg0"), "there is no device"));
     CHECK(strstr(run("device_add isa-debugco"), "isa-debugcon"));
+    CHECK(strstr(run("device_add VGA,id=v"), "VGA: the pci bus takes nothing"));
 }
 
 static uint8_t port_value;
