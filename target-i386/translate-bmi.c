@@ -143,7 +143,7 @@ static bool gen_accumulate(Translator *t)
     }
     flags |= insn->prefixes & INSN_PFX_W ? EMIT_W : 0;
     flags |= byte ? EMIT_LOW_RM : 0;
-    flags |= crc && !byte && !(flags & EMIT_W) && insn->prefixes & INSN_PFX_66 ? EMIT_66 : 0;
+    flags |= crc && !byte && insn->opsize == 2 ? EMIT_66 : 0;
     modrm_registers(t, &reg, &rm);
     HostRm source = load_rm(t, rm);
     unsigned host_reg = load_reg(t, reg, S1);
