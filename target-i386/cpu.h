@@ -255,6 +255,7 @@ struct CPUX86State {
     JitJump *jit_jumps;   /* the jump table for the mode that runs */
     uint64_t jit_temp;    /* between the two halves of one instruction */
     uint64_t jit_save[2]; /* within a piece of common code */
+    uint64_t jit_vector[4]; /* within one instruction */
     /* The stack that translated code runs on: C's stack pointer meanwhile, its own while C runs, where it begins; below
        the limit, which is all ones when exit_request is set, a call or a loop leaves translated code. */
     uint64_t jit_host_sp, jit_sp, jit_stack_top;

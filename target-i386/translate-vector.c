@@ -59,6 +59,23 @@ static uint32_t key_needed(const Insn *insn)
     }
 }
 
+static bool is_gather(uint16_t op)
+{
+    switch (op) {
+    case OP_VGATHERDPS:
+    case OP_VGATHERDPD:
+    case OP_VGATHERQPS:
+    case OP_VGATHERQPD:
+    case OP_VPGATHERDD:
+    case OP_VPGATHERDQ:
+    case OP_VPGATHERQD:
+    case OP_VPGATHERQQ:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Done here in ways of their own; those that name memory by mask or address it by rDI among them. */
 static bool is_special(uint16_t op)
 {
@@ -79,7 +96,7 @@ static bool is_special(uint16_t op)
     case OP_VPMASKMOVQ:
         return true;
     default:
-        return false;
+        return is_gather(op);
     }
 }
 
@@ -305,6 +322,9 @@ static bool gen_special(Translator *t)
     case OP_VZEROALL:
         gen_vzero(t);
         return true;
+    }
+    if (is_gather(t->insn->op)) {
+        return gen_gather(t);
     }
     if (!can_address(t)) {
         return false;

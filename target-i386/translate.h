@@ -203,6 +203,9 @@ FpuUse vector_use(const Translator *t, const Insn *insn);
 /* ModRM.reg and ModRM.rm with the bits that REX or VEX add. */
 void modrm_registers(const Translator *t, unsigned *reg, unsigned *rm);
 
+/* ---- translate-gather.c ---- */
+bool gen_gather(Translator *t);
+
 /* ---- translate-bmi.c ---- */
 bool gen_bmi(Translator *t);
 
