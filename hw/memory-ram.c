@@ -201,8 +201,12 @@ static bool end_code_watch(const PageSpan *span, ram_addr addr, uint64_t size)
     return code;
 }
 
-static void set_others(PageSpan span)
+/* Tells those who want to hear of every write, and sets the other clients' bits. */
+static void set_others(PageSpan span, ram_addr addr, uint64_t size)
 {
+    if (memory_listener->written) {
+        memory_listener->written(addr, size); /* lockstep's copy of RAM goes wrong without */
+    }
     /* The bytes were written before: whoever begins a watch from now on reads them. */
     atomic_thread_fence(memory_order_seq_cst);
     for (uint64_t page = span.first; page < span.end;) {
@@ -220,7 +224,7 @@ bool memory_dirty_set(ram_addr addr, uint64_t size)
 {
     PageSpan span = page_span(addr, size);
 
-    set_others(span);
+    set_others(span, addr, size);
     return end_code_watch(&span, addr, size);
 }
 
@@ -229,7 +233,7 @@ bool memory_dirty_set_watched(ram_addr addr, uint64_t size)
     PageSpan span = page_span(addr, size);
     bool code = false;
 
-    set_others(span);
+    set_others(span, addr, size);
     for (uint64_t page = span.first; page < span.end; page++) {
         uint64_t pieces = atomic_load_explicit(&code_pieces[page], memory_order_relaxed);
         code |= pieces && pieces & piece_mask(page, addr, size);
