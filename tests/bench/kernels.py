@@ -99,11 +99,24 @@ def summary(measured):
         print("Kernels slower than QEMU: " + (", ".join(slower) if slower else "none"))
 
 
+def wanted(only, only_class):
+    """The program's words that select kernels by name and class."""
+    words = []
+    known = [line.split() for line in program.run_native(64, ["list"]).splitlines()]
+    for option, text, column in (("--only", only, 0), ("--class", only_class, 1)):
+        names = {row[column]: None for row in known}
+        for name in text.split(",") if text else []:
+            if name not in names:
+                sys.exit("bench: %s %s: there are %s" % (option, name, ", ".join(names)))
+        words += [option, text] if text else []
+    return words
+
+
 def main():
     args = program.arguments(__doc__, only=("these kernels, by name, commas between", ""), bits=("64 or 32 alone", ""),
                              runs=("run everything so often and take each kernel's best", 1),
                              **{"class": ("integer, string, float, x87, system; commas between", "")})
-    words = (["--only", args.only] if args.only else []) + (["--class", vars(args)["class"]] if vars(args)["class"] else [])
+    words = wanted(args.only, vars(args)["class"])
     if args.bits not in ("", "64", "32"):
         sys.exit("bench: --bits %s: 64 or 32; without it both" % args.bits)
     emulators = list(program.emulators(args))

@@ -33,6 +33,9 @@ def arguments(doc, **more):
     args = parser.parse_args()
     if not args.emulator:
         parser.error("which emulator? For example: build/vole -accel jit")
+    if not shutil.which(args.emulator[0]):
+        parser.error("no emulator %s here; make builds build/vole" % args.emulator[0])
+    args.emulator[0] = os.path.abspath(shutil.which(args.emulator[0]))
     os.chdir(os.path.join(HERE, "../.."))
     return args
 
