@@ -4,6 +4,7 @@
 #   make demo         set up, build, boot Linux to a shell on this terminal
 #   make check        set up, build, run the tests        make check-long   the long ones too
 #   make bench        set up, build, measure side by side with this machine and the distribution's QEMU
+#   make bench-img    vole-img beside qemu-img
 #   make install      DESTDIR=, see ./configure --prefix
 #   V=1 shows commands; SANITIZE=1 builds with ASan and UBSan into build-sanitize
 #

@@ -32,6 +32,7 @@
 enum {
     MAX_DIRECT_ALIGN = 4096,
     INLINE_IOV = 16,
+    LONG_REQUEST = 128 * 1024,
 };
 
 typedef struct FileState {
@@ -41,6 +42,8 @@ typedef struct FileState {
     bool no_punch, no_zero_range; /* found out that the file system cannot */
     bool sync_failed;
     AioKind aio;
+    bool
+        copies; /* through the page cache: long requests are copied by threads, on all processors */
 } FileState;
 
 typedef enum FileOp {
@@ -286,7 +289,8 @@ static int run_async(FileRequest *req)
 /* Whichever way the node has. */
 static int run_io(FileRequest *req)
 {
-    int ret = req->s->aio == AIO_THREADS ? -EAGAIN : run_async(req);
+    bool threads = req->s->aio == AIO_THREADS || (req->s->copies && req->bytes >= LONG_REQUEST);
+    int ret = threads ? -EAGAIN : run_async(req);
 
     return ret == -EAGAIN ? run_request(req) : ret;
 }
@@ -591,6 +595,7 @@ static bool take_options(BlockNode *node, BlockOptions *options, Error **errp)
     }
     if (aio < 0) {
         s->aio = aio_available(AIO_URING, NULL) ? AIO_URING : AIO_THREADS;
+        s->copies = !(node->flags & BDRV_O_DIRECT);
         return true;
     }
     s->aio = (AioKind)aio;

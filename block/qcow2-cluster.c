@@ -227,7 +227,7 @@ int qcow2_get_slice(BlockNode *node, uint64_t guest, bool change, Qcow2CacheEntr
                            (unsigned long long)l1_index, (unsigned long long)table);
         return -EIO;
     }
-    if (change && !(s->l1[l1_index] & QCOW2_COPIED)) {
+    if (change && (!table || !(s->l1[l1_index] & QCOW2_COPIED))) {
         ret = own_l2_table(node, l1_index);
         if (ret < 0) {
             return ret;
