@@ -367,6 +367,9 @@ uint64_t lockstep_string_most(const CPUX86State *env, const Insn *insn)
     if (ls->phase == LS_TRANSLATOR) {
         return STRING_ELEMENTS;
     }
+    if (ls->translated_end == LS_FAULT || ls->translated_end == LS_DEVICE) {
+        return UINT64_MAX; /* it stops by itself; stopping before would fetch it again, from where it may have written */
+    }
     memcpy(&there, ls->translated.hot + offsetof(CPUX86State, regs[R_CX]) - LS_HOT, sizeof(there));
     left = exec_mask_address(insn, env->regs[R_CX]);
     there = exec_mask_address(insn, there);
