@@ -482,6 +482,16 @@ static int preallocate_storage(BlockNode *node, uint64_t old, uint64_t size, Blo
     return bdrv_co_truncate(data, end, false, below, errp) ? 0 : -EIO;
 }
 
+/* Machine state that was left behind the disk's end must not become part of the disk. */
+static int drop_machine_state(BlockNode *node)
+{
+    Qcow2State *s = node->state;
+    uint64_t from = qcow2_vm_state_offset(node);
+    uint64_t end = (uint64_t)s->l1_size << (s->cluster_bits + s->l2_bits);
+
+    return from < end ? qcow2_discard_clusters(node, from, end - from, true, true) : 0;
+}
+
 static int grow(BlockNode *node, uint64_t size, BlockPrealloc prealloc, Error **errp)
 {
     Qcow2State *s = node->state;
@@ -489,6 +499,7 @@ static int grow(BlockNode *node, uint64_t size, BlockPrealloc prealloc, Error **
     int ret = zero_tail(node, old, size);
 
     co_mutex_lock(&s->lock);
+    ret = ret < 0 ? ret : drop_machine_state(node);
     ret = ret < 0 ? ret : hide_backing(node, old, size);
     ret = ret < 0 ? ret : qcow2_grow_l1(node, DIV_ROUND_UP(size, span), true);
     ret = ret < 0 ? ret : qcow2_settle(node);

@@ -361,7 +361,8 @@ bool qcow2_co_snapshot_create(BlockNode *node, BlockSnapshot *b, Error **errp)
 static int apply(BlockNode *node, const Qcow2Snapshot *sn)
 {
     Qcow2State *s = node->state;
-    uint32_t entries = (uint32_t)MAX(disk_entries(s, sn->disk_size), 1);
+    /* With its machine state, which whoever applies it reads next. */
+    uint32_t entries = (uint32_t)MAX(MAX(disk_entries(s, sn->disk_size), sn->l1_size), 1);
     uint64_t *l1 = calloc(entries, 8), *old = NULL;
     int ret = l1 ? qcow2_settle(node) : -ENOMEM;
     ret = ret < 0 ? ret : bdrv_co_flush(node->file->node);
