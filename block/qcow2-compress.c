@@ -273,6 +273,15 @@ static int link_compressed(BlockNode *node, uint64_t guest, uint64_t offset, uin
     return 0;
 }
 
+/* The place may become anything now: nothing is appended there. */
+static void give_up_place(BlockNode *node, uint64_t offset, uint64_t packed)
+{
+    Qcow2State *s = node->state;
+
+    qcow2_unref_now(node, offset, packed);
+    s->compressed_end = 0;
+}
+
 static int store_compressed(BlockNode *node, uint64_t guest, const uint8_t *data, uint64_t packed)
 {
     Qcow2State *s = node->state;
@@ -286,7 +295,7 @@ static int store_compressed(BlockNode *node, uint64_t guest, const uint8_t *data
     qcow2_bitmaps_mark(node, guest, s->cluster_size);
     ret = ret < 0 ? ret : place_compressed(node, packed, &offset);
     if (ret == 0 && offset >> (62 - (s->cluster_bits - 8))) {
-        qcow2_unref_now(node, offset, packed);
+        give_up_place(node, offset, packed);
         ret = -EFBIG; /* beyond what such an entry can name */
     }
     co_mutex_unlock(&s->lock);
@@ -295,7 +304,7 @@ static int store_compressed(BlockNode *node, uint64_t guest, const uint8_t *data
         co_mutex_lock(&s->lock);
         ret = ret < 0 ? ret : link_compressed(node, guest, offset, packed);
         if (ret < 0) {
-            qcow2_unref_now(node, offset, packed);
+            give_up_place(node, offset, packed);
         }
         co_mutex_unlock(&s->lock);
     }

@@ -570,7 +570,7 @@ int qcow2_co_flush(BlockNode *node)
     Qcow2State *s = node->state;
 
     if (node->readonly || s->temporary) {
-        return 0;
+        return s->broken ? -EIO : 0;
     }
     co_mutex_lock(&s->lock);
     int ret = qcow2_flush_tables(node, NULL);

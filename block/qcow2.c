@@ -373,11 +373,34 @@ static bool read_header(BlockNode *node, Error **errp)
 
 /* ---- writing the header ---- */
 
+/*
+ * Writes a part of the first cluster and flushes. If that fails, the old bytes come back, so that
+ * the file says what the tables in memory do; if not even that is possible the image is written no
+ * more.
+ */
+static int write_first_cluster(BlockNode *node, unsigned offset, const void *data, unsigned size)
+{
+    Qcow2State *s = node->state;
+    uint8_t *old = block_try_alloc(node, size);
+    int ret = old ? bdrv_co_pread(node->file, offset, size, old, 0) : -ENOMEM;
+
+    if (ret == 0) {
+        ret = bdrv_co_pwrite(node->file, offset, size, data, 0);
+        ret = ret < 0 ? ret : bdrv_co_flush(node->file->node);
+        if (ret < 0 && bdrv_co_pwrite(node->file, offset, size, old, 0) < 0) {
+            error_report("image %s: its header cannot be written; it is written no more",
+                         node->filename);
+            s->corrupt = s->corrupt_told = s->broken = true;
+            node->readonly = true;
+        }
+    }
+    free(old);
+    return ret;
+}
+
 int qcow2_write_field(BlockNode *node, unsigned offset, const void *data, unsigned size)
 {
-    int ret = bdrv_co_pwrite(node->file, offset, size, data, 0);
-
-    return ret < 0 ? ret : bdrv_co_flush(node->file->node);
+    return write_first_cluster(node, offset, data, size);
 }
 
 int qcow2_set_dirty(BlockNode *node, bool dirty)
@@ -424,7 +447,7 @@ void qcow2_mark_corrupt(BlockNode *node, const char *what, ...)
         store_be64(field, s->h.incompatible);
         bdrv_co_pwrite(node->file, QH_INCOMPATIBLE, sizeof(field), field, 0);
     }
-    s->corrupt = true;
+    s->corrupt = s->broken = true;
     node->readonly = true;
 }
 
@@ -545,8 +568,7 @@ int qcow2_write_header(BlockNode *node)
             memcpy(cluster + at, node->backing_file, name);
         }
         put_fields(s, cluster);
-        ret = bdrv_co_pwrite(node->file, 0, s->cluster_size, cluster, 0);
-        ret = ret < 0 ? ret : bdrv_co_flush(node->file->node);
+        ret = write_first_cluster(node, 0, cluster, (unsigned)s->cluster_size);
     }
     free(cluster);
     return ret;

@@ -192,6 +192,7 @@ typedef struct Qcow2State {
     uint64_t snapshots_offset, snapshots_size;
 
     bool corrupt_told;
+    bool broken;                           /* it was written and is not any more: flushes fail */
     bool preallocated_known, preallocated; /* whether clusters in use may be holes of the file */
     /* a snapshot shown by co_snapshot_load_tmp() */
     bool temporary;

@@ -5,8 +5,10 @@
  * cut the image is opened, its check must find leaks at most, and all that was flushed must read
  * back; what was written since may be there or not, sector by sector, but nothing else.
  *
- *     crash [--seed N] [--points N] [--dump DIR]
+ *     crash [--seed N] [--points N] [--faults N] [--dump DIR]
  *
+ * --faults runs as many workloads while writes and flushes fail now and then: the image must stay
+ * whole.
  * --dump writes each failing image, and one in a hundred others, so that another tool can look at
  * them.
  *
@@ -73,11 +75,16 @@ typedef struct GuestOp {
 static GuestOp ops[OPS];
 static unsigned op_count;
 
+static unsigned fault_rate; /* one in so many writes and flushes fails; 0: none */
+
 static int record(MemDisk *disk, MemOp op, uint64_t offset, uint64_t bytes, const void *data,
                   void *opaque)
 {
     if (op == MEM_READ || log_count == MAX_LOG) {
         return op == MEM_READ ? 0 : -EIO;
+    }
+    if (fault_rate && below(fault_rate) == 0) {
+        return below(2) ? -EIO : -ENOSPC;
     }
     LogEntry *e = &log_entries[log_count++];
     *e = (LogEntry){.op = op, .offset = offset, .bytes = bytes};
@@ -219,6 +226,8 @@ static int snapshot_slot(bool used)
     return -1;
 }
 
+static bool quiet;
+
 static bool step_snapshot(GuestOp *op)
 {
     BlockNode *node = bdrv_child_node(root);
@@ -250,7 +259,9 @@ static bool step_snapshot(GuestOp *op)
         snapshot_state[i] = NULL;
     }
     if (!ok) {
-        printf("# %s\n", error_text(err));
+        if (!quiet) {
+            printf("# %s\n", error_text(err));
+        }
         error_free(err);
     }
     return ok;
@@ -291,7 +302,9 @@ static bool step(GuestOp *op)
     op->size = now_size;
     op->log_end = log_count;
     if (ret < 0) {
-        printf("# operation %d failed: %s\n", op->kind, strerror(-ret));
+        if (!quiet) {
+            printf("# operation %d failed: %s\n", op->kind, strerror(-ret));
+        }
         return false;
     }
     if (op->kind == G_DISCARD) { /* what it left is what counts from now on */
@@ -302,7 +315,7 @@ static bool step(GuestOp *op)
         for (uint64_t i = 0; i < op->count; i++) {
             uint32_t v;
             memcpy(&v, buf + i * 512, 4);
-            if (v != 0 && v != now[op->sector + i]) {
+            if (v != 0 && v != now[op->sector + i] && !quiet) {
                 printf("# a discard left %" PRIu32 " in sector %" PRIu64 "\n", v, op->sector + i);
                 return false;
             }
@@ -476,6 +489,38 @@ static bool run_workload(MemDisk *disk)
     return ok && root;
 }
 
+/* The same workload while writes and flushes fail: requests may fail, the image stays whole. */
+static bool run_faults(MemDisk *disk)
+{
+    BlockCheck check = {.report = finding};
+
+    memset(now, 0, sizeof(now));
+    now_size = DISK;
+    log_count = op_count = 0;
+    disk->hook = record;
+    fault_rate = 10 + below(60);
+    root = open_disk("mem:work", true);
+    for (unsigned i = 0; root && i < OPS && log_count < MAX_LOG - 1500; i++) {
+        GuestOp *op = &ops[0];
+        free(op->state);
+        step(op);
+        now_size = bdrv_size(bdrv_child_node(root)); /* who knows how far a failed one came */
+        op->state = NULL;
+    }
+    bdrv_root_detach(root);
+    fault_rate = 0;
+    disk->hook = NULL;
+    for (unsigned i = 0; i < 8; i++) {
+        free(snapshot_state[i]);
+        snapshot_state[i] = NULL;
+    }
+    finding_count = 0;
+    BlockChild *c = open_disk("mem:work", false);
+    int ret = c ? bdrv_check(bdrv_child_node(c), &check, 0) : -1;
+    bdrv_root_detach(c);
+    return ret == 0 && !check.corruptions && !check.check_errors;
+}
+
 static void forget_round(void)
 {
     for (unsigned i = 0; i < log_count; i++) {
@@ -488,7 +533,7 @@ static void forget_round(void)
 
 int main(int argc, char **argv)
 {
-    unsigned points = 2000, done = 0, failed = 0;
+    unsigned points = 2000, done = 0, failed = 0, faults = 0;
     const char *dir = NULL;
     uint64_t seed = 1;
 
@@ -497,6 +542,8 @@ int main(int argc, char **argv)
             seed = strtoull(argv[i + 1], NULL, 10);
         } else if (!strcmp(argv[i], "--points")) {
             points = (unsigned)strtoul(argv[i + 1], NULL, 10);
+        } else if (!strcmp(argv[i], "--faults")) {
+            faults = (unsigned)strtoul(argv[i + 1], NULL, 10);
         } else if (!strcmp(argv[i], "--dump")) {
             dir = argv[i + 1];
         }
@@ -506,6 +553,17 @@ int main(int argc, char **argv)
     base = malloc(IMAGE_ROOM);
     image = malloc(IMAGE_ROOM);
     MemDisk *work = mem_disk_new("work", NULL, 0), *replayed = mem_disk_new("replay", NULL, 0);
+    for (unsigned round = 0; round < faults && failed < 10; round++) {
+        rng_state = seed * 2000003 + round + 1;
+        quiet = true;
+        if (!make_image(work, round % (sizeof(variants) / sizeof(variants[0]))) ||
+            !run_faults(work)) {
+            printf("# faults, round %u (%s)\n", round, variants[round % 7]);
+            failed++;
+        }
+        quiet = false;
+        forget_round();
+    }
     for (unsigned round = 0; done < points && failed < 10; round++) {
         rng_state = seed * 1000003 + round + 1;
         if (!make_image(work, round % (sizeof(variants) / sizeof(variants[0]))) ||
