@@ -502,9 +502,9 @@ static bool run_faults(MemDisk *disk)
     root = open_disk("mem:work", true);
     for (unsigned i = 0; root && i < OPS && log_count < MAX_LOG - 1500; i++) {
         GuestOp *op = &ops[0];
-        free(op->state);
         step(op);
         now_size = bdrv_size(bdrv_child_node(root)); /* who knows how far a failed one came */
+        free(op->state);
         op->state = NULL;
     }
     bdrv_root_detach(root);
