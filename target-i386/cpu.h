@@ -325,6 +325,8 @@ struct CPUX86State {
 
     /* By class (mmu.h) and whether for writing. Only the owner fills them; tlb_protect_ram() empties those for writing. */
     bool jit_slots_used[3];
+    bool jit_slot_often; /* one of them has missed more often than jit_slot_misses allowed */
+    int32_t jit_slot_misses[3 * 2 * JIT_SLOTS];
     JitSlot jit_slots[3][2][JIT_SLOTS];
     JitWindow jit_windows[SEG_GS + 1];
 };

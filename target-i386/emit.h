@@ -124,6 +124,6 @@ void emit_call_rm(Emitter *e, HostRm rm);
 /* Makes the jump whose displacement is at `rel` go to `target`; both in the writable mapping. */
 void emit_patch(uint8_t *rel, const uint8_t *target);
 
-enum { COND_O, COND_NO, COND_B, COND_AE, COND_E, COND_NE, COND_BE, COND_A };
+enum { COND_O, COND_NO, COND_B, COND_AE, COND_E, COND_NE, COND_BE, COND_A, COND_S };
 
 #endif

@@ -150,7 +150,7 @@ static void forget_thunks(CPUX86State *env, CpuJit *jit)
  * An instruction that begins in `avail` bytes at the end of a page and goes on in the next: a block of its own. It is found by the
  * jump tables only, never linked to, since the second page may be mapped elsewhere one day while the first stays.
  */
-static JitBlock *translate_in_two_pages(CPUX86State *env, CpuJit *jit, const uint8_t *host, unsigned avail)
+static JitBlock *translate_in_two_pages(CPUX86State *env, CpuJit *jit, const uint8_t *host, unsigned avail, bool plain)
 {
     uint8_t bytes[2 * INSN_MAX_LENGTH];
     unsigned second_avail;
@@ -171,7 +171,7 @@ static JitBlock *translate_in_two_pages(CPUX86State *env, CpuJit *jit, const uin
             return NULL;
         }
         jit_cache_make_room(jit);
-        b = jit_translate(env, bytes, insn.len, (ram_addr)(host - memory_ram_base()));
+        b = jit_translate(env, bytes, insn.len, (ram_addr)(host - memory_ram_base()), plain);
         if (b) {
             b->bytes = (uint16_t)avail;
             b->second = (ram_addr)(second - memory_ram_base());
@@ -197,7 +197,9 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
     hwaddr phys;
     const uint8_t *host = mem_code_ptr(env, env->rip, &avail, &phys);
 
-    if (!host) {
+    bool ip16 = !(env->hflags & (HF_CS32 | HF_CS64));
+
+    if (!host || (ip16 && env->rip > 0xffff)) { /* which the next instruction does not follow */
         return NULL;
     }
     ram_addr ram = (ram_addr)(host - memory_ram_base());
@@ -220,22 +222,49 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
     if (avail > sizeof(bytes)) {
         avail = sizeof(bytes);
     }
-    if (!(env->hflags & (HF_CS32 | HF_CS64)) && avail > 0x10000 - env->rip) {
+    if (ip16 && avail > 0x10000 - env->rip) {
         avail = (unsigned)(0x10000 - env->rip); /* IP wraps there */
     }
     do {
         memcpy(bytes, host, avail);
         jit_cache_make_room(jit);
         jit->stats.translated++;
-        b = jit_translate(env, bytes, avail, ram);
+        b = jit_translate(env, bytes, avail, ram, key & JIT_KEY_PLAIN);
     } while (b && !jit_cache_watch(env, b, bytes));
     if (!b) {
-        b = translate_in_two_pages(env, jit, host, avail);
+        b = translate_in_two_pages(env, jit, host, avail, key & JIT_KEY_PLAIN);
     }
     if (b) {
         jit_cache_add(jit, b);
     }
     return b;
+}
+
+/* ---- last-page slots that miss all the time ---- */
+
+enum { MISSES_ALLOWED = 16384, MISSES_TICKS = 8000000 }; /* so many in so much of the host's TSC, some milliseconds */
+
+static void reset_misses(CPUX86State *env)
+{
+    for (unsigned i = 0; i < sizeof(env->jit_slot_misses) / sizeof(env->jit_slot_misses[0]); i++) {
+        env->jit_slot_misses[i] = MISSES_ALLOWED;
+    }
+    env->jit->misses_reset = __builtin_ia32_rdtsc();
+}
+
+/* A slot of the instruction at rip missed too often: from now on it looks into the TLB at once. */
+static void note_often(CPUX86State *env, uint64_t rip)
+{
+    unsigned bit = jit_site_bit(rip);
+    hwaddr phys;
+    const uint8_t *host = mmu_can_fetch(env, rip) ? mmu_code_ptr(env, rip, &phys) : NULL;
+
+    env->jit_slot_often = false;
+    reset_misses(env);
+    env->jit->hashed_sites[bit / 64] |= 1ull << bit % 64;
+    if (host) {
+        jit_cache_drop(env->jit, (ram_addr)(host - memory_ram_base()), 1);
+    }
 }
 
 /* ---- running ---- */
@@ -391,6 +420,9 @@ uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji)
     if (loads_segment(insn)) {
         update_windows(env);
     }
+    if (__builtin_expect(env->jit_slot_often, 0)) {
+        note_often(env, ji->rip);
+    }
     if (__builtin_expect(jit->nyoung, 0) && is_serialising(insn)) {
         jit_cache_look_again(env);
     }
@@ -455,7 +487,9 @@ static void jit_run(CPUX86State *env)
     }
     uint32_t key = jit_key(env);
     choose_mode(env, jit, key);
-
+    if (__builtin_ia32_rdtsc() - jit->misses_reset > MISSES_TICKS) {
+        reset_misses(env);
+    }
     if (jit->nyoung) {
         jit_cache_look_again(env);
     }
@@ -468,8 +502,14 @@ static void jit_run(CPUX86State *env)
         if (link == JIT_LEAVE_LOOKUP && jump->rip == env->rip) {
             code = jump->saved;
         } else {
+            bool plain = link & JIT_LINK_PLAIN;
+            if (plain && env->jit_slot_often) {
+                note_often(env, env->rip);
+                plain = false;
+                link = JIT_LEAVE_LOOKUP;
+            }
             uint64_t generation = jit->generation;
-            JitBlock *b = find_block(env, jit, jit->key);
+            JitBlock *b = find_block(env, jit, jit->key | (plain ? JIT_KEY_PLAIN : 0));
             if (!b) {
                 if (!exec_run_one_block(env) || jit_key(env) != jit->key) {
                     return;
@@ -478,12 +518,14 @@ static void jit_run(CPUX86State *env)
                 link = JIT_LEAVE_LOOKUP;
                 continue;
             }
-            if (link > JIT_LEAVE_OUTER) {
+            if (link > JIT_LEAVE_OUTER && !b->second_bytes && !(plain && env->lockstep)) { /* lockstep hears of each */
                 patch_link(link, generation, jit, b);
             }
             code = b->entry[JIT_FROM_MEMORY][JIT_POLL];
-            add_jump(env, jit->table, code);
-            if (b->second_bytes) {
+            if (!plain) {
+                add_jump(env, jit->table, code);
+            }
+            if (!plain && b->second_bytes) {
                 add_jump_of_two(env, jit->table);
             }
         }
@@ -509,12 +551,16 @@ bool jit_exec_bytes(CPUX86State *env, const uint8_t *bytes, unsigned len)
     jit_cache_flush(env->jit);
     choose_mode(env, env->jit, jit_key(env));
     jit_cache_make_room(env->jit);
-    JitBlock *b = jit_translate(env, bytes, len, 0);
-    if (!b) {
-        return false;
-    }
-    open_stack(env, env->jit);
-    env->jit->enter(b->entry[JIT_FROM_MEMORY][JIT_NO_POLL], env);
+    uint64_t start = env->rip, link = 0;
+    do {
+        uint64_t done = env->rip - start;
+        JitBlock *b = jit_translate(env, bytes + done, len - (unsigned)done, 0, link & JIT_LINK_PLAIN);
+        if (!b) {
+            return false;
+        }
+        open_stack(env, env->jit);
+        link = env->jit->enter(b->entry[JIT_FROM_MEMORY][JIT_NO_POLL], env);
+    } while (link & JIT_LINK_PLAIN);
     return true;
 }
 

@@ -31,6 +31,7 @@ enum {
     JIT_BLOCK_MAX_INSNS = 48,
     JIT_BLOCK_MAX_BRANCHES = 4, /* conditional jumps and calls behind which a block goes on */
     JIT_BLOCK_MAX_CODE = 32768, /* more than any block's code */
+    JIT_SITES = 1 << 14,
     JIT_TABLES = 6,             /* modes whose jumps are kept */
     JIT_TABLE_LISTED = 1024,    /* jumps that are forgotten one by one */
     JIT_STACK_SIZE = 64 << 10,
@@ -48,6 +49,7 @@ enum {
 #define JIT_KEY_MASKED 0x20000u /* no SIMD floating point exception is unmasked */
 #define JIT_KEY_AVX    0x40000u /* the same for AVX */
 #define JIT_KEY_X87    0x80000u /* x87 and MMX instructions just work; all exceptions are masked, none is pending */
+#define JIT_KEY_PLAIN  0x8000000u /* of blocks only: without groups of accesses (translate-group.c) */
 #define JIT_KEY_CLASS_SHIFT 28
 
 #define JIT_XCOMP_X87 1u /* the bit of the x87 component */
@@ -178,6 +180,11 @@ typedef struct JitStats {
     uint64_t *ops;                       /* op_count: by operation, executed and of these by handler; else NULL */
 } JitStats;
 
+static inline unsigned jit_site_bit(uint64_t rip)
+{
+    return (unsigned)((rip ^ rip >> 12) % JIT_SITES);
+}
+
 struct CpuJit {
     JitStats stats;
     bool profile; /* blocks count how often they run */
@@ -204,6 +211,8 @@ struct CpuJit {
     JitBlock *hash[JIT_HASH_SIZE];
     JitBlock *pages[JIT_PAGE_HASH_SIZE];
     JitBlock *second_pages[JIT_PAGE_HASH_SIZE]; /* those of two pages, by the second */
+    uint64_t hashed_sites[JIT_SITES / 64]; /* by jit_site_bit(): instructions whose last-page slots kept missing */
+    uint64_t misses_reset;                 /* the host's TSC then */
     unsigned next_slot[2]; /* by MmuAccess: the last-page slot given out next */
     uint8_t *stack;        /* translated code's */
     uint32_t key;          /* the mode that runs; its jumps: */
@@ -220,7 +229,8 @@ struct CpuJit {
 #define JIT_LINK_EFLAGS (1ull << 63)
 #define JIT_LINK_MEMORY (1ull << 62)
 #define JIT_LINK_POLL (1ull << 61)
-#define JIT_LINK_BITS (JIT_LINK_EFLAGS | JIT_LINK_MEMORY | JIT_LINK_POLL)
+#define JIT_LINK_PLAIN (1ull << 60) /* to a plain block */
+#define JIT_LINK_BITS (JIT_LINK_EFLAGS | JIT_LINK_MEMORY | JIT_LINK_POLL | JIT_LINK_PLAIN)
 
 /* In jit_budget: left where the arithmetic flags are about to be overwritten; they are not what the last instruction left. */
 #define JIT_BUDGET_FLAGS_DEAD 0x7fff
@@ -229,9 +239,9 @@ struct CpuJit {
 void jit_translate_common(CPUX86State *env, CpuJit *jit);
 /*
  * Translates the block at env->rip, whose bytes are at `host` (`avail` to the page's end). NULL: the
- * first instruction needs more bytes. There must be room.
+ * first instruction needs more bytes. There must be room. plain: without groups of accesses.
  */
-JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, ram_addr ram);
+JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, ram_addr ram, bool plain);
 
 /* ---- jit-cache.c ---- */
 CpuJit *jit_cache_new(void);

@@ -521,8 +521,8 @@ static uint64_t compare_block(CPUX86State *env, Lockstep *ls, const uint8_t *cod
     cpu_x87_sync(env);
     lockstep_save(env, &ls->translated);
     ls->target = env->rip;
-    /* A request that comes just now is seen before the first instruction. */
-    ls->least = ls->translated_end == LS_RAN && !atomic_load(&env->exit_request);
+    /* A request that comes just now is seen before the first instruction; on the way to a plain block nothing is run. */
+    ls->least = ls->translated_end == LS_RAN && !atomic_load(&env->exit_request) && !(link & JIT_LINK_PLAIN);
     if (ls->translated_end == LS_FAULT) {
         ls->least = MOST_INSTRUCTIONS; /* comes by the same exception, not by reaching a place */
     }

@@ -70,8 +70,10 @@ static HostRm load_rm(Translator *t, unsigned rm)
 {
     if (has_memory(t->insn)) {
         gen_operand(t, t->insn->mem_size, MMU_READ);
+        t->delta_slot = 0; /* S2 may be used for another operand */
         return rm_mem(S0, 0);
     }
+    t->delta_slot = 0;
     return rm_reg(load_reg(t, rm, S0));
 }
 

@@ -109,23 +109,17 @@ bool target_of(const Translator *t, uint64_t *target)
     return t->insn->opsize == t->word;
 }
 
-/* The host address of the word to push, in S0. */
-static void gen_call_slot(Translator *t)
-{
-    gen_stack_address(t, -(int32_t)t->word);
-    gen_translate(t, t->word, MMU_WRITE);
-}
-
-/* Writes the return address to where S0 points and moves the stack pointer; S2 is used. */
+/* S1 is used, and what gen_stack_mem() uses. */
 static void gen_push_return(Translator *t)
 {
     Emitter *e = &t->e;
+    HostRm rm = gen_stack_mem(t, -(int32_t)t->word, MMU_WRITE);
 
     if (t->word == W32 || (int64_t)t->next_rip == (int32_t)t->next_rip) {
-        emit_store_imm(e, t->word, rm_mem(S0, 0), (int32_t)t->next_rip);
+        emit_store_imm(e, t->word, rm, (int32_t)t->next_rip);
     } else {
-        emit_mov_imm(e, S2, t->next_rip);
-        emit_store(e, W64, rm_mem(S0, 0), S2);
+        emit_mov_imm(e, S1, t->next_rip);
+        emit_store(e, W64, rm, S1);
     }
     emit_lea(e, t->word, GUEST_SP, rm_mem(GUEST_SP, -(int32_t)t->word));
 }
@@ -180,6 +174,7 @@ static void gen_pad(Translator *t)
     t->in_eflags = false;
     t->recipe.insn = NULL;
     t->vectors = t->x87 = FPU_UNKNOWN;
+    forget_groups(t);
 }
 
 /* Both whether somebody wants the thread and whether there is room for another pad. */
@@ -198,7 +193,6 @@ static bool gen_call(Translator *t)
     }
     gen_flags_to_memory(t);
     gen_flags_away(t);
-    gen_call_slot(t);
     gen_push_return(t);
     gen_call_to(t, target);
     return true;
@@ -228,9 +222,7 @@ static bool gen_ret(Translator *t)
     }
     gen_flags_to_memory(t);
     gen_flags_away(t);
-    gen_stack_address(t, 0);
-    gen_translate(t, t->word, MMU_READ);
-    emit_load(&t->e, t->word, S0, rm_mem(S0, 0));
+    emit_load(&t->e, t->word, S0, gen_stack_mem(t, 0, MMU_READ));
     emit_lea(&t->e, t->word, GUEST_SP, rm_mem(GUEST_SP, (int32_t)t->word + more));
     emit_mov_imm(&t->e, S2, (uint64_t)((uint8_t *)insn_record(t) - t->jit->records));
     emit_ret(&t->e);
@@ -252,9 +244,8 @@ static bool gen_indirect_target(Translator *t)
         }
         gen_flags_to_memory(t);
         gen_flags_away(t);
-        gen_address(t);
-        gen_translate(t, t->word, MMU_READ);
-        emit_load(&t->e, t->word, S0, rm_mem(S0, 0));
+        emit_load(&t->e, t->word, S0, gen_mem(t, t->word, MMU_READ));
+        t->saved = true;
     } else {
         gen_flags_to_memory(t);
         gen_flags_away(t);
@@ -286,7 +277,6 @@ static bool gen_call_ind(Translator *t)
     }
     gen_lookup(t);
     emit_store(&t->e, W64, temp, S1);
-    gen_call_slot(t);
     gen_push_return(t);
     emit_load(&t->e, W64, S1, temp);
     emit_load(&t->e, W64, S0, jump_field(S1, 0, offsetof(JitJump, rip)));
@@ -326,9 +316,21 @@ static void gen_stub_handler(Translator *t, const Stub *s)
     emit_mov_imm(e, S0, (uint64_t)(uintptr_t)s->ji);
     emit_patch(emit_call(e), t->jit->exec_insn);
     if (s->back) {
+        if (s->back_in_memory) {
+            gen_save_flags(t);
+        }
+        gen_groups_again(t, s);
         gen_back_from_handler(t, s->fpu);
         emit_patch(emit_jmp(e), s->back);
     }
+}
+
+/* Flags are in EFLAGS. */
+static void gen_leave_to_link(Translator *t, uint64_t target, uint64_t link)
+{
+    gen_set_rip(t, target);
+    emit_mov_imm(&t->e, S1, link);
+    emit_patch(emit_jmp(&t->e), t->jit->leave);
 }
 
 static void gen_stub(Translator *t, const Stub *s)
@@ -337,7 +339,7 @@ static void gen_stub(Translator *t, const Stub *s)
     uint64_t link;
 
     emit_patch(s->rel, e->p);
-    if (s->kind == STUB_REFILL) {
+    if (s->kind == STUB_REFILL || s->kind == STUB_GROUP) {
         gen_refill(t, s);
     }
     gen_store_x87_pointers(t, &s->x87_pointers);
@@ -348,15 +350,20 @@ static void gen_stub(Translator *t, const Stub *s)
     case STUB_HANDLER:
         gen_stub_handler(t, s);
         break;
+    case STUB_GROUP: {
+        gen_stub_flags(t, s);
+        uint8_t *rel = emit_jmp(e);
+        emit_patch(rel, e->p);
+        gen_leave_to_link(t, s->target, (uint64_t)(uintptr_t)rel | JIT_LINK_EFLAGS | JIT_LINK_PLAIN);
+        break;
+    }
     case STUB_LINK:
         gen_stub_flags(t, s);
-        gen_set_rip(t, s->target);
         link = (uint64_t)(uintptr_t)s->rel;
         link |= s->flags_at == FLAGS_IN_EFLAGS ? JIT_LINK_EFLAGS : 0;
         link |= s->in_memory ? JIT_LINK_MEMORY : 0;
         link |= s->poll ? JIT_LINK_POLL : 0;
-        emit_mov_imm(e, S1, link);
-        emit_patch(emit_jmp(e), t->jit->leave);
+        gen_leave_to_link(t, s->target, link);
         break;
     case STUB_GOTO:
         if (!s->in_memory) {
@@ -374,9 +381,7 @@ static void gen_stub(Translator *t, const Stub *s)
         if (t->env->lockstep && s->flags_at == FLAGS_IN_EFLAGS) {
             emit_store_imm(e, W32, rm_env(offsetof(CPUX86State, jit_budget)), JIT_BUDGET_FLAGS_DEAD);
         }
-        gen_set_rip(t, s->target);
-        emit_mov_imm(e, S1, JIT_LEAVE_LOOKUP);
-        emit_patch(emit_jmp(e), t->jit->leave);
+        gen_leave_to_link(t, s->target, JIT_LEAVE_LOOKUP);
         break;
     }
 }

@@ -16,7 +16,7 @@
 
 void gen_flags_to_ax(Translator *t)
 {
-    emit_mov(&t->e, W64, S2, H_AX);
+    emit_mov(&t->e, W64, S1, H_AX);
     emit_lahf(&t->e);
     emit_seto_al(&t->e);
 }
@@ -25,19 +25,19 @@ void gen_flags_from_ax(Translator *t)
 {
     emit_of_from_al(&t->e);
     emit_sahf(&t->e);
-    emit_mov(&t->e, W64, H_AX, S2);
+    emit_mov(&t->e, W64, H_AX, S1);
 }
 
 void gen_save_flags(Translator *t)
 {
     gen_flags_to_ax(t);
     emit_store(&t->e, W16, ENV(jit_flags), H_AX);
-    emit_mov(&t->e, W64, H_AX, S2);
+    emit_mov(&t->e, W64, H_AX, S1);
 }
 
 void gen_restore_flags(Translator *t)
 {
-    emit_mov(&t->e, W64, S2, H_AX);
+    emit_mov(&t->e, W64, S1, H_AX);
     emit_load_u16(&t->e, H_AX, ENV(jit_flags));
     gen_flags_from_ax(t);
 }
@@ -89,6 +89,9 @@ static unsigned recipe_reg(Translator *t, unsigned guest, unsigned scratch)
         return host_of(guest);
     }
     emit_load(&t->e, W64, scratch, env_reg(guest));
+    if (scratch == S2) {
+        t->delta_slot = 0;
+    }
     return scratch;
 }
 
@@ -152,7 +155,7 @@ static bool recipe_uses(const Insn *recipe, unsigned guest)
 }
 
 /* Instructions whose operands say all that they write. */
-static bool writes_only_operands(const Insn *insn)
+bool writes_only_operands(const Insn *insn)
 {
     switch (insn->op) {
     case OP_MOV:

@@ -127,6 +127,18 @@ static bool writes_guest(const Insn *insn, unsigned guest)
     return false;
 }
 
+/* Whether the register's value before matters, be it that only a part of it is replaced. */
+static bool reads_guest(const Insn *insn, unsigned guest)
+{
+    for (unsigned i = 0; i < insn->nops; i++) {
+        const InsnOperand *op = &insn->ops[i];
+        if (op->kind == OPND_GPR && op->reg == guest && (op->access & OPND_READ || op->size < 4)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static const InsnOperand *memory_operand(const Insn *insn)
 {
     for (unsigned i = 0; i < insn->nops; i++) {
@@ -217,15 +229,16 @@ static bool gen_modrm(Translator *t)
     HostRm host_rm;
     if (mem) {
         const InsnOperand *op = memory_operand(insn);
-        gen_operand(t, insn->mem_size, op->access & OPND_WRITE ? MMU_WRITE : MMU_READ);
-        host_rm = rm_mem(S0, 0);
+        host_rm = gen_mem(t, insn->mem_size, op->access & OPND_WRITE ? MMU_WRITE : MMU_READ);
         if (insn->prefixes & INSN_PFX_LOCK) {
             flags |= EMIT_LOCK;
         }
     }
     if (reg_in_state) {
         host_reg = S1;
-        emit_load(e, W64, S1, env_reg(reg));
+        if (reads_guest(insn, reg) || !mem) {
+            emit_load(e, W64, S1, env_reg(reg));
+        }
     }
     if (!mem) {
         host_rm = rm_reg(rm_high ? rm : host_of(rm));
@@ -236,6 +249,7 @@ static bool gen_modrm(Translator *t)
         } else if (host_rm.base == H_NONE) {
             rm_in_state = true;
             host_rm = rm_reg(S2);
+            t->delta_slot = 0;
             emit_load(e, W64, S2, env_reg(rm));
         }
     }
@@ -314,11 +328,11 @@ static bool gen_mov_moffs(Translator *t)
     if (!can_address(t)) {
         return false;
     }
-    gen_operand(t, width, write ? MMU_WRITE : MMU_READ);
+    HostRm rm = gen_mem(t, width, write ? MMU_WRITE : MMU_READ);
     if (write) {
-        emit_store(&t->e, width, rm_mem(S0, 0), H_AX);
+        emit_store(&t->e, width, rm, H_AX);
     } else {
-        emit_load(&t->e, width, H_AX, rm_mem(S0, 0));
+        emit_load(&t->e, width, H_AX, rm);
     }
     return true;
 }
@@ -428,13 +442,6 @@ static bool gen_lea(Translator *t)
 
 /* ---- the stack ---- */
 
-/* Checks the word below the stack pointer for writing: its host address in S0. */
-static void gen_push_address(Translator *t)
-{
-    gen_stack_address(t, -(int32_t)t->word);
-    gen_translate(t, t->word, MMU_WRITE);
-}
-
 static void gen_move_sp(Translator *t, int32_t by)
 {
     emit_lea(&t->e, t->word, GUEST_SP, rm_mem(GUEST_SP, by));
@@ -448,39 +455,33 @@ static bool gen_push(Translator *t)
     if (insn->opsize != t->word) {
         return false;
     }
+    int32_t below = -(int32_t)t->word;
+    HostRm rm;
     switch (insn->ops[0].kind) {
     case OPND_GPR: {
         unsigned guest = insn->ops[0].reg, host = host_of(guest);
-        gen_flags_away(t);
-        gen_push_address(t);
-        gen_flags_back(t);
+        rm = gen_stack_mem(t, below, MMU_WRITE);
         if (host == H_NONE) {
             host = S1;
             emit_load(e, W64, S1, env_reg(guest));
         }
-        emit_store(e, t->word, rm_mem(S0, 0), host);
+        emit_store(e, t->word, rm, host);
         break;
     }
     case OPND_IMM:
-        gen_flags_away(t);
-        gen_push_address(t);
-        gen_flags_back(t);
-        emit_store_imm(e, t->word, rm_mem(S0, 0), (int32_t)insn->imm);
+        rm = gen_stack_mem(t, below, MMU_WRITE);
+        emit_store_imm(e, t->word, rm, (int32_t)insn->imm);
         break;
     case OPND_MEM: {
         HostRm temp = rm_env(offsetof(CPUX86State, jit_temp));
         if (!can_address(t)) {
             return false;
         }
-        gen_flags_away(t);
-        gen_address(t);
-        gen_translate(t, t->word, MMU_READ);
-        emit_load(e, t->word, S0, rm_mem(S0, 0));
-        emit_store(e, W64, temp, S0);
-        gen_push_address(t);
-        gen_flags_back(t);
+        emit_load(e, t->word, S1, gen_mem(t, t->word, MMU_READ));
+        emit_store(e, W64, temp, S1);
+        rm = gen_stack_mem(t, below, MMU_WRITE);
         emit_load(e, W64, S1, temp);
-        emit_store(e, t->word, rm_mem(S0, 0), S1);
+        emit_store(e, t->word, rm, S1);
         break;
     }
     default:
@@ -498,12 +499,13 @@ static bool gen_pop(Translator *t)
     if (insn->opsize != t->word || insn->ops[0].kind != OPND_GPR) {
         return false;
     }
-    gen_flags_away(t);
-    gen_stack_address(t, 0);
-    gen_translate(t, t->word, MMU_READ);
-    gen_flags_back(t);
-    emit_load(&t->e, t->word, S1, rm_mem(S0, 0));
-    gen_store_guest(t, guest, S1);
+    HostRm rm = gen_stack_mem(t, 0, MMU_READ);
+    if (host_of(guest) == H_NONE) {
+        emit_load(&t->e, t->word, S1, rm);
+        emit_store(&t->e, W64, env_reg(guest), S1);
+    } else {
+        emit_load(&t->e, t->word, host_of(guest), rm);
+    }
     if (guest != R_SP) {
         gen_move_sp(t, (int32_t)t->word);
     }

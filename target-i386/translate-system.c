@@ -47,6 +47,7 @@ void gen_call_c(Translator *t, uintptr_t function)
     emit_mov_imm(&t->e, S1, function);
     emit_patch(emit_call(&t->e), t->jit->call_c);
     t->vectors = FPU_AWAY;
+    t->delta_slot = 0;
 }
 
 static bool at_cpl0(uint32_t key)
@@ -103,6 +104,7 @@ static bool gen_pushf(Translator *t)
     gen_stack_address(t, -(int32_t)t->word);
     gen_translate(t, t->word, MMU_WRITE);
     emit_load_u16(e, S1, ENV(jit_flags));
+    t->delta_slot = 0;
     emit_mov(e, W32, S2, S1);
     emit_shr(e, W32, S1, 8);
     emit_alu_imm(e, W32, ALU_AND, rm_reg(S1), LAHF_FLAGS);
@@ -155,6 +157,7 @@ static bool gen_popf(Translator *t)
     gen_translate(t, t->word, MMU_READ);
     emit_load(e, W32, S0, rm_mem(S0, 0));
     emit_load(e, W32, S2, ENV(eflags));
+    t->delta_slot = 0;
     emit_mov(e, W32, S1, S0);
     emit_alu(e, W32, ALU_XOR, S1, rm_reg(S2));
     emit_alu_imm(e, W32, ALU_AND, rm_reg(S1), (int32_t)same);

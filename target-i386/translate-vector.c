@@ -357,18 +357,19 @@ static const InsnOperand *general_operand(const Insn *insn)
     return NULL;
 }
 
-static void gen_memory(Translator *t)
+static HostRm gen_memory(Translator *t)
 {
     const Insn *insn = t->insn;
 
-    gen_flags_away(t);
-    gen_address(t);
-    gen_translate(t, insn->mem_size, insn->flags & INSN_MEM_WRITE ? MMU_WRITE : MMU_READ);
+    HostRm rm = gen_mem(t, insn->mem_size, insn->flags & INSN_MEM_WRITE ? MMU_WRITE : MMU_READ);
     if (insn->mem_align > 1) { /* pages are aligned here as there */
-        emit_test_imm8(&t->e, S0, (uint8_t)(insn->mem_align - 1));
+        gen_flags_away(t);
+        emit_lea(&t->e, W64, S1, rm);
+        emit_test_imm8(&t->e, S1, (uint8_t)(insn->mem_align - 1));
         gen_slow_unless(t, COND_E);
     }
     gen_flags_back(t);
+    return rm;
 }
 
 bool gen_vector(Translator *t)
@@ -377,6 +378,7 @@ bool gen_vector(Translator *t)
     const InsnOperand *general = general_operand(insn);
     bool mem = insn->modrm < 0xc0;
     unsigned reg, rm, host = H_NONE;
+    HostRm operand = rm_reg(0);
 
     if (!copies_through(t, insn)) {
         return false;
@@ -388,7 +390,7 @@ bool gen_vector(Translator *t)
         return false;
     }
     if (mem) {
-        gen_memory(t);
+        operand = gen_memory(t);
     }
     gen_need(t, vector_use(t, insn));
     modrm_registers(t, &reg, &rm);
@@ -406,7 +408,7 @@ bool gen_vector(Translator *t)
             rm = host;
         }
     }
-    gen_same(t, reg, mem ? rm_mem(S0, 0) : rm_reg(rm));
+    gen_same(t, reg, mem ? operand : rm_reg(rm));
     if (general && host == S1 && general->access & OPND_WRITE) {
         emit_store(&t->e, W64, env_reg(general->reg), S1);
     }

@@ -153,11 +153,14 @@ bool wants_x87(const Translator *t, const Insn *insn)
     return (insn->insn_class == INSN_CLASS_X87 || insn->insn_class == INSN_CLASS_X87_NOWAIT) && can_translate(t, insn);
 }
 
+static void gen_same_at(Translator *t, HostRm rm)
+{
+    emit_op(&t->e, 0, t->insn->opcode, t->insn->modrm >> 3 & 7, rm);
+}
+
 static void gen_same(Translator *t)
 {
-    const Insn *insn = t->insn;
-
-    emit_op(&t->e, 0, insn->opcode, insn->modrm >> 3 & 7, has_memory(insn) ? rm_mem(S0, 0) : rm_reg(insn->modrm & 7));
+    gen_same_at(t, rm_reg(t->insn->modrm & 7));
 }
 
 /* What computes or moves. */
@@ -166,11 +169,12 @@ static bool gen_compute(Translator *t)
     const Insn *insn = t->insn;
     X87Pointers *p = &t->x87_pointers;
 
+    HostRm rm = rm_reg(insn->modrm & 7);
     if (has_memory(insn)) {
-        gen_operand(t, insn->mem_size, insn->flags & INSN_MEM_WRITE ? MMU_WRITE : MMU_READ);
+        rm = gen_mem(t, insn->mem_size, insn->flags & INSN_MEM_WRITE ? MMU_WRITE : MMU_READ);
     }
     gen_need_x87(t);
-    gen_same(t);
+    gen_same_at(t, rm);
     p->last = insn;
     p->rip = t->rip;
     if (has_memory(insn)) {
@@ -183,11 +187,12 @@ static bool gen_compute(Translator *t)
 /* Leaves the pointers alone. */
 static bool gen_control_insn(Translator *t)
 {
+    HostRm rm = rm_reg(t->insn->modrm & 7);
     if (t->insn->ops[0].kind == OPND_MEM) {
-        gen_operand(t, 2, MMU_WRITE);
+        rm = gen_mem(t, 2, MMU_WRITE);
     }
     gen_need_x87(t);
-    gen_same(t);
+    gen_same_at(t, rm);
     return true;
 }
 

@@ -5,6 +5,8 @@
  */
 #include "target-i386/translate.h"
 
+#include <string.h>
+
 #include "target-i386/jit-stats.h"
 
 /* ---- liveness of the arithmetic flags ---- */
@@ -46,24 +48,29 @@ static bool leaves(const Insn *insn)
     }
 }
 
+/* The flags it sets whatever they were. */
+static uint16_t flags_set(const Insn *insn)
+{
+    uint16_t set = insn->flags & INSN_EFLAGS_COND ? 0
+                   : undefined_is_set(insn)       ? insn->eflags_written | insn->eflags_undefined
+                                                  : insn->eflags_written;
+
+    return set & EFL_ARITH;
+}
+
 /* The flags whose values in EFLAGS before the instruction matter, from those that matter behind it. */
 static uint16_t live_before(const Insn *insn, uint16_t live)
 {
-    uint16_t changed = insn->eflags_written | insn->eflags_undefined;
-
     if (leaves(insn)) {
         return 0; /* where it leads finds them wherever they are */
     }
+    return ((live & ~flags_set(insn)) | insn->eflags_read) & EFL_ARITH;
+}
 
-    uint16_t set = insn->flags & INSN_EFLAGS_COND ? 0
-                   : undefined_is_set(insn)       ? changed
-                                                  : insn->eflags_written;
-
-    /* What changes some flags keeps the others in EFLAGS: they have to be there. */
-    if (changed & EFL_ARITH) {
-        live = EFL_ARITH;
-    }
-    return ((live & ~set) | insn->eflags_read) & EFL_ARITH;
+/* What changes some flags keeps the others in EFLAGS: they have to be there. */
+static bool keeps_some_flags(const Insn *insn)
+{
+    return (insn->eflags_written | insn->eflags_undefined) & EFL_ARITH && flags_set(insn) != EFL_ARITH;
 }
 
 /* ---- blocks ---- */
@@ -82,6 +89,7 @@ static void gen_handler_call(Translator *t)
     t->recipe.insn = NULL;
     t->vectors = FPU_AWAY;
     t->x87 = FPU_UNKNOWN;
+    forget_groups(t);
 }
 
 /* What is known at a point of a block; where an attempt at an instruction goes back to. */
@@ -91,7 +99,19 @@ typedef struct Place {
     FlagsRecipe recipe;
     FpuPlace vectors, x87;
     unsigned nslots;
+    uint32_t delta_slot;
+    uint32_t active_groups; /* a bit each */
 } Place;
+
+static Place this_place(const Translator *t)
+{
+    Place place = {t->e.p, t->in_memory, t->in_eflags, t->recipe, t->vectors, t->x87, t->nslots, t->delta_slot, 0};
+
+    for (unsigned i = 0; i < t->ngroups; i++) {
+        place.active_groups |= (uint32_t)t->groups[i].active << i;
+    }
+    return place;
+}
 
 static void go_back(Translator *t, const Place *place)
 {
@@ -102,6 +122,10 @@ static void go_back(Translator *t, const Place *place)
     t->vectors = place->vectors;
     t->x87 = place->x87;
     t->nslots = place->nslots;
+    t->delta_slot = place->delta_slot;
+    for (unsigned i = 0; i < t->ngroups; i++) {
+        t->groups[i].active = place->active_groups >> i & 1;
+    }
     t->nstubs = t->first_stub;
     t->saved = false;
     t->ended = false;
@@ -118,7 +142,7 @@ static void gen_insn(Translator *t)
     if (t->live) {
         gen_flags_to_eflags(t);
     }
-    Place place = {t->e.p, t->in_memory, t->in_eflags, t->recipe, t->vectors, t->x87, t->nslots};
+    Place place = this_place(t);
     bool native = gen_segmented(t) || gen_string(t) || gen_system(t);
     if (!native) {
         go_back(t, &place);
@@ -136,9 +160,13 @@ static void gen_insn(Translator *t)
         t->ji->native = native;
     }
     t->saved = false;
+    groups_after_insn(t);
     for (unsigned i = t->first_stub; i < t->nstubs && !t->ended; i++) {
         if (t->stubs[i].kind == STUB_HANDLER || t->stubs[i].kind == STUB_REFILL) {
             t->stubs[i].back = t->e.p;
+            t->stubs[i].back_in_memory =
+                t->in_memory && (t->insn->eflags_written | t->insn->eflags_undefined);
+            note_groups(t, &t->stubs[i]);
             t->stubs[i].fpu = (FpuUse){t->vectors == FPU_LIVE, t->x87 == FPU_LIVE};
         }
     }
@@ -312,7 +340,7 @@ static bool is_flat32(const CPUX86State *env)
     return (env->hflags & all) == all;
 }
 
-JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, ram_addr ram)
+JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, ram_addr ram, bool plain)
 {
     CpuJit *jit = env->jit;
     Insn insns[JIT_BLOCK_MAX_INSNS];
@@ -327,51 +355,63 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
         live[i] = live_before(&insns[i], live[i + 1]);
     }
 
-    Translator t = {.e = {jit->write + jit->code_used, jit->exec - jit->write}, .env = env, .jit = jit};
-    t.mode64 = env->hflags & HF_CS64;
-    t.word = t.mode64 ? 8 : is_flat32(env) ? 4 : 0;
-    t.ip_mask = t.mode64 ? ~0ull : env->hflags & HF_CS32 ? 0xffffffffu : 0xffffu;
-    t.page_offset = ram & (GUEST_PAGE_SIZE - 1);
-    t.cls = env->tlb->data_class;
-    t.key = jit_key(env);
-    t.block_rip = t.rip = env->rip;
-    t.in_two_pages = find_in_two_pages(env, host, avail, insns, n);
-    t.live = live[0];
-    t.needs_flags = flags_are_needed(insns, n);
-    t.entry_use = fpu_use(&t, insns, n);
+    static _Thread_local Translator translator; /* large, and most of it needs no clearing */
+    Translator *t = &translator;
+    memset(t, 0, offsetof(Translator, stubs));
+    t->nstubs = 0;
+    t->e = (Emitter){jit->write + jit->code_used, jit->exec - jit->write};
+    t->env = env;
+    t->jit = jit;
+    t->mode64 = env->hflags & HF_CS64;
+    t->word = t->mode64 ? 8 : is_flat32(env) ? 4 : 0;
+    t->ip_mask = t->mode64 ? ~0ull : env->hflags & HF_CS32 ? 0xffffffffu : 0xffffu;
+    t->page_offset = ram & (GUEST_PAGE_SIZE - 1);
+    t->cls = env->tlb->data_class;
+    t->key = jit_key(env);
+    t->block_rip = t->rip = env->rip;
+    t->in_two_pages = find_in_two_pages(env, host, avail, insns, n);
+    t->live = live[0] || keeps_some_flags(&insns[0]);
+    t->needs_flags = flags_are_needed(insns, n);
+    t->entry_use = fpu_use(t, insns, n);
+    t->plain = plain || !t->word || t->key & HF_AC;
+    if (!t->plain) {
+        find_groups(t, insns, n);
+    }
+    bool live_on_entry = t->live;
 
     JitBlock *b = jit_record(jit, sizeof(*b));
-    *b = (JitBlock){.ram = ram, .rip = env->rip, .key = t.key};
-    gen_block_entry(&t, b);
+    *b = (JitBlock){.ram = ram, .rip = env->rip, .key = t->key | (plain ? JIT_KEY_PLAIN : 0)};
+    gen_block_entry(t, b);
     if (jit->profile) {
-        gen_count(&t, &b->runs);
+        gen_count(t, &b->runs);
     }
     const uint8_t *places[JIT_BLOCK_MAX_INSNS + 1];
     unsigned made = 0;
-    for (unsigned i = 0; i < n && !t.ended; i++) {
-        t.insn = &insns[i];
-        places[made++] = t.e.p;
+    for (unsigned i = 0; i < n && !t->ended; i++) {
+        t->at = i;
+        t->insn = &insns[i];
+        places[made++] = t->e.p;
         if (jit->stats.ops) {
-            gen_count(&t, &jit->stats.ops[2 * insns[i].op]);
+            gen_count(t, &jit->stats.ops[2 * insns[i].op]);
         }
-        t.next_rip = (t.rip + insns[i].len) & t.ip_mask;
-        t.live = live[i];
-        t.live_behind = live[i + 1];
-        t.last = i + 1 == n;
-        gen_insn(&t);
-        t.rip = t.next_rip;
+        t->next_rip = (t->rip + insns[i].len) & t->ip_mask;
+        t->live = live[i] || keeps_some_flags(&insns[i]);
+        t->live_behind = live[i + 1];
+        t->last = i + 1 == n;
+        gen_insn(t);
+        t->rip = t->next_rip;
     }
-    if (!t.ended) {
-        gen_before_insn_x87(&t, true);
-        gen_goto(&t, t.rip);
+    if (!t->ended) {
+        gen_before_insn_x87(t, true);
+        gen_goto(t, t->rip);
     }
-    places[made] = t.e.p;
-    t.live = live[0];
-    gen_rare_entries(&t, b);
-    gen_stubs(&t);
-    b->code_size = (uint32_t)(t.e.p - (jit->write + jit->code_used));
-    jit_stats_block(env, b, insns, made, jit->write + jit->code_used, places, t.e.p);
-    b->bytes = (uint16_t)((t.rip - t.block_rip) & t.ip_mask);
-    jit->code_used = (size_t)(t.e.p - jit->write + 15) & ~(size_t)15;
+    places[made] = t->e.p;
+    t->live = live_on_entry;
+    gen_rare_entries(t, b);
+    gen_stubs(t);
+    b->code_size = (uint32_t)(t->e.p - (jit->write + jit->code_used));
+    jit_stats_block(env, b, insns, made, jit->write + jit->code_used, places, t->e.p);
+    b->bytes = (uint16_t)((t->rip - t->block_rip) & t->ip_mask);
+    jit->code_used = (size_t)(t->e.p - jit->write + 15) & ~(size_t)15;
     return b;
 }

@@ -19,7 +19,7 @@ typedef enum FlagsAt {
     FLAGS_IN_EFLAGS,
     FLAGS_IN_MEMORY, /* jit_flags */
     FLAGS_BY_RECIPE,
-    FLAGS_IN_AX, /* as LAHF and SETO leave them, AX itself in S2 */
+    FLAGS_IN_AX, /* as LAHF and SETO leave them, AX itself in S1 */
 } FlagsAt;
 
 /* How to make the flags again: from the instruction that set them; its operands or its result still stand in registers. */
@@ -30,6 +30,7 @@ typedef struct FlagsRecipe {
 typedef enum StubKind {
     STUB_HANDLER, /* the instruction by its handler, then back */
     STUB_REFILL,  /* a last-page slot missed: fill it from the TLB, or do as STUB_HANDLER */
+    STUB_GROUP,   /* the same, or on to a plain block */
     STUB_LINK,    /* leave; the jump is to be patched */
     STUB_GOTO,    /* on to another page */
     STUB_KICK,    /* leave at the block's start */
@@ -54,6 +55,20 @@ typedef enum FpuPlace {
     FPU_LIVE,    /* in the host's registers */
 } FpuPlace;
 
+/* Accesses off one register that share a check: translate-group.c. */
+typedef struct Group {
+    uint8_t reg;
+    bool write;
+    bool active;    /* looked at: the accesses may be made */
+    uint8_t count;
+    int32_t lo, hi; /* the range, from where the register pointed when the block began */
+    int32_t moved;  /* what has been added to it since */
+    uint32_t slot;  /* its offset in CPUX86State */
+} Group;
+
+enum { MAX_GROUPS = 16, MAX_STUB_GROUPS = 3, NO_GROUP = 0xff };
+enum { REF_OPERAND, REF_STACK }; /* an instruction's accesses: of its operand, of the stack by itself */
+
 /* Code out of line, made when the block is complete. */
 typedef struct Stub {
     StubKind kind;
@@ -70,7 +85,12 @@ typedef struct Stub {
     uint16_t size;    /* and bytes */
     FlagsRecipe recipe;
     uint32_t slot;           /* STUB_REFILL: its offset in CPUX86State */
+    uint32_t refill_slot;    /* whose addend S2 has then, or 0 */
     const uint8_t *checked;  /* and where the access goes on */
+    uint32_t back_slot;      /* the same at `back` */
+    bool back_in_memory;     /* new flags are expected in jit_flags there */
+    uint8_t ngroups;         /* and the groups active there */
+    Group groups[MAX_STUB_GROUPS];
 } Stub;
 
 enum { MAX_STUBS = 6 * JIT_BLOCK_MAX_INSNS + 4, MAX_BLOCK_SLOTS = 16 };
@@ -91,6 +111,7 @@ typedef struct Translator {
     bool needs_flags;    /* jit_flags has to have the flags there */
     FpuUse entry_use;    /* what is looked for on entry */
     bool ended;          /* control has left the block */
+    bool plain;          /* it has no groups */
     FpuPlace vectors, x87;
     X87Pointers x87_pointers;
     bool fds_known; /* FDS is fds_seg's selector */
@@ -108,15 +129,22 @@ typedef struct Translator {
     JitInsn *ji;
     unsigned first_stub;
     unsigned segment;     /* that the address in S0 is an offset in; SEG_COUNT: it is linear */
+    unsigned at;          /* its number */
     uint32_t address_key; /* what the address in S0 is made of: accesses with the same share a slot */
+    uint32_t delta_slot;  /* the slot whose addend is in S2, by its offset; 0: none. Who changes S2 says so here. */
 
-    unsigned nstubs;
-    Stub stubs[MAX_STUBS];
+    unsigned ngroups;
+    Group groups[MAX_GROUPS];
     unsigned nslots;
     struct {
         uint32_t key;
         uint8_t access, slot;
     } slots[MAX_BLOCK_SLOTS];
+
+    /* What is above begins as zero for every block. */
+    unsigned nstubs;
+    Stub stubs[MAX_STUBS];
+    uint8_t refs[JIT_BLOCK_MAX_INSNS][2]; /* each instruction's groups */
 } Translator;
 
 /* ---- translate-common.c ---- */
@@ -134,7 +162,7 @@ Stub *add_stub(Translator *t, StubKind kind, uint8_t *rel);
 void gen_slow_unless(Translator *t, unsigned good_cond);
 
 /* ---- translate-flags.c ---- */
-/* Between EFLAGS and AX, whose value is in S2 meanwhile; between EFLAGS and jit_flags. */
+/* Between EFLAGS and AX, whose value is in S1 meanwhile; between EFLAGS and jit_flags. S1 is used. */
 void gen_flags_to_ax(Translator *t);
 void gen_flags_from_ax(Translator *t);
 void gen_save_flags(Translator *t);
@@ -154,6 +182,8 @@ void gen_stub_flags(Translator *t, const Stub *s);
 /* Before an instruction: keeps flags whose recipe it spoils. Behind it: what it did to them. */
 void flags_before_insn(Translator *t);
 void flags_after_insn(Translator *t);
+/* Whether the instruction's operands say all that it writes. */
+bool writes_only_operands(const Insn *insn);
 
 /* ---- translate-mem.c ---- */
 bool can_address(const Translator *t);
@@ -163,11 +193,19 @@ void gen_address(Translator *t);
 void gen_stack_address(Translator *t, int32_t disp);
 /* Turns the linear address in S0 into a host address; S1 and S2 are used, flags destroyed. Misses go to the handler. */
 void gen_translate(Translator *t, unsigned size, MmuAccess access);
+/* What gen_translate() would add to the linear address in S0, in S2; S1 is used, flags destroyed. */
+void gen_delta(Translator *t, unsigned size, MmuAccess access);
+void gen_load_delta(Translator *t, uint32_t slot);
+/* Looks whether `size` bytes at S0 lie in the slot's page; the jump out of line has its stub. */
+Stub *gen_slot_check(Translator *t, uint32_t slot, unsigned size, MmuAccess access);
+uint32_t new_slot(Translator *t, MmuAccess access);
+/* Whether the instruction looks into the TLB at once. */
+bool site_is_hashed(const Translator *t);
 /* Out of line: fills the slot, or goes on below. */
 void gen_refill(Translator *t, const Stub *s);
 /* The common part of that. */
 void gen_common_refill(Translator *t, unsigned cls, MmuAccess access);
-/* Both for the memory operand, flags kept where they are live. */
+/* Both for the memory operand, flags kept where they are live. gen_mem() is better. */
 void gen_operand(Translator *t, unsigned size, MmuAccess access);
 
 /* ---- translate-segment.c ---- */
@@ -177,6 +215,21 @@ bool segment_is_flat(const Translator *t, unsigned seg);
 void gen_segment(Translator *t, unsigned size, MmuAccess access);
 /* Stack and near calls where `word` is 0. */
 bool gen_segmented(Translator *t);
+
+/* ---- translate-group.c ---- */
+void find_groups(Translator *t, const Insn *insns, unsigned n);
+/*
+ * The memory operand, checked, flags kept where they are live: S2 and perhaps S0 are in use until it has been accessed; S1 is
+ * not. gen_stack_mem(): the word at SP + disp.
+ */
+HostRm gen_mem(Translator *t, unsigned size, MmuAccess access);
+HostRm gen_stack_mem(Translator *t, int32_t disp, MmuAccess access);
+/* Behind each instruction; where anything may have happened to the TLB, or S2. */
+void groups_after_insn(Translator *t);
+void forget_groups(Translator *t);
+/* What a stub that runs a handler has to make good again before it goes back, to the point where the translator is; that. */
+void note_groups(Translator *t, Stub *s);
+void gen_groups_again(Translator *t, const Stub *s);
 
 /* ---- translate-integer.c: false, with nothing emitted: the handler has to do it ---- */
 bool gen_integer(Translator *t);

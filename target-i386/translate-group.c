@@ -1,0 +1,355 @@
+/*
+ * The translator: accesses that share a check.
+ *
+ * Compiled code reaches most of its memory at small distances from a few registers: the stack pointer, pointers to structures. The accesses of a
+ * block off the same register form a group. The first one looks whether the group's whole range lies in the page of the last-page slot; the
+ * others then need no check at all, and touch no flags. What they do need, the page's distance between
+ * linear and host addresses, is kept in S2, or loaded from the slot again. Constants added to the register in between (PUSH, POP,
+ * ADD RSP) do no harm.
+ *
+ * A range that crosses pages, or whose page is none that may be accessed directly, has no group: then the block is left for
+ * a plain one, without groups, from this instruction on.
+ *
+ * A group ends where its register gets another value. What the soft TLB says can change only where a handler runs: after one the
+ * groups are looked at again.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "target-i386/translate.h"
+
+#include <string.h>
+
+enum { MAX_SPAN = 512, MAX_PLAIN_DISP = 1 << 16 };
+
+/* ---- what an instruction does to the registers that addresses are made of ---- */
+
+static bool is_constant(const Translator *t, const Insn *insn, unsigned operand)
+{
+    return insn->nops > operand && insn->ops[operand].kind == OPND_IMM && insn->opsize == t->word &&
+           insn->imm > -MAX_PLAIN_DISP && insn->imm < MAX_PLAIN_DISP;
+}
+
+static bool writes_register(const Insn *insn, unsigned guest)
+{
+    for (unsigned i = 0; i < insn->nops; i++) {
+        const InsnOperand *op = &insn->ops[i];
+        if ((op->kind == OPND_GPR || op->kind == OPND_GPR8H) && op->reg == guest && op->access & OPND_WRITE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* True: the register has another value by *by afterwards, or the same. False: some value. */
+static bool changes_by(const Translator *t, const Insn *insn, unsigned guest, int32_t *by)
+{
+    bool named = writes_register(insn, guest);
+    const InsnOperand *first = &insn->ops[0];
+
+    *by = 0;
+    switch (insn->op) {
+    case OP_PUSH:
+    case OP_POP:
+        if (guest != R_SP || insn->opsize != t->word) {
+            return !named && guest != R_SP;
+        }
+        *by = insn->op == OP_PUSH ? -(int32_t)t->word : (int32_t)t->word;
+        return insn->op == OP_PUSH || !named;
+    case OP_ADD:
+    case OP_SUB:
+        if (named && first->kind == OPND_GPR && is_constant(t, insn, 1)) {
+            *by = (int32_t)(insn->op == OP_ADD ? insn->imm : -insn->imm);
+            return true;
+        }
+        return !named;
+    case OP_LEA:
+        if (named && insn->base == guest && insn->index >= 16 && insn->opsize == t->word && insn->addrsize == t->word &&
+            insn->disp > -MAX_PLAIN_DISP && insn->disp < MAX_PLAIN_DISP) {
+            *by = (int32_t)insn->disp;
+            return true;
+        }
+        return !named;
+    case OP_MUL:
+    case OP_IMUL:
+    case OP_DIV:
+    case OP_IDIV:
+    case OP_CWD:
+    case OP_CBW:
+    case OP_CMPXCHG:
+        return !named && guest != R_AX && guest != R_DX;
+    case OP_XADD:
+    case OP_XCHG:
+        return !named;
+    default:
+        return !named && (writes_only_operands(insn) || insn->insn_class == INSN_CLASS_X87);
+    }
+}
+
+/* ---- finding groups ---- */
+
+static bool simple_operand(const Translator *t, const Insn *insn)
+{
+    if (insn->base >= 16 || insn->index < 16 || insn->addrsize != t->word || insn->flags & INSN_VSIB ||
+        insn->seg == SEG_FS || insn->seg == SEG_GS || !segment_is_flat(t, insn->seg) || !insn->mem_size || insn->mem_size > 32 || !insn->off_modrm) {
+        return false;
+    }
+    return t->mode64 || (insn->disp > -MAX_PLAIN_DISP && insn->disp < MAX_PLAIN_DISP);
+}
+
+typedef struct Finder {
+    Translator *t;
+    int32_t at[16];  /* by register: what has been added since the block's beginning */
+    int8_t open[16]; /* its group, or -1 */
+    bool jumped;     /* some of what follows may not run */
+} Finder;
+
+/* An access at reg + disp; the number of its group, or NO_GROUP. */
+static uint8_t add_access(Finder *f, unsigned reg, int32_t disp, unsigned size, bool write)
+{
+    Translator *t = f->t;
+    int32_t lo = f->at[reg] + disp, hi = lo + (int32_t)size;
+    Group *g = f->open[reg] >= 0 ? &t->groups[f->open[reg]] : NULL;
+
+    if (g) {
+        int32_t new_lo = lo < g->lo ? lo : g->lo, new_hi = hi > g->hi ? hi : g->hi;
+        /* A store that may never run must not ask for a page that it may not write. */
+        if (new_hi - new_lo <= MAX_SPAN && (!write || g->write || !f->jumped || reg == R_SP)) {
+            g->lo = new_lo;
+            g->hi = new_hi;
+            g->write |= write;
+            g->count++;
+            return (uint8_t)f->open[reg];
+        }
+    }
+    if (t->ngroups == MAX_GROUPS) {
+        return NO_GROUP;
+    }
+    f->open[reg] = (int8_t)t->ngroups;
+    t->groups[t->ngroups] = (Group){.reg = (uint8_t)reg, .write = write, .count = 1, .lo = lo, .hi = hi};
+    return (uint8_t)t->ngroups++;
+}
+
+static void close_groups(Finder *f)
+{
+    memset(f->open, -1, sizeof(f->open));
+}
+
+static void find_in_insn(Finder *f, const Insn *insn, uint8_t refs[2])
+{
+    Translator *t = f->t;
+    int32_t word = (int32_t)t->word, by;
+
+    if (simple_operand(t, insn)) {
+        refs[REF_OPERAND] = add_access(f, insn->base, (int32_t)insn->disp, insn->mem_size, insn->flags & INSN_MEM_WRITE &&
+                                       insn->op != OP_PUSH && insn->op != OP_CALL_IND);
+    }
+    if (insn->opsize == t->word) {
+        switch (insn->op) {
+        case OP_PUSH:
+        case OP_CALL:
+        case OP_CALL_IND:
+            refs[REF_STACK] = add_access(f, R_SP, -word, (unsigned)word, true);
+            break;
+        case OP_POP:
+        case OP_RET:
+            refs[REF_STACK] = add_access(f, R_SP, 0, (unsigned)word, false);
+            break;
+        default:
+            break;
+        }
+    }
+    if (insn->flags & INSN_BRANCH) {
+        f->jumped = true;
+    }
+    if (insn->op == OP_CALL || insn->op == OP_CALL_IND) {
+        close_groups(f);
+    }
+    for (unsigned reg = 0; reg < 16; reg++) {
+        if (changes_by(t, insn, reg, &by)) {
+            f->at[reg] += by;
+        } else {
+            f->open[reg] = -1;
+        }
+    }
+}
+
+void find_groups(Translator *t, const Insn *insns, unsigned n)
+{
+    Finder f = {.t = t};
+
+    close_groups(&f);
+    for (unsigned i = 0; i < n; i++) {
+        t->refs[i][REF_OPERAND] = t->refs[i][REF_STACK] = NO_GROUP;
+        find_in_insn(&f, &insns[i], t->refs[i]);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        for (unsigned r = REF_OPERAND; r <= REF_STACK; r++) {
+            if (t->refs[i][r] != NO_GROUP && t->groups[t->refs[i][r]].count < 2) {
+                t->refs[i][r] = NO_GROUP;
+            }
+        }
+    }
+}
+
+/* ---- using them ---- */
+
+void groups_after_insn(Translator *t)
+{
+    int32_t by;
+
+    for (unsigned i = 0; i < t->ngroups; i++) {
+        Group *g = &t->groups[i];
+        if (g->count > 1 && changes_by(t, t->insn, g->reg, &by)) {
+            g->moved += by;
+        }
+    }
+}
+
+void forget_groups(Translator *t)
+{
+    for (unsigned i = 0; i < t->ngroups; i++) {
+        t->groups[i].active = false;
+    }
+    t->delta_slot = 0;
+}
+
+/* The address of its first byte, and whether it lies in the slot's page with the rest: below or equal. */
+static void gen_group_address(Translator *t, const Group *g)
+{
+    int32_t disp = g->lo - g->moved;
+    unsigned host = host_of(g->reg);
+
+    if (host == H_NONE) {
+        emit_load(&t->e, W64, S0, env_reg(g->reg));
+        host = S0;
+    }
+    emit_lea(&t->e, W64, S0, rm_mem(host, disp));
+}
+
+static void start_group(Translator *t, Group *g)
+{
+    MmuAccess access = g->write ? MMU_WRITE : MMU_READ;
+
+    gen_flags_away(t);
+    gen_group_address(t, g);
+    g->slot = new_slot(t, access); /* its own: nobody else may fill it meanwhile */
+    Stub *s = gen_slot_check(t, g->slot, (unsigned)(g->hi - g->lo), access);
+    s->kind = STUB_GROUP;
+    s->target = t->rip;
+    s->refill_slot = 0;
+    gen_flags_back(t);
+    g->active = true;
+    t->delta_slot = 0;
+}
+
+/* The group of a reference, looked at; NULL: it has none. */
+static Group *ready_group(Translator *t, unsigned ref)
+{
+    uint8_t n = t->refs[t->at][ref];
+
+    if (n == NO_GROUP || t->plain || site_is_hashed(t)) {
+        return NULL;
+    }
+    Group *g = &t->groups[n];
+    if (!g->active) {
+        start_group(t, g);
+    }
+    if (t->delta_slot != g->slot) {
+        gen_load_delta(t, g->slot);
+    }
+    return g;
+}
+
+HostRm gen_mem(Translator *t, unsigned size, MmuAccess access)
+{
+    const Insn *insn = t->insn;
+    HostRm rm = rm_mem(S2, 0);
+
+    if (ready_group(t, REF_OPERAND)) {
+        rm.index = (uint8_t)host_of(insn->base);
+        rm.disp = (int32_t)insn->disp;
+        if (rm.index == H_NONE) {
+            emit_load(&t->e, W64, S0, env_reg(insn->base));
+            rm.index = S0;
+        }
+        return rm;
+    }
+    gen_flags_away(t);
+    gen_address(t);
+    gen_delta(t, size, access);
+    gen_flags_back(t);
+    if (t->mode64 && simple_operand(t, insn) && host_of(insn->base) != H_NONE) {
+        rm.index = (uint8_t)host_of(insn->base); /* the load need not wait for the sum */
+        rm.disp = (int32_t)insn->disp;
+    } else {
+        rm.index = S0;
+    }
+    return rm;
+}
+
+HostRm gen_stack_mem(Translator *t, int32_t disp, MmuAccess access)
+{
+    HostRm rm = rm_mem(S2, disp);
+
+    rm.index = GUEST_SP;
+    if (ready_group(t, REF_STACK)) {
+        return rm;
+    }
+    gen_flags_away(t);
+    gen_stack_address(t, disp);
+    gen_delta(t, t->word, access);
+    gen_flags_back(t);
+    if (!t->mode64) {
+        rm.index = S0;
+        rm.disp = 0;
+    }
+    return rm;
+}
+
+/* ---- out of line ---- */
+
+void note_groups(Translator *t, Stub *s)
+{
+    s->back_slot = t->delta_slot;
+    s->ngroups = 0;
+    for (unsigned i = 0; i < t->ngroups; i++) {
+        if (!t->groups[i].active) {
+            continue;
+        }
+        if (s->ngroups == MAX_STUB_GROUPS) {
+            t->groups[i].active = false;
+            continue;
+        }
+        s->groups[s->ngroups] = t->groups[i];
+        s->ngroups++;
+    }
+}
+
+void gen_groups_again(Translator *t, const Stub *s)
+{
+    Emitter *e = &t->e;
+    uint8_t *wrong[MAX_STUB_GROUPS], *right;
+
+    if (s->ngroups) {
+        gen_save_flags(t);
+        for (unsigned i = 0; i < s->ngroups; i++) {
+            const Group *g = &s->groups[i];
+            gen_group_address(t, g);
+            emit_alu(e, W64, ALU_SUB, S0, rm_env(g->slot + offsetof(JitSlot, tag)));
+            emit_alu_imm(e, W64, ALU_CMP, rm_reg(S0), (int32_t)GUEST_PAGE_SIZE - (g->hi - g->lo));
+            wrong[i] = emit_jcc(e, COND_A);
+        }
+        right = emit_jmp(e);
+        for (unsigned i = 0; i < s->ngroups; i++) {
+            emit_patch(wrong[i], e->p);
+        }
+        uint64_t behind = s->ji->rip + s->ji->len;
+        emit_mov_imm(e, S0, behind & t->ip_mask);
+        emit_patch(emit_jmp(e), t->jit->leave_saved_miss);
+        emit_patch(right, e->p);
+        gen_restore_flags(t);
+    }
+    if (s->back_slot) {
+        emit_load(e, W64, S2, rm_env(s->back_slot + offsetof(JitSlot, addend)));
+    }
+}
