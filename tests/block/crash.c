@@ -588,6 +588,6 @@ int main(int argc, char **argv)
     }
     mem_disk_free(work);
     mem_disk_free(replayed);
-    printf("%u passed, %u failed\n", done - MIN(failed, done), failed);
+    printf("%sok - crash: %u points, %u failed\n", failed ? "not " : "", done, failed);
     return failed != 0;
 }

@@ -307,11 +307,11 @@ int main(int argc, char **argv)
     for (uint64_t round = 0; done < schedules; round++, done += ROUNDS) {
         rng_state = seed * 1000003 + round + 1;
         if (!run_round(round % (sizeof(variants) / sizeof(variants[0])))) {
-            printf("# round %" PRIu64 " (%s), seed %" PRIu64 "\n%" PRIu64 " passed, 1 failed\n",
+            printf("# round %" PRIu64 " (%s), seed %" PRIu64 "\nnot ok - interleave: after %" PRIu64 " schedules\n",
                    round, variants[round % (sizeof(variants) / sizeof(variants[0]))], seed, done);
             return 1;
         }
     }
-    printf("%" PRIu64 " passed, 0 failed\n", done);
+    printf("ok - interleave: %" PRIu64 " schedules\n", done);
     return 0;
 }
