@@ -19,7 +19,8 @@
 
 #include <string.h>
 
-enum { MAX_SPAN = 512, MAX_PLAIN_DISP = 1 << 16 };
+/* Larger displacements would need care with sums: those of 32-bit addresses may wrap, those of groups overflow. */
+enum { MAX_SPAN = 512, MAX_PLAIN_DISP = 1 << 16, MAX_DISP = 1 << 30 };
 
 /* ---- what an instruction does to the registers that addresses are made of ---- */
 
@@ -93,13 +94,15 @@ static bool simple_operand(const Translator *t, const Insn *insn)
         insn->seg == SEG_FS || insn->seg == SEG_GS || !segment_is_flat(t, insn->seg) || !insn->mem_size || insn->mem_size > 32 || !insn->off_modrm) {
         return false;
     }
-    return t->mode64 || (insn->disp > -MAX_PLAIN_DISP && insn->disp < MAX_PLAIN_DISP);
+    int64_t most = t->mode64 ? MAX_DISP : MAX_PLAIN_DISP;
+    return insn->disp > -most && insn->disp < most;
 }
 
 typedef struct Finder {
     Translator *t;
-    int32_t at[16];  /* by register: what has been added since the block's beginning */
-    int8_t open[16]; /* its group, or -1 */
+    unsigned insn;   /* its number */
+    int32_t at[16];  /* by register: what has been added since its group began */
+    int8_t open[16]; /* the group, or -1 */
     bool jumped;     /* some of what follows may not run */
 } Finder;
 
@@ -107,8 +110,8 @@ typedef struct Finder {
 static uint8_t add_access(Finder *f, unsigned reg, int32_t disp, unsigned size, bool write)
 {
     Translator *t = f->t;
-    int32_t lo = f->at[reg] + disp, hi = lo + (int32_t)size;
     Group *g = f->open[reg] >= 0 ? &t->groups[f->open[reg]] : NULL;
+    int32_t lo = (g ? f->at[reg] : 0) + disp, hi = lo + (int32_t)size;
 
     if (g) {
         int32_t new_lo = lo < g->lo ? lo : g->lo, new_hi = hi > g->hi ? hi : g->hi;
@@ -117,6 +120,7 @@ static uint8_t add_access(Finder *f, unsigned reg, int32_t disp, unsigned size, 
             g->lo = new_lo;
             g->hi = new_hi;
             g->write |= write;
+            g->last = (uint8_t)f->insn;
             g->count++;
             return (uint8_t)f->open[reg];
         }
@@ -125,7 +129,9 @@ static uint8_t add_access(Finder *f, unsigned reg, int32_t disp, unsigned size, 
         return NO_GROUP;
     }
     f->open[reg] = (int8_t)t->ngroups;
-    t->groups[t->ngroups] = (Group){.reg = (uint8_t)reg, .write = write, .count = 1, .lo = lo, .hi = hi};
+    f->at[reg] = 0;
+    t->groups[t->ngroups] = (Group){.reg = (uint8_t)reg, .write = write, .count = 1, .first = (uint8_t)f->insn,
+                                    .lo = disp, .hi = disp + (int32_t)size};
     return (uint8_t)t->ngroups++;
 }
 
@@ -165,6 +171,9 @@ static void find_in_insn(Finder *f, const Insn *insn, uint8_t refs[2])
         close_groups(f);
     }
     for (unsigned reg = 0; reg < 16; reg++) {
+        if (f->open[reg] < 0) {
+            continue;
+        }
         if (changes_by(t, insn, reg, &by)) {
             f->at[reg] += by;
         } else {
@@ -180,6 +189,7 @@ void find_groups(Translator *t, const Insn *insns, unsigned n)
     close_groups(&f);
     for (unsigned i = 0; i < n; i++) {
         t->refs[i][REF_OPERAND] = t->refs[i][REF_STACK] = NO_GROUP;
+        f.insn = i;
         find_in_insn(&f, &insns[i], t->refs[i]);
     }
     for (unsigned i = 0; i < n; i++) {
@@ -199,8 +209,11 @@ void groups_after_insn(Translator *t)
 
     for (unsigned i = 0; i < t->ngroups; i++) {
         Group *g = &t->groups[i];
-        if (g->count > 1 && changes_by(t, t->insn, g->reg, &by)) {
+        if (g->count > 1 && t->at >= g->first && t->at < g->last && changes_by(t, t->insn, g->reg, &by)) {
             g->moved += by;
+        }
+        if (t->at >= g->last) {
+            g->active = false; /* nobody asks for it any more */
         }
     }
 }

@@ -61,7 +61,8 @@ typedef struct Group {
     bool write;
     bool active;    /* looked at: the accesses may be made */
     uint8_t count;
-    int32_t lo, hi; /* the range, from where the register pointed when the block began */
+    uint8_t first, last; /* instructions */
+    int32_t lo, hi; /* the range, from where the register points before the first one */
     int32_t moved;  /* what has been added to it since */
     uint32_t slot;  /* its offset in CPUX86State */
 } Group;
