@@ -128,6 +128,7 @@ typedef struct Serial {
     int64_t burst_start;
     Timer gap;
     bool handshake; /* RTS has gone off while DTR is on: the driver means it */
+    bool touched;   /* the guest has been here: a reset is not just the machine's start */
 } Serial;
 
 /* ---- FIFOs ---- */
@@ -462,6 +463,7 @@ static void serial_write(void *opaque, hwaddr addr, uint64_t value, unsigned siz
     uint8_t v = (uint8_t)value;
     bool dlab = s->lcr & LCR_DLAB;
 
+    s->touched = true;
     switch (addr) {
     case REG_RBR_THR:
         if (dlab) {
@@ -535,6 +537,7 @@ static uint64_t serial_read(void *opaque, hwaddr addr, unsigned size)
     Serial *s = opaque;
     bool dlab = s->lcr & LCR_DLAB;
 
+    s->touched = true;
     switch (addr) {
     case REG_RBR_THR:
         return dlab ? s->divisor & 0xff : take_received(s);
@@ -617,6 +620,7 @@ static const CharHandlers serial_handlers = {serial_can_receive, serial_receive,
 static void serial_reset(Device *dev)
 {
     Serial *s = (Serial *)dev;
+    Fifo early = s->rx; /* typed ahead before the machine was started */
 
     s->ier = s->fcr = s->lcr = s->mcr = s->lsr = s->scr = 0;
     s->divisor = DIVISOR_9600;
@@ -627,6 +631,9 @@ static void serial_reset(Device *dev)
     timer_cancel(&s->gap);
     tell_modem(s);
     s->msr = modem_pins(s);
+    if (!s->touched && early.count) {
+        put_received(s, early.data[early.head], 0);
+    }
     update_irq(s);
 }
 
