@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "block/blkopts.h"
 #include "hw/ide-core.h"
 #include "hw/machine.h"
 #include "hw/memory.h"
@@ -83,9 +84,12 @@ static void config_write(uint8_t reg, uint32_t value, unsigned size)
 
 static BlockBackend *open_image(const char *id, const char *path, bool cdrom)
 {
-    BlkOpenOptions o = {.file = path, .format = "raw", .cdrom = cdrom};
+    BlockOptions *options = blkopts_new();
+    BlkOpenOptions o = {.file = path, .format = "raw", .cdrom = cdrom, .options = options};
+    blkopts_set(options, "file.aio", "threads"); /* so that failing reads can be put in */
     Error *err = NULL;
     BlockBackend *blk = blk_open(id, &o, &err);
+    blkopts_free(options);
     if (!blk) {
         error_report_free(err);
         exit(1);
