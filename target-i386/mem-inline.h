@@ -36,7 +36,7 @@ static inline void *mem_fast_ptr(CPUX86State *env, unsigned seg, uint64_t off, u
     }
     const TlbEntry *e = &env->tlb->data[tlb_index(linear)];
     uint64_t tag = __atomic_load_n(&e->tag[access], __ATOMIC_RELAXED);
-    if (__builtin_expect(((linear + size - 1) & GUEST_PAGE_MASK) != tag, 0)) {
+    if (__builtin_expect(((linear + size - 1) & GUEST_PAGE_MASK) != tag || (linear & GUEST_PAGE_MASK) != tag, 0)) {
         return NULL;
     }
     return (void *)(uintptr_t)(linear + e->addend);

@@ -184,6 +184,10 @@ static void gen_hashed_check(Translator *t, unsigned size, MmuAccess access)
     gen_tlb_index(e, S2);
     emit_alu(e, W64, ALU_ADD, S2, rm_env(offsetof(CPUX86State, tlb)));
     emit_lea(e, W64, S1, rm_mem(S0, (int32_t)size - 1));
+    emit_alu(e, W64, ALU_XOR, S1, rm_reg(S0));
+    emit_alu_imm(e, W64, ALU_AND, rm_reg(S1), -(int32_t)GUEST_PAGE_SIZE);
+    gen_slow_unless(t, COND_E);
+    emit_mov(e, W64, S1, S0);
     emit_alu_imm(e, W64, ALU_AND, rm_reg(S1), -(int32_t)GUEST_PAGE_SIZE);
     emit_alu(e, W64, ALU_CMP, S1, tlb_field(S2, t->cls, offsetof(TlbEntry, tag) + 8 * (size_t)access));
     gen_slow_unless(t, COND_E);
@@ -274,6 +278,10 @@ void gen_common_refill(Translator *t, unsigned cls, MmuAccess access)
 
     t->jit->refill[cls][access] = e->p;
     emit_push(e, H_AX);
+    emit_mov(e, W64, H_AX, S0); /* not across pages: both may share a place in the TLB */
+    emit_alu_imm(e, W64, ALU_AND, rm_reg(H_AX), -(int32_t)GUEST_PAGE_SIZE);
+    emit_alu(e, W64, ALU_CMP, H_AX, rm_reg(S1));
+    uint8_t *crosses = emit_jcc(e, COND_NE);
     gen_tlb_index(e, H_AX);
     emit_alu(e, W64, ALU_ADD, H_AX, rm_env(offsetof(CPUX86State, tlb)));
     emit_alu(e, W64, ALU_CMP, S1, tag);
@@ -301,6 +309,7 @@ void gen_common_refill(Translator *t, unsigned cls, MmuAccess access)
         emit_alu(e, W32, ALU_CMP, H_AX, rm_reg(H_AX));
     }
     emit_patch(miss, e->p);
+    emit_patch(crosses, e->p);
     emit_pop(e, H_AX);
     emit_ret(e);
     emit_patch(often, e->p); /* ZF is clear */
