@@ -41,8 +41,9 @@ typedef struct BlockCreate {
 struct BlockDriver {
     const char *name; /* "qcow2" */
     /*
-     * NULL: a format or filter. Else a protocol: the word before the colon in the names it opens
-     * ("nbd" for "nbd://host"); "" takes every plain file name.
+     * NULL: a format or filter. Else a protocol: the words, with a space between, that stand before
+     * the colon in the names it opens ("nbd nbd+unix" for "nbd://host"); plain file names are those
+     * of "file".
      */
     const char *protocol;
     size_t state_size; /* of node->state, zeroed before co_open() */

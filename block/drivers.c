@@ -15,6 +15,8 @@ const BlockDriver *const block_drivers[] = {
     /* protocols; plain files come last, as they take every name */
     &bdrv_mem,
     &bdrv_overlay,
+    &bdrv_null_co,
+    &bdrv_null_aio,
     &bdrv_file,
     NULL,
 };
@@ -48,13 +50,24 @@ static size_t prefix_length(const char *filename)
     return filename[n] == ':' ? n : 0;
 }
 
+static bool has_word(const char *words, const char *word, size_t n)
+{
+    for (const char *w = words; w && *w; w += strspn(w, " ")) {
+        size_t length = strcspn(w, " ");
+        if (length == n && !strncmp(w, word, n)) {
+            return true;
+        }
+        w += length;
+    }
+    return false;
+}
+
 const BlockDriver *bdrv_find_protocol(const char *filename, Error **errp)
 {
     size_t n = prefix_length(filename);
 
     for (size_t i = 0; n && block_drivers[i]; i++) {
-        const char *word = block_drivers[i]->protocol;
-        if (word && *word && strlen(word) == n && !strncmp(word, filename, n)) {
+        if (has_word(block_drivers[i]->protocol, filename, n)) {
             return block_drivers[i];
         }
     }
