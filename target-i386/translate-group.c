@@ -255,12 +255,18 @@ static void start_group(Translator *t, Group *g)
     t->delta_slot = 0;
 }
 
+/* Leaving the block here would let an interrupt in where STI still holds it off. */
+static bool is_behind_sti(const Translator *t)
+{
+    return t->at && t->insn[-1].op == OP_STI;
+}
+
 /* The group of a reference, looked at; NULL: it has none. */
 static Group *ready_group(Translator *t, unsigned ref)
 {
     uint8_t n = t->refs[t->at][ref];
 
-    if (n == NO_GROUP || t->plain || site_is_hashed(t)) {
+    if (n == NO_GROUP || t->plain || site_is_hashed(t) || is_behind_sti(t)) {
         return NULL;
     }
     Group *g = &t->groups[n];
