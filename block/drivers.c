@@ -12,6 +12,7 @@
 const BlockDriver *const block_drivers[] = {
     &bdrv_raw,
     &bdrv_qcow2,
+    &bdrv_bochs,
     /* protocols; plain files come last, as they take every name */
     &bdrv_mem,
     &bdrv_overlay,

@@ -9,6 +9,6 @@
 #include "block/driver.h"
 
 extern const BlockDriver bdrv_null_aio, bdrv_null_co;
-extern const BlockDriver bdrv_file, bdrv_mem, bdrv_overlay, bdrv_qcow2, bdrv_raw;
+extern const BlockDriver bdrv_bochs, bdrv_file, bdrv_mem, bdrv_overlay, bdrv_qcow2, bdrv_raw;
 
 #endif

@@ -219,7 +219,6 @@ static bool looks_foreign(const uint8_t *head, const char *filename, Error **err
         {"vdi", "\x7f\x10\xda\xbe", 0x40, 4},
         {"vhdx", "vhdxfile", 0, 8},
         {"qed", "QED", 0, 4},
-        {"bochs", "Bochs Virtual HD Image", 0, 22},
         {"luks", "LUKS\xba\xbe", 0, 6},
     };
 
