@@ -287,6 +287,8 @@ void lockstep_restore(CPUX86State *env, const LockstepState *s)
     memcpy(to + LS_MSR, s->msr, sizeof(s->msr));
     if (env->hflags != hflags) {
         cpu_update_hflags(env);
+    } else {
+        mmu_update_class(env); /* EFLAGS.AC decides about it, too, and is not in hflags at CPL 0 */
     }
 }
 

@@ -13,6 +13,9 @@
 
 CODE64(read, "movl (%rbx), %eax");
 CODE64(write, "movl %eax, (%rbx)");
+CODE64(write_clac, "movl %eax, (%rbx); clac");
+CODE64(stac_write, "stac; movl %eax, (%rbx)");
+CODE64(clac_write, "clac; movl %eax, (%rbx)");
 CODE64(jump, "jmp *%rbx");
 CODE64(stac_at_3, "stac");
 CODE64(load_segment, "mov %eax, %fs");
@@ -43,6 +46,13 @@ static void smap(void)
     kernel("SMAP: write", write, 0, PF(3));
     kernel("SMAP, AC: read", read, FLAG_AC, DONE);
     kernel("SMAP, AC: write", write, FLAG_AC, DONE);
+    kernel("SMAP, AC: write before CLAC", write_clac, FLAG_AC, DONE);
+    kernel("SMAP: write behind STAC", stac_write, 0, DONE);
+    Context after = kernel_context(clac_write);
+    after.bx = VA;
+    after.flags |= FLAG_AC;
+    run(&after);
+    check_context("SMAP: write behind CLAC", &after, PF(3));
     asm volatile("stac");
     check_eq("STAC sets AC", read_flags() & FLAG_AC, FLAG_AC);
     asm volatile("clac");
