@@ -108,6 +108,10 @@ struct BlockDriver {
     bool (*co_truncate)(BlockNode *node, uint64_t size, bool exact, BlockPrealloc prealloc,
                         Error **errp);
 
+    /* Protocols that wait for others: makes what is in flight, and all later requests, fail soon.
+     * Not a coroutine. */
+    void (*cancel)(BlockNode *node);
+
     /* ---- what it is ---- */
     int64_t (*co_get_size)(BlockNode *node); /* protocols whose size may change from outside */
     int64_t (*co_get_allocated)(

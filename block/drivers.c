@@ -18,6 +18,7 @@ const BlockDriver *const block_drivers[] = {
     &bdrv_overlay,
     &bdrv_null_co,
     &bdrv_null_aio,
+    &bdrv_nbd,
     &bdrv_file,
     NULL,
 };

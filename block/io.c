@@ -580,6 +580,16 @@ void bdrv_drain(BlockNode *node)
     }
 }
 
+void bdrv_cancel_in_flight(BlockNode *node)
+{
+    if (node->driver->cancel) {
+        node->driver->cancel(node);
+    }
+    for (BlockChild *c = node->children; c; c = c->next) {
+        bdrv_cancel_in_flight(c->node);
+    }
+}
+
 static void tell_users(BlockNode *node, bool begin)
 {
     for (BlockChild *c = node->parents; c; c = c->next_parent) {

@@ -177,7 +177,10 @@ int bdrv_co_is_allocated_above(BlockNode *node, BlockNode *base, bool include_ba
 /* ---- drains ---- */
 /* Until no request is in flight in the node or below it. */
 void bdrv_drain(BlockNode *node);
-/* As that, and users above start none until the end. */
+/* Gives up what waits for a server that does not answer, in the node and below it: such requests,
+ * and all later ones, fail. */
+void bdrv_cancel_in_flight(BlockNode *node);
+/* As bdrv_drain(), and users above start none until the end. */
 void bdrv_drained_begin(BlockNode *node);
 void bdrv_drained_end(BlockNode *node);
 
