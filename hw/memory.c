@@ -483,24 +483,38 @@ FlatRange flat_lookup(AddressSpace *as, hwaddr addr)
     return range;
 }
 
-MemoryPage memory_page_lookup(AddressSpace *as, hwaddr page_addr)
+static MemoryPage page_in_range(const FlatRange *range, hwaddr page_addr)
 {
     MemoryPage page = {.host = NULL, .ram = RAM_ADDR_INVALID};
 
-    page_addr &= GUEST_PAGE_MASK;
-    FlatRange range = flat_lookup(as, page_addr);
-    if (!flat_range_is_memory(&range) || range.start > page_addr ||
-        range.end - page_addr < GUEST_PAGE_SIZE) {
+    if (!flat_range_is_memory(range) || range->start > page_addr || range->end - page_addr < GUEST_PAGE_SIZE) {
         return page;
     }
-    ram_addr ram = flat_range_ram(&range, page_addr);
+    ram_addr ram = flat_range_ram(range, page_addr);
     if (ram & ~GUEST_PAGE_MASK) {
         return page; /* an alias at an odd offset: its pages straddle those of the dirty bitmaps */
     }
-    page.host = flat_range_host(&range, page_addr);
+    page.host = flat_range_host(range, page_addr);
     page.ram = ram;
-    page.readonly = range.readonly;
+    page.readonly = range->readonly;
     return page;
+}
+
+MemoryPage memory_page_lookup(AddressSpace *as, hwaddr page_addr)
+{
+    FlatRange range = flat_lookup(as, page_addr & GUEST_PAGE_MASK);
+
+    return page_in_range(&range, page_addr & GUEST_PAGE_MASK);
+}
+
+bool memory_extent(AddressSpace *as, hwaddr page_addr, MemoryPage *page, hwaddr *first, hwaddr *end)
+{
+    FlatRange range = flat_lookup(as, page_addr & GUEST_PAGE_MASK);
+
+    *page = page_in_range(&range, page_addr & GUEST_PAGE_MASK);
+    *first = (range.start + GUEST_PAGE_SIZE - 1) & GUEST_PAGE_MASK;
+    *end = range.end & GUEST_PAGE_MASK;
+    return page->host;
 }
 
 void memory_each_range(AddressSpace *as,

@@ -192,6 +192,11 @@ typedef struct MemoryPage {
     bool readonly; /* with host: writes must go through memory_write() */
 } MemoryPage;
 MemoryPage memory_page_lookup(AddressSpace *as, hwaddr page_addr);
+/*
+ * The same for all pages around that follow it in host memory as in the address space, and are as writable: whole pages from *first
+ * to before *end. False: the page is neither RAM nor ROM.
+ */
+bool memory_extent(AddressSpace *as, hwaddr page_addr, MemoryPage *page, hwaddr *first, hwaddr *end);
 
 /*
  * Single accesses of 1, 2, 4 or 8 bytes, any alignment, RAM or device; little endian. Need the

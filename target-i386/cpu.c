@@ -345,7 +345,7 @@ CPUX86State *cpu_new(unsigned index, const char *model, Error **errp)
     env->jit_vectors_away = env->jit_x87_away = 1;
     env->jit_x87_possible = host_has_xsave();
     env->jit_stack_limit = UINT64_MAX;
-    env->jit_slots_used[0] = env->jit_slots_used[1] = env->jit_slots_used[2] = true; /* all zero is not empty */
+    mmu_init_slots(env);
     if (index < CPU_MAX) {
         ncpus += !cpus[index];
         cpus[index] = env;

@@ -221,17 +221,34 @@ typedef struct CpuModel CpuModel;         /* target-i386/cpuid.h */
 #define HF_STEP       0x1000u /* TF, RF or code breakpoints: see cpu_insn_begin() in system.h */
 
 /*
- * A last-page slot: what one place in translated code, or several, found in the soft TLB last time. An access whose
- * bytes all lie in the page `tag` may be made at its linear address + addend. An empty slot has a page's address, too, that
+ * A last-page slot: what one place in translated code, or several, found in the soft TLB last time. Accesses of the slot's
+ * size at most `limit` bytes behind `tag` may be made at their linear address + addend: they lie in one page, or in
+ * several that follow each other in host memory as well (mmu-slots.c). An empty slot has a page's address, too, that
  * is not canonical and drawn anew at each start, so that no guest comes upon it.
  */
 typedef struct JitSlot {
     uint64_t tag; /* or cpu_slot_empty */
     uintptr_t addend;
+    uint64_t limit, page_limit; /* page_limit: in a single page */
 } JitSlot;
 extern uint64_t cpu_slot_empty;
 extern bool cpu_slots_fenced; /* who fills a slot for writing needs a memory barrier */
-enum { JIT_SLOTS = 128 };
+enum {
+    JIT_SLOTS = 128,
+    JIT_SLOT_SIZES = 6,        /* 1, 2, 4, 8, 16, 32 bytes: see jit_slot_first[] */
+    JIT_SLOT_MAX_SPAN = 1024,  /* bytes; what is looked at together is not longer */
+    JIT_RANGES = 4,
+};
+
+/* Pages found to follow each other lately: a slot that misses looks here first. `limit` leaves JIT_SLOT_MAX_SPAN bytes. */
+typedef struct JitRange {
+    uint64_t tag; /* or cpu_slot_empty */
+    uintptr_t addend;
+    uint64_t limit, unused;
+} JitRange;
+
+/* The first slot for accesses of 1 << i bytes; those of other sizes take the next larger, above 32 the first. */
+static const uint8_t jit_slot_first[JIT_SLOT_SIZES + 1] = {0, 28, 36, 68, 112, 120, JIT_SLOTS};
 
 /* A segment as translated code looks at it: the offset behind the last one that may be read, written; 0: the handler's. */
 typedef struct JitWindow {
@@ -325,9 +342,13 @@ struct CPUX86State {
 
     /* By class (mmu.h) and whether for writing. Only the owner fills them; tlb_protect_ram() empties those for writing. */
     bool jit_slots_used[3];
-    bool jit_slot_often; /* one of them has missed more often than jit_slot_misses allowed */
+    bool jit_slot_often; /* one of them has missed more often than jit_slot_misses allowed: */
+    uint32_t jit_often_slot; /* its offset in this structure */
+    uint64_t jit_often_linear;
     int32_t jit_slot_misses[3 * 2 * JIT_SLOTS];
     JitSlot jit_slots[3][2][JIT_SLOTS];
+    JitRange jit_ranges[3][2][JIT_RANGES];
+    unsigned jit_next_range;
     JitWindow jit_windows[SEG_GS + 1];
 };
 

@@ -242,26 +242,42 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
 
 /* ---- last-page slots that miss all the time ---- */
 
-enum { MISSES_ALLOWED = 16384, MISSES_TICKS = 8000000 }; /* so many in so much of the host's TSC, some milliseconds */
+/*
+ * First a slot gets a range of pages. One that misses nevertheless, so many times in so much of the host's TSC (some milliseconds),
+ * is given up.
+ */
+enum { MISSES_TO_RANGE = 16, MISSES_AGAIN = 256, MISSES_ALLOWED = 16384, MISSES_TICKS = 8000000 };
 
 static void reset_misses(CPUX86State *env)
 {
-    for (unsigned i = 0; i < sizeof(env->jit_slot_misses) / sizeof(env->jit_slot_misses[0]); i++) {
-        env->jit_slot_misses[i] = MISSES_ALLOWED;
-    }
+    memset(env->jit->slot_visits, 0, sizeof(env->jit->slot_visits));
     env->jit->misses_reset = __builtin_ia32_rdtsc();
 }
 
-/* A slot of the instruction at rip missed too often: from now on it looks into the TLB at once. */
+static void init_misses(CPUX86State *env)
+{
+    for (unsigned i = 0; i < sizeof(env->jit_slot_misses) / sizeof(env->jit_slot_misses[0]); i++) {
+        env->jit_slot_misses[i] = MISSES_TO_RANGE;
+    }
+    reset_misses(env);
+}
+
+/* A slot of the instruction at rip missed often. If nothing else helps it looks into the TLB at once from now on. */
 static void note_often(CPUX86State *env, uint64_t rip)
 {
+    unsigned slot = (env->jit_often_slot - (unsigned)offsetof(CPUX86State, jit_slots)) / (unsigned)sizeof(JitSlot);
     unsigned bit = jit_site_bit(rip);
     hwaddr phys;
-    const uint8_t *host = mmu_can_fetch(env, rip) ? mmu_code_ptr(env, rip, &phys) : NULL;
 
     env->jit_slot_often = false;
+    env->jit_slot_misses[slot] = MISSES_AGAIN;
+    mmu_fill_slot_range(env, env->jit_often_slot, env->jit_often_linear);
+    if (++env->jit->slot_visits[slot] < MISSES_ALLOWED / MISSES_AGAIN) {
+        return;
+    }
     reset_misses(env);
     env->jit->hashed_sites[bit / 64] |= 1ull << bit % 64;
+    const uint8_t *host = mmu_can_fetch(env, rip) ? mmu_code_ptr(env, rip, &phys) : NULL;
     if (host) {
         jit_cache_drop(env->jit, (ram_addr)(host - memory_ram_base()), 1);
     }
@@ -453,6 +469,7 @@ static CpuJit *make_jit(CPUX86State *env)
     }
     jit_translate_common(env, jit);
     jit_stats_init(jit);
+    init_misses(env);
     if (log_enabled(LOG_LOCKSTEP)) {
         lockstep_start(env, jit);
     }

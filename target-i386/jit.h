@@ -213,7 +213,8 @@ struct CpuJit {
     JitBlock *second_pages[JIT_PAGE_HASH_SIZE]; /* those of two pages, by the second */
     uint64_t hashed_sites[JIT_SITES / 64]; /* by jit_site_bit(): instructions whose last-page slots kept missing */
     uint64_t misses_reset;                 /* the host's TSC then */
-    unsigned next_slot[2]; /* by MmuAccess: the last-page slot given out next */
+    uint16_t slot_visits[3 * 2 * JIT_SLOTS]; /* by slot: how often it missed too often since misses_reset */
+    unsigned next_slot[2][JIT_SLOT_SIZES];   /* by MmuAccess and log of size: the last-page slot given out next */
     uint8_t *stack;        /* translated code's */
     uint32_t key;          /* the mode that runs; its jumps: */
     JitTable *table;

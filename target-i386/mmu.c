@@ -441,18 +441,6 @@ static void set_remove(TlbSlotSet *set, unsigned slot)
     set->bits[slot / 64] &= ~(1ull << (slot % 64)); /* the word may stay in words */
 }
 
-static void tlb_lock(CpuTlb *tlb)
-{
-    while (atomic_flag_test_and_set_explicit(&tlb->lock, memory_order_acquire)) {
-        __builtin_ia32_pause();
-    }
-}
-
-static void tlb_unlock(CpuTlb *tlb)
-{
-    atomic_flag_clear_explicit(&tlb->lock, memory_order_release);
-}
-
 static unsigned large_hash(uint64_t linear)
 {
     return (linear >> 21 ^ linear >> 33) % TLB_LARGE_HASH;
@@ -890,36 +878,6 @@ static void invalidate_set(CpuTlb *tlb, unsigned cls, TlbSlotSet *set)
     set->words = 0;
 }
 
-/* The owner's. */
-static void empty_slots(CPUX86State *env)
-{
-    for (unsigned c = 0; c < MMU_CLASSES; c++) {
-        if (!env->jit_slots_used[c]) {
-            continue;
-        }
-        for (unsigned i = 0; i < JIT_SLOTS; i++) {
-            env->jit_slots[c][MMU_READ][i].tag = cpu_slot_empty;
-            env->jit_slots[c][MMU_WRITE][i].tag = cpu_slot_empty;
-        }
-        env->jit_slots_used[c] = false;
-    }
-}
-
-/* Those of one page; another's stay as they are, since nothing has changed for them. */
-static void empty_slots_of_page(CPUX86State *env, uint64_t page)
-{
-    for (unsigned c = 0; c < MMU_CLASSES; c++) {
-        for (unsigned i = 0; env->jit_slots_used[c] && i < JIT_SLOTS; i++) {
-            if (env->jit_slots[c][MMU_READ][i].tag == page) {
-                env->jit_slots[c][MMU_READ][i].tag = cpu_slot_empty;
-            }
-            if (env->jit_slots[c][MMU_WRITE][i].tag == page) {
-                env->jit_slots[c][MMU_WRITE][i].tag = cpu_slot_empty;
-            }
-        }
-    }
-}
-
 bool mmu_page_is_global(CPUX86State *env, uint64_t linear)
 {
     unsigned cls = env->tlb->data_class;
@@ -949,7 +907,7 @@ void tlb_flush(CPUX86State *env)
     if (env->tlb->twin) {
         flush_all(env->tlb->twin);
     }
-    empty_slots(env);
+    mmu_empty_slots(env);
     exec_mapping_changed(env, MAPPING_ALL, 0);
 }
 
@@ -968,7 +926,7 @@ void tlb_flush_nonglobal(CPUX86State *env)
     if (env->tlb->twin) {
         flush_nonglobal(env->tlb->twin);
     }
-    empty_slots(env);
+    mmu_empty_slots(env);
     exec_mapping_changed(env, MAPPING_NONGLOBAL, 0);
 }
 
@@ -1031,10 +989,10 @@ void tlb_flush_page(CPUX86State *env, uint64_t linear)
         flush_page(env->tlb->twin, page);
     }
     if (may_be_large(env->tlb, page)) {
-        empty_slots(env);
+        mmu_empty_slots(env);
         exec_mapping_changed(env, MAPPING_ALL, page);
     } else {
-        empty_slots_of_page(env, page);
+        mmu_empty_slots_of_page(env, page);
         exec_mapping_changed(env, MAPPING_PAGE, page);
     }
 }
@@ -1063,20 +1021,12 @@ static void protect_ram(CpuTlb *tlb, ram_addr addr, uint64_t size)
     tlb_unlock(tlb);
 }
 
-void tlb_empty_write_slots(CPUX86State *env)
-{
-    for (unsigned c = 0; c < MMU_CLASSES; c++) {
-        for (unsigned i = 0; i < JIT_SLOTS; i++) {
-            __atomic_store_n(&env->jit_slots[c][MMU_WRITE][i].tag, cpu_slot_empty, __ATOMIC_RELAXED);
-        }
-    }
-}
-
 void tlb_protect_ram(CPUX86State *env, ram_addr addr, uint64_t size)
 {
     CpuTlb *tlb = env->tlb, *twin = tlb->twin;
 
     protect_ram(tlb, addr, size);
+    mmu_empty_write_ranges(env);
     if (twin) {
         protect_ram(twin, addr, size);
     }

@@ -109,6 +109,31 @@ static inline TlbEntry *tlb_slot(CpuTlb *tlb, unsigned cls, uint64_t linear)
     return &tlb->entries[cls][tlb_index(linear)];
 }
 
+static inline void tlb_lock(CpuTlb *tlb)
+{
+    while (atomic_flag_test_and_set_explicit(&tlb->lock, memory_order_acquire)) {
+        __builtin_ia32_pause();
+    }
+}
+
+static inline void tlb_unlock(CpuTlb *tlb)
+{
+    atomic_flag_clear_explicit(&tlb->lock, memory_order_release);
+}
+
+/* ---- last-page slots (mmu-slots.c); the owner's thread ---- */
+void mmu_init_slots(CPUX86State *env);
+void mmu_empty_slots(CPUX86State *env);
+/* Those that a page lies in; others stay as they are, since nothing has changed for them. */
+void mmu_empty_slots_of_page(CPUX86State *env, uint64_t page);
+/*
+ * Fills the slot at this offset in the CPU's state for the address: with all pages around it that are known to follow each other
+ * in host memory. Returns how many; 0: the TLB does not have it, nothing was changed.
+ */
+uint64_t mmu_fill_slot_range(CPUX86State *env, uint32_t slot, uint64_t linear);
+/* Any thread, once the TLB has been protected and before the slots are emptied. */
+void mmu_empty_write_ranges(CPUX86State *env);
+
 /* Accesses of 1, 2, 4 or 8 bytes to a linear address. Page faults raise. */
 uint64_t mmu_read(CPUX86State *env, unsigned cls, uint64_t linear, unsigned size);
 void mmu_write(CPUX86State *env, unsigned cls, uint64_t linear, uint64_t v, unsigned size);

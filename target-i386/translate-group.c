@@ -245,7 +245,7 @@ static void start_group(Translator *t, Group *g)
 
     gen_flags_away(t);
     gen_group_address(t, g);
-    g->slot = new_slot(t, access); /* its own: nobody else may fill it meanwhile */
+    g->slot = new_slot(t, (unsigned)(g->hi - g->lo), access); /* its own: nobody else may fill it meanwhile */
     Stub *s = gen_slot_check(t, g->slot, (unsigned)(g->hi - g->lo), access);
     s->kind = STUB_GROUP;
     s->target = t->rip;
@@ -355,7 +355,7 @@ void gen_groups_again(Translator *t, const Stub *s)
             const Group *g = &s->groups[i];
             gen_group_address(t, g);
             emit_alu(e, W64, ALU_SUB, S0, rm_env(g->slot + offsetof(JitSlot, tag)));
-            emit_alu_imm(e, W64, ALU_CMP, rm_reg(S0), (int32_t)GUEST_PAGE_SIZE - (g->hi - g->lo));
+            gen_compare_limit(t, S0, g->slot, (unsigned)(g->hi - g->lo));
             wrong[i] = emit_jcc(e, COND_A);
         }
         right = emit_jmp(e);

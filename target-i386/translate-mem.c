@@ -98,19 +98,35 @@ void gen_address(Translator *t)
  * The slot for the address at hand: accesses with the same registers in a block share one, since they mostly fall into the same
  * page. Others take the next free one in turn.
  */
-static unsigned next_slot(Translator *t, MmuAccess access)
+static unsigned next_slot(Translator *t, unsigned log, MmuAccess access)
 {
-    return t->jit->next_slot[access]++ % JIT_SLOTS;
+    unsigned first = jit_slot_first[log], n = jit_slot_first[log + 1] - first;
+
+    return first + t->jit->next_slot[access][log]++ % n;
 }
 
-static unsigned choose_slot(Translator *t, MmuAccess access)
+/* Whose slots are for accesses of `size` bytes. An odd size takes the next larger, which only means that its limit is too low. */
+static unsigned slot_log(unsigned size)
 {
+    unsigned log = 0;
+
+    while (size > 1u << log) {
+        log++;
+    }
+    return log < JIT_SLOT_SIZES ? log : 0;
+}
+
+static unsigned choose_slot(Translator *t, unsigned size, MmuAccess access)
+{
+    unsigned log = slot_log(size);
+
     for (unsigned i = 0; i < t->nslots; i++) {
-        if (t->slots[i].key == t->address_key && t->slots[i].access == access) {
+        if (t->slots[i].key == t->address_key && t->slots[i].access == access &&
+            t->slots[i].slot >= jit_slot_first[log]) { /* a larger size's will do */
             return t->slots[i].slot;
         }
     }
-    unsigned slot = next_slot(t, access);
+    unsigned slot = next_slot(t, log, access);
     if (t->nslots < MAX_BLOCK_SLOTS) {
         t->slots[t->nslots].key = t->address_key;
         t->slots[t->nslots].access = (uint8_t)access;
@@ -126,9 +142,11 @@ static uint32_t slot_offset(unsigned cls, MmuAccess access, unsigned slot)
                       ((cls * 2 + (access == MMU_WRITE)) * JIT_SLOTS + slot) * sizeof(JitSlot));
 }
 
-uint32_t new_slot(Translator *t, MmuAccess access)
+uint32_t new_slot(Translator *t, unsigned size, MmuAccess access)
 {
-    return slot_offset(t->cls, access, next_slot(t, access));
+    bool exact = 1u << slot_log(size) == size;
+
+    return slot_offset(t->cls, access, next_slot(t, exact ? slot_log(size) : 0, access));
 }
 
 /* What the segment and alignment checks ask of the offset in S0, which becomes the linear address. */
@@ -148,13 +166,38 @@ static void gen_to_linear(Translator *t, unsigned size, MmuAccess access)
     }
 }
 
+/* Bytes of the accesses that the slot is for. */
+static unsigned slot_size(uint32_t slot)
+{
+    unsigned number = (slot - (uint32_t)offsetof(CPUX86State, jit_slots)) / (uint32_t)sizeof(JitSlot) % JIT_SLOTS, log = 0;
+
+    while (jit_slot_first[log + 1] <= number) {
+        log++;
+    }
+    return 1u << log;
+}
+
+void gen_compare_limit(Translator *t, unsigned distance, uint32_t slot, unsigned size)
+{
+    Emitter *e = &t->e;
+    HostRm limit = rm_env(slot + offsetof(JitSlot, limit));
+
+    if (size <= slot_size(slot)) {
+        emit_alu(e, W64, ALU_CMP, distance, limit);
+        return;
+    }
+    emit_load(e, W64, S2, limit);
+    emit_lea(e, W64, S2, rm_mem(S2, 1 - (int32_t)size)); /* the limit is that of single bytes, and at least a page's */
+    emit_alu(e, W64, ALU_CMP, distance, rm_reg(S2));
+}
+
 Stub *gen_slot_check(Translator *t, uint32_t slot, unsigned size, MmuAccess access)
 {
     Emitter *e = &t->e;
 
     emit_mov(e, W64, S1, S0);
     emit_alu(e, W64, ALU_SUB, S1, rm_env(slot + offsetof(JitSlot, tag)));
-    emit_alu_imm(e, W64, ALU_CMP, rm_reg(S1), (int32_t)(GUEST_PAGE_SIZE - size));
+    gen_compare_limit(t, S1, slot, size);
     Stub *s = add_stub(t, STUB_REFILL, emit_jcc(e, COND_A));
     s->ji = insn_record(t);
     note_flags(t, s);
@@ -215,7 +258,7 @@ void gen_delta(Translator *t, unsigned size, MmuAccess access)
         t->delta_slot = 0;
         return;
     }
-    uint32_t slot = slot_offset(t->cls, access, choose_slot(t, access));
+    uint32_t slot = slot_offset(t->cls, access, choose_slot(t, size, access));
     gen_slot_check(t, slot, size, access)->refill_slot = 0; /* loaded there anyway */
     gen_load_delta(t, slot);
 }
@@ -229,7 +272,10 @@ void gen_translate(Translator *t, unsigned size, MmuAccess access)
         t->delta_slot = 0;
         return;
     }
-    uint32_t slot = slot_offset(t->cls, access, choose_slot(t, access));
+    uint32_t slot = slot_offset(t->cls, access, choose_slot(t, size, access));
+    if (size > slot_size(slot)) {
+        t->delta_slot = 0; /* the check uses S2 */
+    }
     gen_slot_check(t, slot, size, access);
     emit_alu(&t->e, W64, ALU_ADD, S0, rm_env(slot + offsetof(JitSlot, addend)));
 }
@@ -252,32 +298,71 @@ void gen_refill(Translator *t, const Stub *s)
     emit_patch(missed, e->p);
 }
 
-/* One miss less is left for the slot at S2's offset: negative when that is too many. AX keeps its value. */
-static void count_miss(Emitter *e, int32_t misses)
+/* One miss less is left for the slot at S2's offset; the jump is taken when that is too many. AX is used. */
+static uint8_t *count_miss(Emitter *e)
 {
-    emit_push(e, H_AX);
+    int32_t misses = (int32_t)offsetof(CPUX86State, jit_slot_misses) - (int32_t)(offsetof(CPUX86State, jit_slots) / 8);
+    _Static_assert(sizeof(JitSlot) == 8 * sizeof(((CPUX86State *)0)->jit_slot_misses[0]), "an index of one gives the other");
+
     emit_mov(e, W32, H_AX, S2);
-    emit_shr(e, W32, H_AX, 2);
+    emit_shr(e, W32, H_AX, 3);
     emit_alu_imm(e, W32, ALU_SUB, rm_env_reg(H_AX, (size_t)(int64_t)misses), 1);
-    emit_pop(e, H_AX);
+    return emit_jcc(e, COND_S);
 }
 
 /*
- * Called with S0 the address, S1 the page of its last byte, S2 the slot's offset. ZF set: the TLB had it, the slot
- * is filled. For writing the TLB is looked at again once the slot is filled: whoever protects RAM (listener_protect() in cpu.c)
- * first changes the TLB, then has all threads pass a barrier, then empties the slots.
+ * Copies tag, which S1 has already, and addend from a TLB entry or a range to the slot at S2's offset. ZF set: done. For writing the
+ * source is looked at again once the slot is filled: whoever protects RAM (listener_protect() in cpu.c) first changes the TLB and
+ * the ranges, then has all threads pass a barrier, then empties the slots.
+ */
+static void gen_fill_slot(Translator *t, unsigned cls, MmuAccess access, HostRm tag, HostRm addend)
+{
+    Emitter *e = &t->e;
+    HostRm slot_tag = rm_env_reg(S2, offsetof(JitSlot, tag)), slot_addend = rm_env_reg(S2, offsetof(JitSlot, addend));
+
+    emit_store(e, W64, slot_tag, S1);
+    emit_store_imm(e, W8, rm_env(offsetof(CPUX86State, jit_slots_used) + cls), 1);
+    if (access == MMU_READ) {
+        emit_load(e, W64, H_AX, addend);
+        emit_store(e, W64, slot_addend, H_AX);
+        emit_alu(e, W32, ALU_CMP, H_AX, rm_reg(H_AX));
+        return;
+    }
+    if (cpu_slots_fenced) {
+        emit_mfence(e);
+    }
+    emit_alu(e, W64, ALU_CMP, S1, tag);
+    uint8_t *lost = emit_jcc(e, COND_NE);
+    emit_load(e, W64, H_AX, addend);
+    emit_store(e, W64, slot_addend, H_AX);
+    uint8_t *done = emit_jmp(e); /* ZF is set */
+    emit_patch(lost, e->p);
+    emit_mov_imm(e, S1, cpu_slot_empty);
+    emit_store(e, W64, slot_tag, S1); /* ZF is clear */
+    emit_patch(done, e->p);
+}
+
+/*
+ * Called with S0 the address, S1 the page of its last byte, S2 the slot's offset. ZF set: a range or the TLB had it, the slot
+ * is filled.
  */
 void gen_common_refill(Translator *t, unsigned cls, MmuAccess access)
 {
     Emitter *e = &t->e;
     HostRm tag = tlb_field(H_AX, cls, offsetof(TlbEntry, tag) + 8 * (size_t)access);
     HostRm addend = tlb_field(H_AX, cls, offsetof(TlbEntry, addend));
-    int32_t misses = (int32_t)offsetof(CPUX86State, jit_slot_misses) - (int32_t)(offsetof(CPUX86State, jit_slots) / 4);
-    _Static_assert(sizeof(JitSlot) == 4 * sizeof(((CPUX86State *)0)->jit_slot_misses[0]), "an index of one gives the other");
-    HostRm slot_tag = rm_env_reg(S2, offsetof(JitSlot, tag));
+    size_t ranges = offsetof(CPUX86State, jit_ranges) + (2 * cls + (access == MMU_WRITE)) * sizeof(((CPUX86State *)0)->jit_ranges[0][0]);
+    HostRm slot_limit = rm_env_reg(S2, offsetof(JitSlot, limit)), slot_page_limit = rm_env_reg(S2, offsetof(JitSlot, page_limit));
+    uint8_t *in_range[JIT_RANGES];
 
     t->jit->refill[cls][access] = e->p;
     emit_push(e, H_AX);
+    for (unsigned i = 0; i < JIT_RANGES; i++) {
+        emit_mov(e, W64, H_AX, S0);
+        emit_alu(e, W64, ALU_SUB, H_AX, rm_env(ranges + i * sizeof(JitRange) + offsetof(JitRange, tag)));
+        emit_alu(e, W64, ALU_CMP, H_AX, rm_env(ranges + i * sizeof(JitRange) + offsetof(JitRange, limit)));
+        in_range[i] = emit_jcc(e, COND_BE);
+    }
     emit_mov(e, W64, H_AX, S0); /* not across pages: both may share a place in the TLB */
     emit_alu_imm(e, W64, ALU_AND, rm_reg(H_AX), -(int32_t)GUEST_PAGE_SIZE);
     emit_alu(e, W64, ALU_CMP, H_AX, rm_reg(S1));
@@ -286,34 +371,43 @@ void gen_common_refill(Translator *t, unsigned cls, MmuAccess access)
     emit_alu(e, W64, ALU_ADD, H_AX, rm_env(offsetof(CPUX86State, tlb)));
     emit_alu(e, W64, ALU_CMP, S1, tag);
     uint8_t *miss = emit_jcc(e, COND_NE);
-    count_miss(e, misses);
-    uint8_t *often = emit_jcc(e, COND_S);
-    emit_store(e, W64, slot_tag, S1);
-    emit_store_imm(e, W8, rm_env(offsetof(CPUX86State, jit_slots_used) + cls), 1);
-    if (access == MMU_WRITE) {
-        if (cpu_slots_fenced) {
-            emit_mfence(e);
-        }
-        emit_alu(e, W64, ALU_CMP, S1, tag);
-        uint8_t *lost = emit_jcc(e, COND_NE);
-        emit_load(e, W64, H_AX, addend);
-        emit_store(e, W64, rm_env_reg(S2, offsetof(JitSlot, addend)), H_AX);
-        emit_pop(e, H_AX);
-        emit_ret(e);
-        emit_patch(lost, e->p);
-        emit_mov_imm(e, S1, cpu_slot_empty);
-        emit_store(e, W64, slot_tag, S1); /* ZF is clear */
-    } else {
-        emit_load(e, W64, H_AX, addend);
-        emit_store(e, W64, rm_env_reg(S2, offsetof(JitSlot, addend)), H_AX);
-        emit_alu(e, W32, ALU_CMP, H_AX, rm_reg(H_AX));
-    }
+    uint8_t *often = count_miss(e);
+    emit_load(e, W64, H_AX, slot_page_limit);
+    emit_store(e, W64, slot_limit, H_AX);
+    gen_tlb_index(e, H_AX);
+    emit_alu(e, W64, ALU_ADD, H_AX, rm_env(offsetof(CPUX86State, tlb)));
+    gen_fill_slot(t, cls, access, tag, addend);
     emit_patch(miss, e->p);
     emit_patch(crosses, e->p);
     emit_pop(e, H_AX);
     emit_ret(e);
     emit_patch(often, e->p); /* ZF is clear */
+    const uint8_t *often_too = e->p;
     emit_store_imm(e, W8, rm_env(offsetof(CPUX86State, jit_slot_often)), 1);
+    emit_store(e, W32, rm_env(offsetof(CPUX86State, jit_often_slot)), S2);
+    emit_store(e, W64, rm_env(offsetof(CPUX86State, jit_often_linear)), S0);
+    emit_pop(e, H_AX);
+    emit_ret(e);
+
+    for (unsigned i = 0; i < JIT_RANGES - 1; i++) {
+        emit_patch(in_range[i], e->p);
+        emit_mov_imm(e, S1, i * sizeof(JitRange));
+        in_range[i] = emit_jmp(e);
+    }
+    emit_patch(in_range[JIT_RANGES - 1], e->p);
+    emit_mov_imm(e, S1, (JIT_RANGES - 1) * sizeof(JitRange));
+    for (unsigned i = 0; i < JIT_RANGES - 1; i++) {
+        emit_patch(in_range[i], e->p);
+    }
+    emit_patch(count_miss(e), often_too);
+    emit_load(e, W64, H_AX, slot_page_limit);
+    emit_alu(e, W64, ALU_ADD, H_AX, rm_env_reg(S1, ranges + offsetof(JitRange, limit)));
+    emit_lea(e, W64, H_AX, rm_mem(H_AX, JIT_SLOT_MAX_SPAN - (int32_t)GUEST_PAGE_SIZE));
+    emit_store(e, W64, slot_limit, H_AX);
+    emit_mov(e, W64, H_AX, S1);
+    emit_load(e, W64, S1, rm_env_reg(H_AX, ranges + offsetof(JitRange, tag)));
+    gen_fill_slot(t, cls, access, rm_env_reg(H_AX, ranges + offsetof(JitRange, tag)),
+                  rm_env_reg(H_AX, ranges + offsetof(JitRange, addend)));
     emit_pop(e, H_AX);
     emit_ret(e);
 }

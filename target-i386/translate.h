@@ -199,7 +199,9 @@ void gen_delta(Translator *t, unsigned size, MmuAccess access);
 void gen_load_delta(Translator *t, uint32_t slot);
 /* Looks whether `size` bytes at S0 lie in the slot's page; the jump out of line has its stub. */
 Stub *gen_slot_check(Translator *t, uint32_t slot, unsigned size, MmuAccess access);
-uint32_t new_slot(Translator *t, MmuAccess access);
+uint32_t new_slot(Translator *t, unsigned size, MmuAccess access);
+/* Whether `size` bytes at this distance from the slot's tag are in it: below or equal. S2 is used where the slot is for other sizes. */
+void gen_compare_limit(Translator *t, unsigned distance, uint32_t slot, unsigned size);
 /* Whether the instruction looks into the TLB at once. */
 bool site_is_hashed(const Translator *t);
 /* Out of line: fills the slot, or goes on below. */
