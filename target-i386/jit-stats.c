@@ -130,6 +130,14 @@ static void name_guest_code(uint64_t rip, char *name, size_t size)
 
 /* ---- the log ---- */
 
+/* Whether the instruction is a call behind which a link stands. */
+static bool precedes_link(const CpuJit *jit, const uint8_t *p, const Insn *insn)
+{
+    const uint8_t *target = p + insn->len + insn->imm;
+
+    return insn->op == OP_CALL && (target == jit->link[JIT_FROM_EFLAGS] || target == jit->link[JIT_FROM_MEMORY]);
+}
+
 /* Translated code is 64-bit code with whatever the host has. */
 static void log_host_code(const CpuJit *jit, const uint8_t *p, const uint8_t *end)
 {
@@ -147,7 +155,12 @@ static void log_host_code(const CpuJit *jit, const uint8_t *p, const uint8_t *en
             snprintf(text, sizeof(text), "(byte %02x)", *p);
         }
         log_write("    0x%llx: %s\n", (unsigned long long)at, text);
+        bool link = precedes_link(jit, p, &insn);
         p += insn.len ? insn.len : 1;
+        if (link) {
+            log_write("    (link)\n");
+            p += JIT_LINK_BYTES;
+        }
     }
 }
 

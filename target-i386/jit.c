@@ -484,7 +484,7 @@ static CpuJit *make_jit(CPUX86State *env)
 static void patch_link(uint64_t link, uint64_t from_generation, CpuJit *jit, JitBlock *b)
 {
     if (link > JIT_LEAVE_OUTER && from_generation == jit->generation && !b->second_bytes) {
-        uint8_t *rel = (uint8_t *)(uintptr_t)(link & ~JIT_LINK_BITS);
+        uint8_t *rel = jit->write + jit_link_place(link);
         bool memory = !(link & JIT_LINK_EFLAGS) || (link & JIT_LINK_MEMORY && b->wants_memory);
         jit_cache_link(jit, rel, b->entry[memory][!!(link & JIT_LINK_POLL)], b);
     }

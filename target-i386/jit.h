@@ -201,7 +201,9 @@ struct CpuJit {
     JitYoung young[JIT_MAX_YOUNG];
     JitDecoded decoded[JIT_DECODED];
     /* Common pieces of code; writable addresses for emit_patch(), and what C calls. */
-    const uint8_t *exec_insn, *undo_return, *call_c, *leave, *leave_saved_miss, *return_miss, *return_bottom;
+    const uint8_t *exec_insn, *undo_return, *call_c, *leave, *leave_miss, *leave_saved_miss, *return_miss, *return_bottom;
+    const uint8_t *exec_insn_saved, *restore_flags; /* flags are in jit_flags before */
+    const uint8_t *link[2];                         /* by JIT_FROM_*: out to a jump that is to be linked */
     const uint8_t *refill[MMU_CLASSES][2];
     const uint8_t *load_vectors, *load_vectors_wide, *store_vectors, *load_x87;
     uint64_t (*enter)(const uint8_t *code, CPUX86State *env);
@@ -222,8 +224,11 @@ struct CpuJit {
     JitTable tables[JIT_TABLES];
 };
 
-/* What enter() returns: 0, JIT_LEAVE_OUTER, or a link: the address of a jump's displacement, with bits for where the
-   flags are when it jumps, and whether the target has to poll. */
+/*
+ * What enter() returns: 0, JIT_LEAVE_OUTER, or a link: where a jump's displacement is, with bits for where the flags are when it jumps,
+ * and whether the target has to poll. The upper five bytes of a link stand in the code, behind the call of jit->link[]; the lower ones
+ * mean nothing.
+ */
 #define JIT_LEAVE_LOOKUP 0u
 #define JIT_LEAVE_OUTER 2u
 #define JIT_LEAVE_LAST (JIT_LEAVE_OUTER + 1)
@@ -231,7 +236,13 @@ struct CpuJit {
 #define JIT_LINK_MEMORY (1ull << 62)
 #define JIT_LINK_POLL (1ull << 61)
 #define JIT_LINK_PLAIN (1ull << 60) /* to a plain block */
-#define JIT_LINK_BITS (JIT_LINK_EFLAGS | JIT_LINK_MEMORY | JIT_LINK_POLL | JIT_LINK_PLAIN)
+#define JIT_LINK_SHIFT 24
+#define JIT_LINK_BYTES 5
+/* Where the displacement is, in the code memory. */
+static inline uint32_t jit_link_place(uint64_t link)
+{
+    return (uint32_t)(link >> JIT_LINK_SHIFT);
+}
 
 /* In jit_budget: left where the arithmetic flags are about to be overwritten; they are not what the last instruction left. */
 #define JIT_BUDGET_FLAGS_DEAD 0x7fff

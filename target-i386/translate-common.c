@@ -51,6 +51,11 @@ JitInsn *insn_record(Translator *t)
     return t->ji;
 }
 
+uint32_t record_offset(const Translator *t, const JitInsn *ji)
+{
+    return (uint32_t)((const uint8_t *)ji - t->jit->records);
+}
+
 const Insn *keep_insn(Translator *t)
 {
     JitInsn *ji = insn_record(t);
@@ -174,14 +179,27 @@ static void common_leave(Translator *t)
     common_epilogue(e);
 
     t->jit->leave_saved_miss = e->p;
-    emit_store(e, W64, ENV(rip), S0);
     gen_restore_flags(t);
+    t->jit->leave_miss = e->p;
+    emit_store(e, W64, ENV(rip), S0);
     emit_mov_imm(e, S1, JIT_LEAVE_LOOKUP);
     emit_patch(emit_jmp(e), t->jit->leave);
+
+    t->jit->link[JIT_FROM_MEMORY] = e->p;
+    gen_restore_flags(t);
+    t->jit->link[JIT_FROM_EFLAGS] = e->p;
+    emit_store(e, W64, ENV(rip), S0);
+    emit_pop(e, S1);
+    emit_load(e, W64, S1, rm_mem(S1, JIT_LINK_BYTES - 8));
+    emit_patch(emit_jmp(e), t->jit->leave);
+
+    t->jit->restore_flags = e->p;
+    gen_restore_flags(t);
+    emit_ret(e);
 }
 
-/* Calls fn(env, S0), all of the guest's state stored; goes on behind the call if it returns 0, else leaves with what it
-   returns less 1. */
+/* Calls fn(env, the record at S0's offset), all of the guest's state stored; goes on behind the call if it returns 0, with the flags
+   in jit_flags, too; else leaves with what it returns less 1. */
 static const uint8_t *common_exec(Translator *t, uint64_t (*fn)(CPUX86State *, const JitInsn *))
 {
     Emitter *e = &t->e;
@@ -191,12 +209,14 @@ static const uint8_t *common_exec(Translator *t, uint64_t (*fn)(CPUX86State *, c
     emit_store(e, W64, ENV(jit_sp), H_SP);
     emit_load(e, W64, H_SP, ENV(jit_host_sp));
     emit_mov_imm(e, H_DI, (uint64_t)(uintptr_t)t->env);
-    emit_mov(e, W64, H_SI, S0);
+    emit_mov_imm(e, H_SI, (uint64_t)(uintptr_t)t->jit->records);
+    emit_alu(e, W64, ALU_ADD, H_SI, rm_reg(S0));
     emit_mov_imm(e, H_AX, (uint64_t)(uintptr_t)fn);
     emit_call_rm(e, rm_reg(H_AX));
     emit_alu(e, W64, ALU_OR, H_AX, rm_reg(H_AX));
     uint8_t *leave = emit_jcc(e, COND_NE);
     common_flags_to_ax(e);
+    emit_store(e, W16, ENV(jit_flags), H_AX);
     emit_of_from_al(e);
     emit_sahf(e);
     common_load_regs(e);
@@ -236,8 +256,7 @@ static void common_return_miss(Translator *t)
     not_canonical = emit_jcc(e, COND_NE);
     emit_patch(emit_jmp(e), t->jit->leave_saved_miss);
     emit_patch(not_canonical, e->p);
-    emit_mov_imm(e, S0, (uint64_t)(uintptr_t)t->jit->records);
-    emit_alu(e, W64, ALU_ADD, S0, rm_reg(S2));
+    emit_mov(e, W64, S0, S2);
     gen_restore_flags(t);
     emit_patch(emit_call(e), t->jit->undo_return);
 }
@@ -250,6 +269,8 @@ void jit_translate_common(CPUX86State *env, CpuJit *jit)
     gen_common_system(&t);
     common_enter(&t);
     common_leave(&t);
+    jit->exec_insn_saved = t.e.p;
+    gen_restore_flags(&t);
     jit->exec_insn = common_exec(&t, jit_exec_insn);
     jit->undo_return = common_exec(&t, jit_undo_return);
     common_return_miss(&t);

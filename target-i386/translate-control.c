@@ -10,12 +10,6 @@ static HostRm jump_field(unsigned reg, int32_t base, size_t field)
     return rm_mem(reg, base + (int32_t)field);
 }
 
-static void gen_set_rip(Translator *t, uint64_t rip)
-{
-    emit_mov_imm(&t->e, S0, rip);
-    emit_store(&t->e, W64, rm_env(offsetof(CPUX86State, rip)), S0);
-}
-
 /* Where links lead. An instruction that ends in the next page counts as being there. */
 static bool same_page(const Translator *t, uint64_t target)
 {
@@ -224,7 +218,7 @@ static bool gen_ret(Translator *t)
     gen_flags_away(t);
     emit_load(&t->e, t->word, S0, gen_stack_mem(t, 0, MMU_READ));
     emit_lea(&t->e, t->word, GUEST_SP, rm_mem(GUEST_SP, (int32_t)t->word + more));
-    emit_mov_imm(&t->e, S2, (uint64_t)((uint8_t *)insn_record(t) - t->jit->records));
+    emit_mov_imm(&t->e, S2, record_offset(t, insn_record(t)));
     emit_ret(&t->e);
     t->ended = true;
     return true;
@@ -308,29 +302,38 @@ bool gen_control(Translator *t)
 
 /* ---- out of line ---- */
 
+/* Where the flags are for what the stub goes on to, JIT_FROM_*; made, if they are nowhere. */
+static unsigned stub_flags_from(Translator *t, const Stub *s)
+{
+    if (s->flags_at == FLAGS_IN_MEMORY) {
+        return JIT_FROM_MEMORY;
+    }
+    gen_stub_flags(t, s);
+    return JIT_FROM_EFLAGS;
+}
+
 static void gen_stub_handler(Translator *t, const Stub *s)
 {
     Emitter *e = &t->e;
 
-    gen_stub_flags(t, s);
-    emit_mov_imm(e, S0, (uint64_t)(uintptr_t)s->ji);
-    emit_patch(emit_call(e), t->jit->exec_insn);
+    bool saved = stub_flags_from(t, s) == JIT_FROM_MEMORY;
+    emit_mov_imm(e, S0, record_offset(t, s->ji));
+    emit_patch(emit_call(e), saved ? t->jit->exec_insn_saved : t->jit->exec_insn);
     if (s->back) {
-        if (s->back_in_memory) {
-            gen_save_flags(t);
-        }
         gen_groups_again(t, s);
         gen_back_from_handler(t, s->fpu);
         emit_patch(emit_jmp(e), s->back);
     }
 }
 
-/* Flags are in EFLAGS. */
-static void gen_leave_to_link(Translator *t, uint64_t target, uint64_t link)
+/* Out to the jump at `rel`, which is to be linked. */
+static void gen_leave_to_link(Translator *t, uint64_t target, const uint8_t *rel, uint64_t bits, unsigned from)
 {
-    gen_set_rip(t, target);
-    emit_mov_imm(&t->e, S1, link);
-    emit_patch(emit_jmp(&t->e), t->jit->leave);
+    uint64_t link = (bits | (uint64_t)(rel - t->jit->write) << JIT_LINK_SHIFT) >> JIT_LINK_SHIFT;
+
+    emit_mov_imm(&t->e, S0, target);
+    emit_patch(emit_call(&t->e), t->jit->link[from]);
+    emit_bytes(&t->e, &link, JIT_LINK_BYTES);
 }
 
 static void gen_stub(Translator *t, const Stub *s)
@@ -351,20 +354,20 @@ static void gen_stub(Translator *t, const Stub *s)
         gen_stub_handler(t, s);
         break;
     case STUB_GROUP: {
-        gen_stub_flags(t, s);
+        unsigned from = stub_flags_from(t, s);
         uint8_t *rel = emit_jmp(e);
         emit_patch(rel, e->p);
-        gen_leave_to_link(t, s->target, (uint64_t)(uintptr_t)rel | JIT_LINK_EFLAGS | JIT_LINK_PLAIN);
+        gen_leave_to_link(t, s->target, rel, (from == JIT_FROM_EFLAGS ? JIT_LINK_EFLAGS : JIT_LINK_MEMORY) | JIT_LINK_PLAIN, from);
         break;
     }
-    case STUB_LINK:
-        gen_stub_flags(t, s);
-        link = (uint64_t)(uintptr_t)s->rel;
-        link |= s->flags_at == FLAGS_IN_EFLAGS ? JIT_LINK_EFLAGS : 0;
+    case STUB_LINK: {
+        unsigned from = stub_flags_from(t, s);
+        link = s->flags_at == FLAGS_IN_EFLAGS ? JIT_LINK_EFLAGS : 0;
         link |= s->in_memory ? JIT_LINK_MEMORY : 0;
         link |= s->poll ? JIT_LINK_POLL : 0;
-        gen_leave_to_link(t, s->target, link);
+        gen_leave_to_link(t, s->target, s->rel, link, from);
         break;
+    }
     case STUB_GOTO:
         if (!s->in_memory) {
             gen_save_flags(t);
@@ -375,14 +378,16 @@ static void gen_stub(Translator *t, const Stub *s)
         gen_load_if_away(t, s->fpu);
         emit_patch(emit_jmp(e), s->back);
         break;
-    case STUB_KICK:
+    case STUB_KICK: {
         gen_kick_or_load(t, s);
-        gen_stub_flags(t, s);
+        bool saved = stub_flags_from(t, s) == JIT_FROM_MEMORY;
         if (t->env->lockstep && s->flags_at == FLAGS_IN_EFLAGS) {
             emit_store_imm(e, W32, rm_env(offsetof(CPUX86State, jit_budget)), JIT_BUDGET_FLAGS_DEAD);
         }
-        gen_leave_to_link(t, s->target, JIT_LEAVE_LOOKUP);
+        emit_mov_imm(e, S0, s->target);
+        emit_patch(emit_jmp(e), saved ? t->jit->leave_saved_miss : t->jit->leave_miss);
         break;
+    }
     }
 }
 

@@ -350,7 +350,6 @@ void gen_groups_again(Translator *t, const Stub *s)
     uint8_t *wrong[MAX_STUB_GROUPS], *right;
 
     if (s->ngroups) {
-        gen_save_flags(t);
         for (unsigned i = 0; i < s->ngroups; i++) {
             const Group *g = &s->groups[i];
             gen_group_address(t, g);
@@ -366,7 +365,7 @@ void gen_groups_again(Translator *t, const Stub *s)
         emit_mov_imm(e, S0, behind & t->ip_mask);
         emit_patch(emit_jmp(e), t->jit->leave_saved_miss);
         emit_patch(right, e->p);
-        gen_restore_flags(t);
+        emit_patch(emit_call(e), t->jit->restore_flags);
     }
     if (s->back_slot) {
         emit_load(e, W64, S2, rm_env(s->back_slot + offsetof(JitSlot, addend)));

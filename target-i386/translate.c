@@ -81,7 +81,7 @@ static void gen_handler_call(Translator *t)
 
     keep_insn(t);
     gen_flags_to_eflags(t);
-    emit_mov_imm(&t->e, S0, (uint64_t)(uintptr_t)ji);
+    emit_mov_imm(&t->e, S0, record_offset(t, ji));
     emit_patch(emit_call(&t->e), t->jit->exec_insn);
     t->ended = ji->end != JIT_END_NONE;
     t->in_eflags = true;
@@ -164,8 +164,6 @@ static void gen_insn(Translator *t)
     for (unsigned i = t->first_stub; i < t->nstubs && !t->ended; i++) {
         if (t->stubs[i].kind == STUB_HANDLER || t->stubs[i].kind == STUB_REFILL) {
             t->stubs[i].back = t->e.p;
-            t->stubs[i].back_in_memory =
-                t->in_memory && (t->insn->eflags_written | t->insn->eflags_undefined);
             note_groups(t, &t->stubs[i]);
             t->stubs[i].fpu = (FpuUse){t->vectors == FPU_LIVE, t->x87 == FPU_LIVE};
         }

@@ -89,7 +89,6 @@ typedef struct Stub {
     uint32_t refill_slot;    /* whose addend S2 has then, or 0 */
     const uint8_t *checked;  /* and where the access goes on */
     uint32_t back_slot;      /* the same at `back` */
-    bool back_in_memory;     /* new flags are expected in jit_flags there */
     uint8_t ngroups;         /* and the groups active there */
     Group groups[MAX_STUB_GROUPS];
 } Stub;
@@ -156,6 +155,8 @@ unsigned host_of(unsigned guest);
 HostRm env_reg(unsigned guest);
 /* The instruction's record for its handler. */
 JitInsn *insn_record(Translator *t);
+/* Its place among the records, as a host instruction's immediate. */
+uint32_t record_offset(const Translator *t, const JitInsn *ji);
 /* The instruction itself, kept with it: for what is called each time. */
 const Insn *keep_insn(Translator *t);
 Stub *add_stub(Translator *t, StubKind kind, uint8_t *rel);
