@@ -48,7 +48,7 @@ VOLE_CFLAGS += -fsanitize=address,undefined -fno-sanitize=alignment -fno-sanitiz
 LDFLAGS += -fsanitize=address,undefined
 endif
 
-ROOMS = util target-i386 hw block net char audio ui monitor gdbstub
+ROOMS = util target-i386 hw block net char audio ui snapshot monitor gdbstub
 # What needs a library that is not there has a file that says so in its place.
 LEFT_OUT = $(if $(CONFIG_VTERM),ui/vc-none.c,ui/vc.c) \
 	$(if $(CONFIG_JANSSON),monitor/qmp-none.c,$(filter-out monitor/qmp-none.c,$(wildcard monitor/qmp*.c)))

@@ -402,6 +402,12 @@ static bool opt_blockdev(const char *value, Error **errp)
     return drive_add_node(value, errp);
 }
 
+static bool opt_loadvm(const char *value, Error **errp)
+{
+    launch.loadvm = value;
+    return true;
+}
+
 static bool opt_snapshot(const char *value, Error **errp)
 {
     drive_set_snapshot(true);
@@ -698,6 +704,10 @@ static const Option options[] = {
      "command of the monitor. $pc is a linear address: CS's base is added, so that x/i $pc shows real-mode code.",
      opt_gdb},
     {"s", NULL, RUN, "the same as -gdb tcp::1234", NULL, opt_gdb_default},
+    {"loadvm", "TAG", RUN, "start from a snapshot of the machine that savevm made",
+     "The machine has to be made as it was: the same -M, -m, -smp, -cpu, drives and devices. The clock of the mainboard goes on with the "
+     "host's time, or with -rtc clock=vm with the time the guest had. file:PATH names the file that \"savevm file:PATH\" wrote.",
+     opt_loadvm},
     {"no-reboot", NULL, RUN, "end instead of rebooting", NULL, opt_no_reboot},
     {"no-shutdown", NULL, RUN, "stop instead of ending when the guest powers off", NULL,
      opt_no_shutdown},

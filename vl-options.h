@@ -24,7 +24,7 @@ typedef struct TextList {
 
 typedef struct LaunchOptions {
     TextList devices, monitors, serials, parallels, chardevs, qmps, qmp_pretties, mons; /* as written */
-    const char *debugcon, *pidfile, *gdb;          /* NULL: not asked for */
+    const char *debugcon, *pidfile, *gdb, *loadvm; /* NULL: not asked for */
     bool daemonize, nodefaults;
     bool display_chosen; /* -display or -nographic was given */
 } LaunchOptions;

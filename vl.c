@@ -25,6 +25,7 @@
 #include "hw/pc.h"
 #include "monitor/monitor.h"
 #include "monitor/qmp.h"
+#include "snapshot/snapshot.h"
 #include "target-i386/exec.h"
 #include "target-i386/jit-stats.h"
 #include "target-i386/vcpu.h"
@@ -377,6 +378,23 @@ static bool make_machine(Error **errp)
            (!launch.pidfile || write_pidfile(errp)) && vcpu_start_threads(errp);
 }
 
+static bool load_snapshot(Error **errp)
+{
+    SnapshotTarget target = {.tag = launch.loadvm};
+    bool ok = snapshot_load(&target, errp);
+
+    if (!ok) {
+        error_prepend(errp, "-loadvm %s: ", launch.loadvm);
+    }
+    machine_config.state_comes = false;
+    for (unsigned i = 0; i < MAX_SERIALS; i++) {
+        if (machine_config.serial[i]) {
+            chr_accept_input(machine_config.serial[i]);
+        }
+    }
+    return ok;
+}
+
 int main(int argc, char **argv)
 {
     Error *err = NULL;
@@ -395,10 +413,14 @@ int main(int argc, char **argv)
     memory_init();
     exec_init();
     choose_default_lines();
+    machine_config.state_comes = launch.loadvm != NULL;
     if (!make_machine(&err)) {
         die(err);
     }
     vcpu_reset_all();
+    if (launch.loadvm && !load_snapshot(&err)) {
+        die(err);
+    }
     if (ready_fd >= 0) {
         finish_background(ready_fd);
     }
@@ -407,6 +429,7 @@ int main(int argc, char **argv)
     }
     int status = loop_run();
     gdbstub_exit(status);
+    snapshot_finish();
     machine_stop(RUN_STATE_SHUTDOWN);
     vcpu_stop_threads();
     jit_log_summary();

@@ -130,6 +130,8 @@ struct BlockDriver {
 
     /* ---- internal snapshots and the machine state they carry ---- */
     bool (*co_snapshot_create)(BlockNode *node, BlockSnapshot *snapshot, Error **errp);
+    bool (*co_snapshot_finish)(BlockNode *node, const BlockSnapshot *snapshot, Error **errp);
+    bool (*co_snapshot_abandon)(BlockNode *node, const char *id, Error **errp);
     bool (*co_snapshot_goto)(BlockNode *node, const char *id_or_name, Error **errp);
     bool (*co_snapshot_delete)(BlockNode *node, const char *id_or_name, Error **errp);
     /* Reads only: shows the disk as the snapshot has it. */
@@ -139,6 +141,11 @@ struct BlockDriver {
     int (*co_snapshot_list)(BlockNode *node, BlockSnapshot **list);
     int (*co_save_vmstate)(BlockNode *node, uint64_t pos, IoVector *v);
     int (*co_load_vmstate)(BlockNode *node, uint64_t pos, IoVector *v);
+    /* As co_block_status(), of the machine state. */
+    int (*co_vmstate_status)(BlockNode *node, uint64_t pos, uint64_t bytes, uint64_t *pnum,
+                             uint64_t *map, BlockNode **file);
+    /* Protocols: the host's file, in which offsets are the node's; NULL: there is none. */
+    int (*get_fd)(BlockNode *node);
 
     /* ---- removable media (host drives) ---- */
     bool (*co_is_inserted)(BlockNode *node);

@@ -724,7 +724,13 @@ static const BlockOptionDesc file_options[] = {
     {0},
 };
 
+static int file_get_fd(BlockNode *node)
+{
+    return ((FileState *)node->state)->fd;
+}
+
 const BlockDriver bdrv_file = {
+    .get_fd = file_get_fd,
     .name = "file",
     .protocol = "file",
     .state_size = sizeof(FileState),

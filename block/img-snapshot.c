@@ -59,33 +59,43 @@ static const ImgOption snapshot_options[] = {
     {0},
 };
 
+void bdrv_snapshot_row(const BlockSnapshot *s, const char *id, char *row, size_t row_size)
+{
+    char size[32], date[64], clock[32], icount[32] = "";
+
+    if (!s) {
+        snprintf(row, row_size, "%-10s%-17s%8s%20s%13s%11s", "ID", "TAG", "VM SIZE", "DATE",
+                 "VM CLOCK", "ICOUNT");
+        return;
+    }
+    time_t when = s->date_sec;
+    struct tm tm;
+    uint64_t seconds = s->vm_clock_nsec / NS_PER_SEC;
+    localtime_r(&when, &tm);
+    strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm);
+    snprintf(clock, sizeof(clock), "%02d:%02d:%02d.%03d", (int)(seconds / 3600),
+             (int)(seconds / 60 % 60), (int)(seconds % 60),
+             (int)(s->vm_clock_nsec / 1000000 % 1000));
+    if (s->icount != UINT64_MAX) {
+        snprintf(icount, sizeof(icount), "%" PRIu64, s->icount);
+    }
+    snprintf(row, row_size, "%-9s %-16s %8s%20s%13s%11s", id, s->name,
+             img_human_size(s->vm_state_size, size, sizeof(size)), date, clock, icount);
+}
+
 void img_print_snapshots(BlockNode *node, const char *title)
 {
     BlockSnapshot *list;
     int n = bdrv_snapshot_list(node, &list);
-    char size[32], date[64], clock[32], icount[32] = "";
+    char row[512];
 
     if (n > 0) {
-        printf("%s%-10s%-17s%8s%20s%13s%11s\n", title, "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK",
-               "ICOUNT");
+        bdrv_snapshot_row(NULL, NULL, row, sizeof(row));
+        printf("%s%s\n", title, row);
     }
     for (int i = 0; i < n; i++) {
-        const BlockSnapshot *s = &list[i];
-        time_t when = s->date_sec;
-        struct tm tm;
-        uint64_t seconds = s->vm_clock_nsec / NS_PER_SEC;
-        localtime_r(&when, &tm);
-        strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm);
-        snprintf(clock, sizeof(clock), "%02d:%02d:%02d.%03d", (int)(seconds / 3600),
-                 (int)(seconds / 60 % 60), (int)(seconds % 60),
-                 (int)(s->vm_clock_nsec / 1000000 % 1000));
-        if (s->icount != UINT64_MAX) {
-            snprintf(icount, sizeof(icount), "%" PRIu64, s->icount);
-        } else {
-            icount[0] = 0;
-        }
-        printf("%-9s %-16s %8s%20s%13s%11s\n", s->id, s->name,
-               img_human_size(s->vm_state_size, size, sizeof(size)), date, clock, icount);
+        bdrv_snapshot_row(&list[i], list[i].id, row, sizeof(row));
+        printf("%s\n", row);
     }
     bdrv_snapshots_free(list);
 }

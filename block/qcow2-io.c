@@ -711,6 +711,16 @@ int qcow2_co_save_vmstate(BlockNode *node, uint64_t pos, IoVector *v)
     return ret;
 }
 
+int qcow2_co_vmstate_status(BlockNode *node, uint64_t pos, uint64_t bytes, uint64_t *pnum,
+                            uint64_t *map, BlockNode **file)
+{
+    if (pos > INT64_MAX - qcow2_vm_state_offset(node) - bytes) {
+        return -EIO;
+    }
+    return qcow2_co_block_status(node, false, qcow2_vm_state_offset(node) + pos, bytes, pnum, map,
+                                 file);
+}
+
 int qcow2_co_load_vmstate(BlockNode *node, uint64_t pos, IoVector *v)
 {
     Qcow2State *s = node->state;

@@ -289,7 +289,8 @@ static int build_l1(Qcow2Rebuild *r, uint64_t *l1, uint32_t size)
     return ret;
 }
 
-static int write_be(Qcow2Rebuild *r, const uint64_t *table, uint64_t entries, uint64_t offset)
+int qcow2_rebuild_write_table(Qcow2Rebuild *r, const uint64_t *table, uint64_t entries,
+                              uint64_t offset)
 {
     Qcow2State *s = r->node->state;
     uint64_t bytes = ROUND_UP(MAX(entries * 8, 1), s->cluster_size);
@@ -357,7 +358,7 @@ static int write_blocks(Qcow2Rebuild *r, uint64_t table_offset, uint64_t entries
             ret = bdrv_co_pwrite(r->node->file, b->offset, s->cluster_size, b->now, 0);
         }
     }
-    ret = ret < 0 ? ret : write_be(r, table, entries, table_offset);
+    ret = ret < 0 ? ret : qcow2_rebuild_write_table(r, table, entries, table_offset);
     if (ret < 0) {
         free(table);
         return ret;
@@ -415,15 +416,14 @@ int qcow2_rebuild_commit(Qcow2Rebuild *r, uint64_t *l1, uint32_t l1_size, uint64
     Qcow2State *s = node->state;
     Qcow2Header h = s->h;
     uint64_t snapshots_bytes, entries = 0, *table = NULL;
-    uint8_t *snapshots = qcow2_snapshot_table(node, &snapshots_bytes);
+    uint8_t *snapshots = qcow2_snapshot_table(node, &snapshots_bytes, &h.snapshots);
     int ret = snapshots ? build_l1(r, l1, l1_size) : -ENOMEM;
 
     h.size = size;
     h.l1_size = l1_size;
-    h.snapshots = s->snapshot_count;
     h.snapshots_offset = 0;
     ret = ret < 0 ? ret : qcow2_rebuild_alloc(r, 8ull * l1_size, &h.l1_offset);
-    ret = ret < 0 ? ret : write_be(r, l1, l1_size, h.l1_offset);
+    ret = ret < 0 ? ret : qcow2_rebuild_write_table(r, l1, l1_size, h.l1_offset);
     if (ret == 0 && !keep_l1 && s->l1_size) {
         ret = qcow2_rebuild_count(r, s->l1_offset, 8ull * s->l1_size, -1);
     }

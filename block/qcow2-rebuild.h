@@ -25,6 +25,10 @@ int qcow2_rebuild_count_l1(Qcow2Rebuild *r, const uint64_t *l1, uint32_t size, i
 /* Clusters that neither the old nor the new state uses; they are counted. */
 int qcow2_rebuild_alloc(Qcow2Rebuild *r, uint64_t bytes, uint64_t *offset);
 
+/* An L1 table (host order) at `offset`, which was allocated for it. */
+int qcow2_rebuild_write_table(Qcow2Rebuild *r, const uint64_t *table, uint64_t entries,
+                              uint64_t offset);
+
 /*
  * Switches over: the active L1 table becomes l1 (host order, counted; taken over on success), the
  * snapshots those in the list (as the caller set s->snapshots; their table is written), the disk's
@@ -34,7 +38,8 @@ int qcow2_rebuild_alloc(Qcow2Rebuild *r, uint64_t bytes, uint64_t *offset);
 int qcow2_rebuild_commit(Qcow2Rebuild *r, uint64_t *l1, uint32_t l1_size, uint64_t size,
                          bool keep_l1);
 
-/* qcow2-snapshot.c: the snapshot table as it is to stand in the file; the caller frees it. */
-uint8_t *qcow2_snapshot_table(BlockNode *node, uint64_t *bytes);
+/* qcow2-snapshot.c: the snapshot table as it is to stand in the file, without those that are pending; the caller frees
+ * it. */
+uint8_t *qcow2_snapshot_table(BlockNode *node, uint64_t *bytes, uint32_t *count);
 
 #endif

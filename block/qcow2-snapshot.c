@@ -137,18 +137,23 @@ static uint64_t entry_size(const Qcow2Snapshot *sn)
                     8);
 }
 
-uint8_t *qcow2_snapshot_table(BlockNode *node, uint64_t *bytes)
+uint8_t *qcow2_snapshot_table(BlockNode *node, uint64_t *bytes, uint32_t *count)
 {
     Qcow2State *s = node->state;
     uint64_t size = 0;
 
+    *count = 0;
     for (unsigned i = 0; i < s->snapshot_count; i++) {
-        size += entry_size(&s->snapshots[i]);
+        size += s->snapshots[i].pending ? 0 : entry_size(&s->snapshots[i]);
+        *count += !s->snapshots[i].pending;
     }
     *bytes = size;
     uint8_t *table = calloc(1, MAX(size, 1)), *p = table;
     for (unsigned i = 0; table && i < s->snapshot_count; i++) {
         const Qcow2Snapshot *sn = &s->snapshots[i];
+        if (sn->pending) {
+            continue;
+        }
         size_t id = strlen(sn->id), name = strlen(sn->name);
         store_be64(p, sn->l1_offset);
         store_be32(p + 8, sn->l1_size);
@@ -175,20 +180,27 @@ uint8_t *qcow2_snapshot_table(BlockNode *node, uint64_t *bytes)
 
 /* ---- finding ---- */
 
-/* An id comes before a name. */
-static Qcow2Snapshot *find(Qcow2State *s, const char *id_or_name)
+static Qcow2Snapshot *find_id(Qcow2State *s, const char *id, bool pending)
 {
     for (unsigned i = 0; i < s->snapshot_count; i++) {
-        if (!strcmp(s->snapshots[i].id, id_or_name)) {
-            return &s->snapshots[i];
-        }
-    }
-    for (unsigned i = 0; i < s->snapshot_count; i++) {
-        if (!strcmp(s->snapshots[i].name, id_or_name)) {
+        if (s->snapshots[i].pending == pending && !strcmp(s->snapshots[i].id, id)) {
             return &s->snapshots[i];
         }
     }
     return NULL;
+}
+
+/* An id comes before a name. */
+static Qcow2Snapshot *find(Qcow2State *s, const char *id_or_name)
+{
+    Qcow2Snapshot *sn = find_id(s, id_or_name, false);
+
+    for (unsigned i = 0; i < s->snapshot_count && !sn; i++) {
+        if (!s->snapshots[i].pending && !strcmp(s->snapshots[i].name, id_or_name)) {
+            sn = &s->snapshots[i];
+        }
+    }
+    return sn;
 }
 
 static Qcow2Snapshot *need(BlockNode *node, const char *id_or_name, Error **errp)
@@ -275,6 +287,7 @@ static Qcow2Snapshot new_snapshot(const Qcow2State *s, const BlockSnapshot *b)
         .icount = b->icount,
         .date_sec = b->date_sec,
         .date_nsec = b->date_nsec,
+        .pending = b->pending,
     };
 }
 
@@ -334,7 +347,7 @@ static bool check_new(BlockNode *node, BlockSnapshot *b, Error **errp)
     }
     if (!b->id[0]) {
         choose_id(s, b->id, sizeof(b->id));
-    } else if (find(s, b->id) && !strcmp(find(s, b->id)->id, b->id)) {
+    } else if (find_id(s, b->id, false) || find_id(s, b->id, true)) {
         error_set(errp, "image %s has a snapshot with id %s already", node->filename, b->id);
         return false;
     }
@@ -465,6 +478,151 @@ bool qcow2_co_snapshot_delete(BlockNode *node, const char *id_or_name, Error **e
     return sn && report(node, ret, "delete", id_or_name, errp);
 }
 
+/* ---- snapshots of a machine: made at one moment, finished later ---- */
+
+/* What a snapshot alone leads to is free in the new state. */
+static int uncount(Qcow2Rebuild *r, BlockNode *node, const Qcow2Snapshot *sn)
+{
+    uint64_t *l1 = NULL;
+    int ret = load_l1(node, sn, &l1);
+
+    ret = ret < 0 ? ret : qcow2_rebuild_count_l1(r, l1, sn->l1_size, -1);
+    if (ret == 0 && sn->l1_size) {
+        ret = qcow2_rebuild_count(r, sn->l1_offset, 8ull * sn->l1_size, -1);
+    }
+    free(l1);
+    return ret;
+}
+
+/*
+ * The snapshot's L1 table anew: the disk as it was when it was made, behind it the machine state out of the active
+ * table, which gives it away: so no count of its clusters changes. Machine state of older times goes.
+ */
+static int move_state(Qcow2Rebuild *r, BlockNode *node, Qcow2Snapshot *sn, uint32_t disk)
+{
+    Qcow2State *s = node->state;
+    uint32_t entries = MAX(s->l1_size, disk), kept = MIN(disk, sn->l1_size);
+    uint64_t *table = calloc(entries, 8), *old = NULL, offset = 0;
+    int ret = table ? load_l1(node, sn, &old) : -ENOMEM;
+
+    if (ret == 0) {
+        memcpy(table, old, 8ull * kept);
+        for (uint32_t i = disk; i < s->l1_size; i++) {
+            table[i] = s->l1[i] & ~QCOW2_COPIED;
+        }
+        ret = qcow2_rebuild_count_l1(r, old + kept, sn->l1_size - kept, -1);
+    }
+    if (ret == 0 && sn->l1_size) {
+        ret = qcow2_rebuild_count(r, sn->l1_offset, 8ull * sn->l1_size, -1);
+    }
+    ret = ret < 0 ? ret : qcow2_rebuild_alloc(r, 8ull * entries, &offset);
+    ret = ret < 0 ? ret : qcow2_rebuild_write_table(r, table, entries, offset);
+    if (ret == 0) {
+        sn->l1_offset = offset;
+        sn->l1_size = entries;
+    }
+    free(table);
+    free(old);
+    return ret;
+}
+
+/* Behind the tables' settling: the new list of snapshots is in place, `gone` of the old one are not in it. */
+static int finish_tables(BlockNode *node, Qcow2Snapshot *sn, const Qcow2Snapshot *gone,
+                         unsigned gone_count, bool keep)
+{
+    Qcow2State *s = node->state;
+    uint32_t disk = (uint32_t)MAX(disk_entries(s, s->h.size), 1);
+    uint64_t *l1 = calloc(disk, 8);
+    Qcow2Rebuild *r = l1 ? qcow2_rebuild_begin(node) : NULL;
+    int ret = r ? 0 : -ENOMEM;
+
+    if (r) {
+        memcpy(l1, s->l1, 8ull * MIN(disk, s->l1_size));
+        if (keep) {
+            ret = move_state(r, node, sn, disk);
+        } else if (s->l1_size > disk) {
+            ret = qcow2_rebuild_count_l1(r, s->l1 + disk, s->l1_size - disk, -1);
+        }
+    }
+    for (unsigned i = 0; i < gone_count && ret == 0; i++) {
+        ret = uncount(r, node, &gone[i]);
+    }
+    ret = ret < 0 ? ret : qcow2_rebuild_commit(r, l1, disk, s->h.size, false);
+    if (ret < 0) {
+        free(l1);
+    }
+    qcow2_rebuild_end(r);
+    return ret;
+}
+
+/* With `b` the pending snapshot is finished and replaces others of its name; without it is given up. */
+static int end_pending(BlockNode *node, Qcow2Snapshot *sn, const BlockSnapshot *b)
+{
+    Qcow2State *s = node->state;
+    Qcow2Snapshot *old = s->snapshots, *list = calloc(s->snapshot_count, sizeof(*list));
+    Qcow2Snapshot *gone = calloc(s->snapshot_count, sizeof(*gone)), *finished = NULL;
+    unsigned old_count = s->snapshot_count, n = 0, gone_count = 0;
+    int ret = list && gone ? qcow2_settle(node) : -ENOMEM;
+
+    ret = ret < 0 ? ret : bdrv_co_flush(node->file->node);
+    for (unsigned i = 0; i < old_count && ret == 0; i++) {
+        bool replaced = b && !old[i].pending && !strcmp(old[i].name, b->name);
+        if (replaced || (!b && &old[i] == sn)) {
+            gone[gone_count++] = old[i];
+            continue;
+        }
+        list[n] = old[i];
+        if (&old[i] == sn) {
+            finished = &list[n];
+            finished->pending = false;
+            finished->vm_state_size = b->vm_state_size;
+        }
+        n++;
+    }
+    if (ret == 0) {
+        s->snapshots = list;
+        s->snapshot_count = n;
+        ret = finish_tables(node, finished, gone, gone_count, b != NULL);
+        if (ret < 0) {
+            s->snapshots = old;
+            s->snapshot_count = old_count;
+        }
+    }
+    for (unsigned i = 0; i < gone_count && ret == 0; i++) {
+        free_snapshot(&gone[i]);
+    }
+    free(gone);
+    free(ret < 0 ? list : old);
+    return ret;
+}
+
+static bool end_pending_locked(BlockNode *node, const char *id, const BlockSnapshot *b,
+                               Error **errp)
+{
+    Qcow2State *s = node->state;
+    int ret = -ENOENT;
+
+    lock_all(s);
+    Qcow2Snapshot *sn = find_id(s, id, true);
+    if (sn && b && sn->disk_size != node->size) {
+        ret = -ESTALE; /* the state would not stand behind the disk's end */
+    } else if (sn) {
+        ret = end_pending(node, sn, b);
+    }
+    unlock_all(s);
+    return report(node, ret, b ? "make" : "give up", b ? b->name : id, errp);
+}
+
+bool qcow2_co_snapshot_finish(BlockNode *node, const BlockSnapshot *b, Error **errp)
+{
+    return end_pending_locked(node, b->id, b, errp);
+}
+
+bool qcow2_co_snapshot_abandon(BlockNode *node, const char *id, Error **errp)
+{
+    return end_pending_locked(node, id, NULL, errp);
+}
+
 /* ---- looking ---- */
 
 bool qcow2_co_snapshot_load_tmp(BlockNode *node, const char *id_or_name, Error **errp)
@@ -506,17 +664,22 @@ int qcow2_co_snapshot_list(BlockNode *node, BlockSnapshot **list)
     if (!l) {
         return -ENOMEM;
     }
+    int n = 0;
     for (unsigned i = 0; i < s->snapshot_count; i++) {
         const Qcow2Snapshot *sn = &s->snapshots[i];
-        snprintf(l[i].id, sizeof(l[i].id), "%s", sn->id);
-        snprintf(l[i].name, sizeof(l[i].name), "%s", sn->name);
-        l[i].vm_state_size = sn->vm_state_size;
-        l[i].disk_size = sn->disk_size;
-        l[i].date_sec = sn->date_sec;
-        l[i].date_nsec = sn->date_nsec;
-        l[i].vm_clock_nsec = sn->vm_clock_nsec;
-        l[i].icount = sn->icount;
+        if (sn->pending) {
+            continue;
+        }
+        snprintf(l[n].id, sizeof(l[n].id), "%s", sn->id);
+        snprintf(l[n].name, sizeof(l[n].name), "%s", sn->name);
+        l[n].vm_state_size = sn->vm_state_size;
+        l[n].disk_size = sn->disk_size;
+        l[n].date_sec = sn->date_sec;
+        l[n].date_nsec = sn->date_nsec;
+        l[n].vm_clock_nsec = sn->vm_clock_nsec;
+        l[n].icount = sn->icount;
+        n++;
     }
     *list = l;
-    return (int)s->snapshot_count;
+    return n;
 }

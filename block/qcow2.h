@@ -121,6 +121,7 @@ typedef struct Qcow2Snapshot {
     uint32_t extra_size;    /* of the table entry as it was read */
     uint8_t *unknown_extra; /* what lies behind the fields we know */
     uint32_t unknown_size;
+    bool pending; /* not in the image's table yet: bdrv_snapshot_finish() */
 } Qcow2Snapshot;
 
 /* Clusters that nothing refers to any more, but that may not be used again yet. */
@@ -321,6 +322,8 @@ int qcow2_co_block_status(BlockNode *node, bool precise, uint64_t offset, uint64
                           uint64_t *pnum, uint64_t *map, BlockNode **file);
 int qcow2_co_save_vmstate(BlockNode *node, uint64_t pos, IoVector *v);
 int qcow2_co_load_vmstate(BlockNode *node, uint64_t pos, IoVector *v);
+int qcow2_co_vmstate_status(BlockNode *node, uint64_t pos, uint64_t bytes, uint64_t *pnum,
+                            uint64_t *map, BlockNode **file);
 int qcow2_co_make_empty(BlockNode *node);
 uint64_t qcow2_vm_state_offset(const BlockNode *node);
 /* Gives every cluster of the range a place in the file, its contents undefined where it had none.
@@ -348,6 +351,8 @@ extern const BlockOptionDesc qcow2_create_options[];
 bool qcow2_load_snapshots(BlockNode *node, Error **errp);
 void qcow2_free_snapshots(Qcow2State *s);
 bool qcow2_co_snapshot_create(BlockNode *node, BlockSnapshot *snapshot, Error **errp);
+bool qcow2_co_snapshot_finish(BlockNode *node, const BlockSnapshot *snapshot, Error **errp);
+bool qcow2_co_snapshot_abandon(BlockNode *node, const char *id, Error **errp);
 bool qcow2_co_snapshot_goto(BlockNode *node, const char *id_or_name, Error **errp);
 bool qcow2_co_snapshot_delete(BlockNode *node, const char *id_or_name, Error **errp);
 bool qcow2_co_snapshot_load_tmp(BlockNode *node, const char *id_or_name, Error **errp);

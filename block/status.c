@@ -213,17 +213,20 @@ typedef struct Ask {
         ASK_BACKING,
         ASK_EMPTY,
         ASK_SNAP_CREATE,
+        ASK_SNAP_FINISH,
+        ASK_SNAP_ABANDON,
         ASK_SNAP_GOTO,
         ASK_SNAP_DELETE,
         ASK_SNAP_LOAD,
         ASK_SNAP_LIST,
         ASK_SAVE,
-        ASK_LOAD
+        ASK_LOAD,
+        ASK_VMSTATE_STATUS
     } what;
     BlockNode *node;
     void *p;
     const char *text, *text2;
-    uint64_t number;
+    uint64_t number, *pnum, *map;
     IoVector *v;
     BlockOptions *options;
     BlockProgress *progress;
@@ -280,6 +283,12 @@ static void ask(void *opaque)
     case ASK_SNAP_CREATE:
         a->ok = d->co_snapshot_create(a->node, a->p, a->errp);
         break;
+    case ASK_SNAP_FINISH:
+        a->ok = d->co_snapshot_finish(a->node, a->p, a->errp);
+        break;
+    case ASK_SNAP_ABANDON:
+        a->ok = d->co_snapshot_abandon(a->node, a->text, a->errp);
+        break;
     case ASK_SNAP_GOTO:
         a->ok = d->co_snapshot_goto(a->node, a->text, a->errp);
         break;
@@ -297,6 +306,9 @@ static void ask(void *opaque)
         break;
     case ASK_LOAD:
         a->ret = d->co_load_vmstate(a->node, a->number, a->v);
+        break;
+    case ASK_VMSTATE_STATUS:
+        a->ret = d->co_vmstate_status(a->node, a->number, *a->pnum, a->pnum, a->map, a->p);
         break;
     }
     if (--a->node->in_flight == 0) {
@@ -429,6 +441,20 @@ bool bdrv_snapshot_create(BlockNode *node, BlockSnapshot *snapshot, Error **errp
     return snapshot_call(&a, node->driver->co_snapshot_create);
 }
 
+bool bdrv_snapshot_finish(BlockNode *node, const BlockSnapshot *snapshot, Error **errp)
+{
+    Ask a = {.what = ASK_SNAP_FINISH, .node = node, .p = (void *)snapshot, .errp = errp};
+
+    return snapshot_call(&a, node->driver->co_snapshot_finish);
+}
+
+bool bdrv_snapshot_abandon(BlockNode *node, const char *id, Error **errp)
+{
+    Ask a = {.what = ASK_SNAP_ABANDON, .node = node, .text = id, .errp = errp};
+
+    return snapshot_call(&a, node->driver->co_snapshot_abandon);
+}
+
 bool bdrv_snapshot_goto(BlockNode *node, const char *id_or_name, Error **errp)
 {
     Ask a = {.what = ASK_SNAP_GOTO, .node = node, .text = id_or_name, .errp = errp};
@@ -501,4 +527,21 @@ int bdrv_load_vmstate(BlockNode *node, uint64_t pos, void *buf, uint64_t bytes)
     }
     coroutine_run(ask, &a);
     return a.ret;
+}
+
+int bdrv_vmstate_fd(BlockNode *node, uint64_t pos, uint64_t bytes, uint64_t *offset, uint64_t *pnum)
+{
+    BlockNode *file = NULL;
+    Ask a = {.what = ASK_VMSTATE_STATUS, .node = node, .number = pos, .pnum = pnum, .map = offset, .p = &file};
+
+    *pnum = bytes;
+    if (!node->driver->co_vmstate_status) {
+        return -1;
+    }
+    coroutine_run(ask, &a);
+    if (a.ret < 0 || !(a.ret & BDRV_BLOCK_OFFSET_VALID) || !(a.ret & BDRV_BLOCK_DATA) || !file ||
+        !file->driver->get_fd) {
+        return -1;
+    }
+    return file->driver->get_fd(file);
 }

@@ -6,7 +6,7 @@
  * reset has given up is waited for before the next one starts, so writes reach the image in the
  * guest's order. A request in flight is not drained when the state is saved: the loaded state
  * starts it again, which gives the same result, as reads have no effect and the data of a write are
- * still in the buffer.
+ * still in the buffer. It does so when the machine begins to run.
  * Not modelled: overlapped commands, queueing, host protected area, security.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -836,11 +836,8 @@ static bool drive_post_load(void *opaque, int version, Error **errp)
         error_set(errp, "IDE drive %u: saved state is not valid", d->unit);
         return false;
     }
-    d->stalled = false;
     d->given_up = d->in_flight;
-    if (waits_for_image(d)) {
-        start_request(d);
-    }
+    d->stalled = waits_for_image(d); /* begun when the machine runs: the state may still be refused */
     return true;
 }
 

@@ -58,6 +58,7 @@ typedef struct MachineConfig {
     const char *boot;    /* "order=cdn,menu=on..." already validated */
     bool acpi;
     bool no_reboot, no_shutdown, start_stopped;
+    bool state_comes; /* until -loadvm has loaded: lines keep back what is sent to the guest */
     int64_t rtc_offset_sec; /* guest's RTC minus host's UTC at start */
     bool rtc_localtime;
     bool rtc_clock_vm;   /* RTC runs on CLOCK_VIRTUAL instead of following the host's */

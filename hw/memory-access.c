@@ -151,6 +151,7 @@ uint64_t memory_read(AddressSpace *as, hwaddr addr, unsigned size)
     if (range.mr->kind == MEMORY_IO) {
         return io_read(range.mr, range.offset + (addr - range.start), size);
     }
+    memory_before_access(flat_range_ram(&range, addr), size);
     return load(flat_range_host(&range, addr), size);
 }
 
@@ -169,6 +170,7 @@ void memory_write(AddressSpace *as, hwaddr addr, uint64_t value, unsigned size)
         return;
     }
     if (!range.readonly && range.mr->kind == MEMORY_RAM) {
+        memory_before_write(flat_range_ram(&range, addr), size);
         store(flat_range_host(&range, addr), value, size);
         memory_ram_written(flat_range_ram(&range, addr), size);
     } else if (range.mr->ops && (range.mr->kind == MEMORY_IO || range.mr->kind == MEMORY_ROM)) {
@@ -195,6 +197,7 @@ bool dma_read(hwaddr addr, void *buf, uint64_t size)
         FlatRange range = flat_lookup(&memory_as, addr);
         uint64_t n = bytes_in_range(&range, addr, size);
         if (flat_range_is_memory(&range)) {
+            memory_before_access(flat_range_ram(&range, addr), n);
             memcpy(to, flat_range_host(&range, addr), n);
         } else {
             memset(to, 0xff, n);
@@ -222,6 +225,7 @@ bool dma_write(hwaddr addr, const void *buf, uint64_t size)
         if (!flat_range_is_memory(&range)) {
             all = false;
         } else if (!range.readonly) {
+            memory_before_write(flat_range_ram(&range, addr), n);
             memcpy(flat_range_host(&range, addr), from, n);
             memory_ram_written(flat_range_ram(&range, addr), n);
         }

@@ -40,6 +40,25 @@ void memory_set_listener(const MemoryListener *listener)
     memory_listener = listener ? listener : &no_listener;
 }
 
+_Atomic(MemoryRamHook *) memory_access_hook, memory_write_hook;
+static uint64_t main_bytes;
+
+void memory_set_ram_hooks(MemoryRamHook *before_access, MemoryRamHook *before_write)
+{
+    atomic_store(&memory_access_hook, before_access);
+    atomic_store(&memory_write_hook, before_write);
+}
+
+uint64_t memory_main_bytes(void)
+{
+    return main_bytes;
+}
+
+void memory_set_main_bytes(uint64_t bytes)
+{
+    main_bytes = bytes;
+}
+
 static void unmap_all(void)
 {
     if (ram_base) {
@@ -58,7 +77,7 @@ static void unmap_all(void)
     code_pieces = NULL;
     ram_base = NULL;
     ram_fd = -1;
-    ram_size = ram_used = 0;
+    ram_size = ram_used = main_bytes = 0;
 }
 
 static void *map_anonymous(size_t bytes)
@@ -318,6 +337,15 @@ void memory_dirty_reset(ram_addr addr, uint64_t size, DirtyClient client)
     /* Pages that were clean before are on the slow path already. */
     if (changed && memory_listener->protect) {
         memory_listener->protect(addr, size);
+    }
+}
+
+void memory_each_code_page(void (*fn)(ram_addr page, void *opaque), void *opaque)
+{
+    for (uint64_t page = 0; page < ram_used >> GUEST_PAGE_BITS; page++) {
+        if (atomic_load_explicit(&code_pieces[page], memory_order_relaxed)) {
+            fn(page << GUEST_PAGE_BITS, opaque);
+        }
     }
 }
 

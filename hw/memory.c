@@ -503,8 +503,12 @@ static MemoryPage page_in_range(const FlatRange *range, hwaddr page_addr)
 MemoryPage memory_page_lookup(AddressSpace *as, hwaddr page_addr)
 {
     FlatRange range = flat_lookup(as, page_addr & GUEST_PAGE_MASK);
+    MemoryPage page = page_in_range(&range, page_addr & GUEST_PAGE_MASK);
 
-    return page_in_range(&range, page_addr & GUEST_PAGE_MASK);
+    if (page.host) {
+        memory_before_access(page.ram, GUEST_PAGE_SIZE);
+    }
+    return page;
 }
 
 bool memory_extent(AddressSpace *as, hwaddr page_addr, MemoryPage *page, hwaddr *first, hwaddr *end)

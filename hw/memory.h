@@ -18,6 +18,7 @@
 #ifndef HW_MEMORY_H
 #define HW_MEMORY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -139,6 +140,42 @@ typedef struct MemoryListener {
     void (*written)(ram_addr addr, uint64_t size); /* every call of memory_dirty_set() */
 } MemoryListener;
 void memory_set_listener(const MemoryListener *listener);
+
+/*
+ * RAM that a snapshot takes while the guest runs on, or whose bytes it has not brought yet (snapshot/): before_access is called
+ * before bytes are looked at or changed by any way but a TLB entry filled before, before_write before they change by any way but
+ * a page that is dirty for DIRTY_SNAPSHOT. Any thread, with and without the machine lock. NULL: nobody wants to know. Set while no
+ * vCPU runs; a call may still come in for a moment after it was taken away.
+ */
+typedef void MemoryRamHook(ram_addr addr, uint64_t size);
+extern _Atomic(MemoryRamHook *) memory_access_hook, memory_write_hook;
+void memory_set_ram_hooks(MemoryRamHook *before_access, MemoryRamHook *before_write);
+
+static inline void memory_before_access(ram_addr addr, uint64_t size)
+{
+    MemoryRamHook *hook = atomic_load_explicit(&memory_access_hook, memory_order_acquire);
+
+    if (__builtin_expect(hook != NULL, 0)) {
+        hook(addr, size);
+    }
+}
+
+static inline void memory_before_write(ram_addr addr, uint64_t size)
+{
+    MemoryRamHook *hook = atomic_load_explicit(&memory_write_hook, memory_order_acquire);
+
+    memory_before_access(addr, size);
+    if (__builtin_expect(hook != NULL, 0)) {
+        hook(addr, size);
+    }
+}
+
+/* Bytes of the RAM file from its start on that only the guest's own accesses and DMA reach, never a device through a region's host
+ * pointer: its main memory. */
+uint64_t memory_main_bytes(void);
+void memory_set_main_bytes(uint64_t bytes);
+/* Calls fn for each page with watched code, in order. */
+void memory_each_code_page(void (*fn)(ram_addr page, void *opaque), void *opaque);
 
 /* ---- regions ---- */
 void memory_region_init_container(MemoryRegion *mr, const char *name, uint64_t size);

@@ -130,6 +130,7 @@ static bool init_ram(Error **errp)
     if (!memory_region_init_ram(&pc.ram, "ram", size, errp)) {
         return false;
     }
+    memory_set_main_bytes(size);
     memory_region_init_alias(&pc.ram_low, "ram-low", &pc.ram, 0, pc.ram_below_4g);
     memory_region_add(memory_as.root, 0, &pc.ram_low, 0);
     if (pc.ram_above_4g) {
@@ -147,6 +148,7 @@ static void copy_bios_to_ram(void *opaque)
 {
     const MemoryRegion *isa = &pc.bios.isa_bios;
 
+    memory_before_write(pc.ram.ram_offset + pc.bios.isa_base, isa->size);
     memcpy(pc.ram.host + pc.bios.isa_base, pc.bios.bios.host + isa->alias_offset, isa->size);
     memory_ram_written(pc.ram.ram_offset + pc.bios.isa_base, isa->size);
 }

@@ -24,6 +24,7 @@
 #include <stdio.h>
 
 #include "hw/isa.h"
+#include "hw/machine.h"
 #include "hw/memory.h"
 #include "util/loop.h"
 
@@ -571,7 +572,7 @@ static size_t serial_can_receive(void *opaque)
 {
     Serial *s = opaque;
 
-    if ((s->mcr & MCR_LOOP) || s->handshake || s->burst >= BURST_MAX) {
+    if ((s->mcr & MCR_LOOP) || s->handshake || s->burst >= BURST_MAX || machine_config.state_comes) {
         return 0;
     }
     return fifo_room(s, &s->rx);

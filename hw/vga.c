@@ -184,6 +184,7 @@ static void window_write_byte(Vga *s, hwaddr addr, uint8_t value)
     memcpy(&old, group, 4);
     mask = spread(planes);
     old = (old & ~mask) | (write_data(s, value, latch) & mask);
+    memory_before_write(s->vram.ram_offset + (ram_addr)(group - s->mem), 4);
     memcpy(group, &old, 4);
     memory_ram_written(s->vram.ram_offset + (ram_addr)(group - s->mem), 4);
 }
@@ -316,6 +317,7 @@ static void dispi_enable(Vga *s, uint16_t value)
         dispi_fit(s);
         if (!(value & DISPI_NOCLEAR)) {
             size_t bytes = (size_t)vga_dispi_pitch(s) * r[DISPI_YRES] * (dispi_bpp(s) == 4 ? 4 : 1);
+            memory_before_write(s->vram.ram_offset, bytes);
             memset(s->mem, 0, bytes);
             memory_ram_written(s->vram.ram_offset, bytes);
         }

@@ -324,6 +324,7 @@ const MonitorCommand info_commands[] = {
     {"registers", {{"-a", ARG_WORD, true, NULL}}, "the CPU's registers; -a: all CPUs'",
      info_registers, NULL},
     {"screens", {{0}}, "the screens; * marks the one that is looked at", info_screens, NULL},
+    {"snapshots", {{0}}, "snapshots of the machine, and those of single disks", info_snapshots, NULL},
     {"status", {{0}}, "whether the machine runs, and why not", info_status, NULL},
     {"tlb", {{0}}, "mapped virtual pages", info_tlb, NULL},
     {"version", {{0}}, "the emulator's version", info_version, NULL},

@@ -104,6 +104,13 @@ void cmd_block_set_io_throttle(Monitor *mon, const ArgValue *args);
 void cmd_commit(Monitor *mon, const ArgValue *args);
 void cmd_snapshot_blkdev(Monitor *mon, const ArgValue *args);
 
+/* ---- snapshot-commands.c ---- */
+void cmd_savevm(Monitor *mon, const ArgValue *args);
+void cmd_loadvm(Monitor *mon, const ArgValue *args);
+void cmd_delvm(Monitor *mon, const ArgValue *args);
+void info_snapshots(Monitor *mon, const ArgValue *args);
+void complete_tags(void (*emit)(const char *value, void *opaque), void *opaque);
+
 /* ---- complete-file.c ---- */
 /* Calls emit for each file and directory (with a slash behind) whose path begins with prefix. */
 void complete_paths(const char *prefix, size_t len, void (*emit)(const char *value, void *opaque),

@@ -96,6 +96,14 @@ json_t *qmp_qom_list_types(json_t *args, Error **errp);
 json_t *qmp_qom_list(json_t *args, Error **errp);
 json_t *qmp_qom_get(json_t *args, Error **errp);
 
+/* ---- qmp-jobs.c ---- */
+json_t *qmp_snapshot_save(json_t *args, Error **errp);
+json_t *qmp_snapshot_load(json_t *args, Error **errp);
+json_t *qmp_snapshot_delete(json_t *args, Error **errp);
+json_t *qmp_query_jobs(json_t *args, Error **errp);
+json_t *qmp_job_dismiss(json_t *args, Error **errp);
+json_t *qmp_job_cancel(json_t *args, Error **errp);
+
 /* ---- qmp-schema.c ---- */
 json_t *qmp_query_schema(json_t *args, Error **errp);
 

@@ -27,7 +27,7 @@
 #define READ_MAX    4096
 
 const char *const qmp_events[] = {
-    "BLOCK_IO_ERROR", "DEVICE_DELETED", "DEVICE_TRAY_MOVED", "POWERDOWN", "RESET",
+    "BLOCK_IO_ERROR", "DEVICE_DELETED", "DEVICE_TRAY_MOVED", "JOB_STATUS_CHANGE", "POWERDOWN", "RESET",
     "RESUME",         "RTC_CHANGE",     "SHUTDOWN",          "STOP",      NULL,
 };
 

@@ -136,7 +136,8 @@ static void grow_in_large_page(RangeFinder *f, uint64_t page, const TlbEntry *e)
     hwaddr extent_start, extent_end;
     MemoryPage mem;
 
-    if (f->env->a20_mask != ~0ull || f->env->tlb->write_flags ||
+    /* While somebody wants to hear of a page's first access each is looked up on its own. */
+    if (f->env->a20_mask != ~0ull || f->env->tlb->write_flags || atomic_load(&memory_access_hook) ||
         !memory_extent(f->env->smm ? &memory_smm_as : &memory_as, info->phys, &mem, &extent_start, &extent_end)) {
         return;
     }

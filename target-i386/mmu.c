@@ -163,6 +163,7 @@ void mmu_phys_write(CPUX86State *env, hwaddr addr, uint64_t v, unsigned size)
     if (page->host && !page->readonly && PAGE_OFFSET(addr) + size <= GUEST_PAGE_SIZE) {
         ram_addr ram = page->ram + PAGE_OFFSET(addr);
         lockstep_note_write(env, ram, size);
+        memory_before_write(ram, size);
         host_store(page->host + PAGE_OFFSET(addr), v, size);
         ram_written(env, ram, size);
     } else {
@@ -201,6 +202,7 @@ static bool update_entry(CPUX86State *env, hwaddr addr, unsigned size, uint64_t 
     uint8_t *p = page->host + PAGE_OFFSET(addr);
     ram_addr ram = page->ram + PAGE_OFFSET(addr);
     lockstep_note_walk(env, ram, size);
+    memory_before_write(ram, size);
     bool done;
     if (size == 8) {
         done = __atomic_compare_exchange_n((uint64_t *)p, &old, old | set, false, __ATOMIC_SEQ_CST,
@@ -638,6 +640,7 @@ static void write_in_page(CPUX86State *env, unsigned cls, uint64_t linear, uint6
         }
         if (flags & TLB_NOTDIRTY) {
             uint8_t *host = (uint8_t *)(uintptr_t)(linear + e->addend);
+            memory_before_write(info_of(env, cls, e)->ram + PAGE_OFFSET(linear), size);
             host_store(host, v, size);
             written_in_page(env, cls, e, linear, size);
             return;
@@ -778,6 +781,7 @@ uint8_t *mmu_write_ptr(CPUX86State *env, unsigned cls, uint64_t linear, unsigned
         lockstep_note_write(env, info_of(env, cls, e)->ram + PAGE_OFFSET(linear), size);
     }
     if (flags & TLB_NOTDIRTY) {
+        memory_before_write(info_of(env, cls, e)->ram + PAGE_OFFSET(linear), size);
         env->tlb->pending_write = (TlbPendingWrite){linear, size, cls};
     }
     return (uint8_t *)(uintptr_t)(linear + e->addend);
@@ -1065,6 +1069,7 @@ static bool debug_access(CPUX86State *env, uint64_t linear, uint8_t *buf, unsign
         } else if (!page.readonly && !dma_write(phys, buf, n)) {
             return false;
         } else if (page.readonly) {
+            memory_before_write(page.ram + PAGE_OFFSET(phys), n);
             memcpy(page.host + PAGE_OFFSET(phys), buf, n);
             memory_ram_written(page.ram + PAGE_OFFSET(phys), n);
         }

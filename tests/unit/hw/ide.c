@@ -887,8 +887,14 @@ static void state_with_a_request_in_flight(void)
     Buffer saved = save();
     settle(0x1f0);
     repair(4500, 1);
+    machine_stop(RUN_STATE_PAUSED);
     CHECK(load(&saved));
     CHECK_EQ(in(CONTROL), ATA_BSY);
+    for (int i = 0; i < 10; i++) {
+        loop_run_once(1);
+    }
+    CHECK_EQ(in(CONTROL), ATA_BSY); /* not before the machine runs */
+    machine_start();
     CHECK_EQ(settle(0x1f0), 0x50);
     CHECK_EQ(irq_level[0], 1);
     lba28(4500, 1, 0x20);
