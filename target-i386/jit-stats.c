@@ -334,8 +334,8 @@ static void put_jit(unsigned cpu, CPUX86State *env, Buffer *out)
     buffer_printf(out, "  code entered %llu times: by jump table %llu, found %llu, translated %llu\n",
                   (unsigned long long)s->entered, (unsigned long long)(s->entered - s->found - s->translated),
                   (unsigned long long)s->found, (unsigned long long)s->translated);
-    buffer_printf(out, "  blocks dropped %llu, all dropped %llu times\n", (unsigned long long)s->dropped,
-                  (unsigned long long)s->flushes);
+    buffer_printf(out, "  blocks dropped %llu, all dropped %llu times; windows of pages made %llu\n", (unsigned long long)s->dropped,
+                  (unsigned long long)s->flushes, (unsigned long long)s->windows);
     buffer_printf(out, "  instructions by handler: %llu without translation, %llu off the fast path, %llu returns undone\n",
                   (unsigned long long)s->handlers, (unsigned long long)s->slow, (unsigned long long)s->returns);
     if (jit->profile) {

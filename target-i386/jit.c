@@ -275,6 +275,12 @@ static void note_often(CPUX86State *env, uint64_t rip)
     if (++env->jit->slot_visits[slot] < MISSES_ALLOWED / MISSES_AGAIN) {
         return;
     }
+    if (mmu_make_window(env, env->jit_often_slot, env->jit_often_linear)) {
+        mmu_fill_slot_range(env, env->jit_often_slot, env->jit_often_linear);
+        env->jit->slot_visits[slot] = 0;
+        env->jit->stats.windows++;
+        return;
+    }
     reset_misses(env);
     env->jit->hashed_sites[bit / 64] |= 1ull << bit % 64;
     const uint8_t *host = mmu_can_fetch(env, rip) ? mmu_code_ptr(env, rip, &phys) : NULL;

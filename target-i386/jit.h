@@ -177,6 +177,7 @@ typedef struct JitStats {
     uint64_t entered, found, translated; /* times that C entered code; found the block for it in the cache; made it */
     uint64_t handlers, slow, returns;    /* instructions by handler: without translation, whose fast path missed, undone returns */
     uint64_t dropped, flushes;           /* blocks whose code was written or that made room; times all went */
+    uint64_t windows;                    /* made: mmu-windows.c */
     uint64_t *ops;                       /* op_count: by operation, executed and of these by handler; else NULL */
 } JitStats;
 

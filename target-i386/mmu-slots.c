@@ -12,7 +12,6 @@
 
 #include "target-i386/debug.h"
 #include "target-i386/mem.h"
-#include "target-i386/system.h"
 
 /* Bytes that a slot's accesses have. */
 static unsigned slot_size(unsigned slot)
@@ -110,16 +109,29 @@ typedef struct RangeFinder {
     CPUX86State *env;
     unsigned cls;
     MmuAccess access;
+    const TlbWindow *window; /* its pages only; or NULL */
     uintptr_t addend;
     uint64_t first, end; /* linear */
 } RangeFinder;
+
+static const TlbInfo *info_of(const RangeFinder *f, const TlbEntry *e)
+{
+    return &f->env->tlb->info[f->cls][e - f->env->tlb->entries[f->cls]];
+}
 
 /* The TLB's entry for the page, if it belongs to the range; else NULL. */
 static const TlbEntry *entry_in_range(const RangeFinder *f, uint64_t page)
 {
     const TlbEntry *e = tlb_slot(f->env->tlb, f->cls, page);
 
-    return e->tag[f->access] == page && e->addend == f->addend ? e : NULL;
+    if (e->tag[f->access] != page) {
+        return NULL;
+    }
+    if (f->window) {
+        uint64_t at = (page - f->window->linear) >> GUEST_PAGE_BITS;
+        return at < f->window->pages && info_of(f, e)->ram == f->window->ram[at] ? e : NULL;
+    }
+    return e->addend == f->addend ? e : NULL;
 }
 
 /* Whether a page of RAM is as the slots want it, apart from the page tables. */
@@ -131,7 +143,7 @@ static bool may_be_in_range(const RangeFinder *f, uint64_t page, ram_addr ram)
 /* The range grows by what else the large page has, from which the entry for this page comes. */
 static void grow_in_large_page(RangeFinder *f, uint64_t page, const TlbEntry *e)
 {
-    const TlbInfo *info = &f->env->tlb->info[f->cls][e - f->env->tlb->entries[f->cls]];
+    const TlbInfo *info = info_of(f, e);
     uint64_t start = page & ~((1ull << info->page_bits) - 1), end = start + (1ull << info->page_bits);
     hwaddr extent_start, extent_end;
     MemoryPage mem;
@@ -155,11 +167,6 @@ static void grow_in_large_page(RangeFinder *f, uint64_t page, const TlbEntry *e)
     }
 }
 
-static bool is_large(const RangeFinder *f, const TlbEntry *e)
-{
-    return f->env->tlb->info[f->cls][e - f->env->tlb->entries[f->cls]].page_bits > GUEST_PAGE_BITS;
-}
-
 /* Takes in the page, whose entry is e. */
 static void grow_by(RangeFinder *f, uint64_t page, const TlbEntry *e)
 {
@@ -168,14 +175,14 @@ static void grow_by(RangeFinder *f, uint64_t page, const TlbEntry *e)
     } else if (page + GUEST_PAGE_SIZE == f->first) {
         f->first = page;
     }
-    if (is_large(f, e)) {
+    if (!f->window && info_of(f, e)->page_bits > GUEST_PAGE_BITS) {
         grow_in_large_page(f, page, e);
     }
 }
 
 static void find_range(RangeFinder *f, uint64_t page, const TlbEntry *e)
 {
-    f->addend = e->addend;
+    f->addend = f->window ? (uintptr_t)f->window->host - f->window->linear : e->addend;
     f->first = page;
     f->end = page + GUEST_PAGE_SIZE;
     grow_by(f, page, e);
@@ -201,6 +208,23 @@ static void keep_range(const RangeFinder *f)
     ranges[at] = (JitRange){.tag = f->first, .addend = f->addend, .limit = f->end - f->first - JIT_SLOT_MAX_SPAN};
 }
 
+/* The range without a window and within one: the longer. */
+static void find_longer_range(RangeFinder *f, uint64_t page, const TlbEntry *e)
+{
+    TlbWindow *window = mmu_find_window(f->env->tlb, page, info_of(f, e)->ram);
+
+    find_range(f, page, e);
+    if (window) {
+        RangeFinder other = *f;
+        other.window = window;
+        find_range(&other, page, e);
+        if (other.end - other.first > f->end - f->first) {
+            *f = other;
+            window->last_use = ++f->env->tlb->window_uses;
+        }
+    }
+}
+
 uint64_t mmu_fill_slot_range(CPUX86State *env, uint32_t slot, uint64_t linear)
 {
     unsigned index = (slot - (unsigned)offsetof(CPUX86State, jit_slots)) / (unsigned)sizeof(JitSlot);
@@ -212,7 +236,7 @@ uint64_t mmu_fill_slot_range(CPUX86State *env, uint32_t slot, uint64_t linear)
     /* Who protects RAM takes the lock to tell the TLB, and empties ranges and slots afterwards. */
     tlb_lock(env->tlb);
     if (e->tag[f.access] == page) {
-        find_range(&f, page, e);
+        find_longer_range(&f, page, e);
         pages = (f.end - f.first) >> GUEST_PAGE_BITS;
         s->limit = f.end - f.first - GUEST_PAGE_SIZE + s->page_limit;
         s->addend = f.addend;

@@ -853,6 +853,9 @@ CpuTlb *mmu_new(void)
 
 void mmu_free(CpuTlb *tlb)
 {
+    if (tlb) {
+        mmu_drop_windows(tlb);
+    }
     free(tlb);
 }
 

@@ -71,6 +71,22 @@ typedef struct TlbPendingWrite {
     unsigned size, cls;
 } TlbPendingWrite;
 
+/*
+ * Pages of RAM mapped once more, in the order in which the guest has them at linear addresses: where they lie apart in RAM, here they
+ * follow each other, and a last-page slot can have them all. It says nothing of what the guest maps now: a page
+ * of it is used as long as the TLB has the same page there.
+ */
+typedef struct TlbWindow {
+    uint64_t linear;
+    unsigned pages; /* 0: none */
+    unsigned maps;  /* of the host, that it takes */
+    uint8_t *host;
+    ram_addr *ram;  /* each page's */
+    uint64_t last_use;
+} TlbWindow;
+
+enum { TLB_WINDOWS = 8 };
+
 struct CpuTlb {
     TlbEntry *data; /* the table of data accesses and fetches at the current privilege */
     unsigned data_class;
@@ -85,6 +101,8 @@ struct CpuTlb {
     TlbPendingWrite pending_write;
     /* Lockstep: the other engine's, flushed and protected with this one; its RAM may be a copy. */
     CpuTlb *twin;
+    TlbWindow windows[TLB_WINDOWS];
+    uint64_t window_uses, windows_not_before; /* the latter in the host's TSC */
     ptrdiff_t ram_delta;
     uint64_t write_flags; /* for every write tag of RAM: 0 or TLB_LOG */
 };
@@ -131,6 +149,15 @@ void mmu_empty_slots_of_page(CPUX86State *env, uint64_t page);
  * in host memory. Returns how many; 0: the TLB does not have it, nothing was changed.
  */
 uint64_t mmu_fill_slot_range(CPUX86State *env, uint32_t slot, uint64_t linear);
+/*
+ * Makes a window of the pages around the address that the TLB has for the slot's kind of access. False: there is one already, or none
+ * would help, or it was not possible.
+ */
+bool mmu_make_window(CPUX86State *env, uint32_t slot, uint64_t linear);
+/* The window that has this page of RAM at the linear address; NULL: none. */
+TlbWindow *mmu_find_window(CpuTlb *tlb, uint64_t page, ram_addr ram);
+/* Unmaps all; nothing may lead there any more. */
+void mmu_drop_windows(CpuTlb *tlb);
 /* Any thread, once the TLB has been protected and before the slots are emptied. */
 void mmu_empty_write_ranges(CPUX86State *env);
 
