@@ -13,6 +13,8 @@ const BlockDriver *const block_drivers[] = {
     &bdrv_raw,
     &bdrv_qcow2,
     &bdrv_bochs,
+    &bdrv_qcow,
+    &bdrv_vdi,
     /* protocols; plain files come last, as they take every name */
     &bdrv_mem,
     &bdrv_overlay,

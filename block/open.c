@@ -214,9 +214,7 @@ static bool looks_foreign(const uint8_t *head, const char *filename, Error **err
         const char *name, *magic;
         size_t offset, size;
     } foreign[] = {
-        {"qcow or qcow2", "QFI\xfb", 0, 4},
         {"vmdk", "KDMV", 0, 4},
-        {"vdi", "\x7f\x10\xda\xbe", 0x40, 4},
         {"vhdx", "vhdxfile", 0, 8},
         {"qed", "QED", 0, 4},
         {"luks", "LUKS\xba\xbe", 0, 6},
