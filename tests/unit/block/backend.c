@@ -244,10 +244,10 @@ static void says_what_is_wrong_with_a_file(void)
     error_free(err);
     err = NULL;
     int fd = open(path, O_WRONLY);
-    CHECK_EQ(pwrite(fd, "QFI\xfb", 4, 0), 4);
+    CHECK_EQ(pwrite(fd, "QED", 4, 0), 4);
     close(fd);
     CHECK(!open_as("d", (BlkOpenOptions){0}));
-    CHECK(strstr(error_text(err), "qcow"));
+    CHECK(strstr(error_text(err), "qed"));
     error_free(err);
     err = NULL;
     CHECK(open_as("d", (BlkOpenOptions){.format = "raw"}));
