@@ -57,7 +57,7 @@ LIB_OBJS = $(LIB_SRCS:%.c=$(B)/%.o)
 UNIT_SRCS = $(wildcard tests/unit/*/*.c)
 UNIT_BINS = $(UNIT_SRCS:%.c=$(B)/%)
 VOLE_LINKS = qemu qemu-system-i386 qemu-system-x86_64
-IMG_LINKS = qemu-img
+IMG_LINKS = qemu-img vole-nbd qemu-nbd
 
 all: $(B)/libvole.a $(if $(wildcard vl.c),$(B)/vole $(VOLE_LINKS:%=$(B)/%) $(B)/vole.1) \
 	$(B)/vole-img $(IMG_LINKS:%=$(B)/%)

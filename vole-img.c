@@ -17,7 +17,7 @@ static const ImgCommand *const img_commands[] = {
     &img_amend_command,  &img_bench_command,   &img_bitmap_command,   &img_check_command,
     &img_commit_command, &img_compare_command, &img_convert_command,  &img_create_command,
     &img_dd_command,     &img_info_command,    &img_map_command,      &img_measure_command,
-    &img_rebase_command, &img_resize_command,  &img_snapshot_command, NULL,
+    &img_nbd_command,    &img_rebase_command, &img_resize_command,  &img_snapshot_command, NULL,
 };
 
 enum { COMMANDS = sizeof(img_commands) / sizeof(img_commands[0]) };
@@ -84,6 +84,11 @@ int main(int argc, char **argv)
     error_set_program("vole-img");
     loop_init();
     machine_lock();
+    const char *slash = strrchr(argv[0], '/'), *own = slash ? slash + 1 : argv[0];
+    if (!strcmp(own, "vole-nbd") || !strcmp(own, "qemu-nbd")) {
+        error_set_program(own);
+        return finish(img_run_command(&img_nbd_command, argc, argv));
+    }
     if (argc < 2) {
         error_report("the command is missing (vole-img --help lists all)");
         return 1;

@@ -171,6 +171,9 @@ typedef struct BitmapOps {
     bool (*co_enable)(BlockNode *node, const char *name, bool enable, Error **errp);
     /* An array the caller frees; the number of them, or a negative errno. */
     int (*co_list)(BlockNode *node, BitmapInfo **list);
+    /* The bits as they are stored, one a 2^*granularity_bits bytes; the caller frees them. */
+    bool (*co_load)(BlockNode *node, const char *name, uint8_t **bits, uint64_t *bytes,
+                    unsigned *granularity_bits, Error **errp);
     /* The bits of `source` (of node `from`) on top of `name`. */
     bool (*co_merge)(BlockNode *node, const char *name, BlockNode *from, const char *source,
                      Error **errp);

@@ -17,7 +17,7 @@
 #include "util/options.h"
 
 enum {
-    MAX_OPTIONS = 24,
+    MAX_OPTIONS = 40,
     HELP_COLUMN = 26,
     LONG_ONLY = 256, /* getopt's value of the first row; letters lie below */
 };

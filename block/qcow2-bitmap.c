@@ -612,6 +612,18 @@ static int load_source(BlockNode *from, const char *source, Bitmap *info, uint8_
     return ret;
 }
 
+static bool co_load(BlockNode *node, const char *name, uint8_t **bits, uint64_t *bytes,
+                    unsigned *granularity_bits, Error **errp)
+{
+    Bitmap info;
+
+    if (load_source(node, name, &info, bits, bytes, errp) < 0) {
+        return false;
+    }
+    *granularity_bits = info.granularity_bits;
+    return true;
+}
+
 static bool co_merge(BlockNode *node, const char *name, BlockNode *from, const char *source,
                      Error **errp)
 {
@@ -647,6 +659,7 @@ const BitmapOps qcow2_bitmaps = {
     .co_clear = co_clear,
     .co_enable = co_enable,
     .co_merge = co_merge,
+    .co_load = co_load,
     .co_list = co_list,
 };
 
