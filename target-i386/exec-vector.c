@@ -51,9 +51,11 @@ static void write_memory(CPUX86State *env, const Insn *insn, uint64_t ea, const 
     }
 }
 
-static void check_ac(CPUX86State *env, uint64_t linear, unsigned align)
+/* #AC where the mode wants alignment; what the segment says, not canonical above all, comes first. */
+static void check_ac(CPUX86State *env, const Insn *insn, uint64_t ea, unsigned size, unsigned align)
 {
-    if (__builtin_expect(env->hflags & HF_AC, 0) && linear & (align - 1)) {
+    if (__builtin_expect(env->hflags & HF_AC, 0) && exec_linear(env, insn->seg, ea) & (align - 1)) {
+        mem_check_segment(env, insn->seg, ea, size, insn->flags & INSN_MEM_WRITE);
         cpu_raise_error(env, EXCP_AC, 0);
     }
 }
@@ -88,7 +90,7 @@ static void check_alignment(CPUX86State *env, const Insn *insn, uint64_t ea)
         cpu_raise_error(env, EXCP_GP, 0);
     }
     if (insn->mem_size > 8) {
-        check_ac(env, linear, insn->mem_size == 10 ? 8 : 16);
+        check_ac(env, insn, ea, insn->mem_size, insn->mem_size == 10 ? 8 : 16);
     }
 }
 
@@ -266,7 +268,7 @@ static void maskmov_bytes(CPUX86State *env, const Insn *insn)
         data = env->fpu.st[insn->ops[0].reg];
         mask = env->fpu.st[insn->ops[1].reg];
     }
-    check_ac(env, exec_linear(env, insn->seg, exec_mask_address(insn, env->regs[R_DI])), 8);
+    check_ac(env, insn, exec_mask_address(insn, env->regs[R_DI]), 8, 8);
     mem_probe_write(env, insn->seg, exec_mask_address(insn, env->regs[R_DI]), n);
     for (unsigned i = 0; i < n; i++) {
         if (mask[i] & 0x80) {

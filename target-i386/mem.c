@@ -62,6 +62,11 @@ static uint64_t check_segment(CPUX86State *env, unsigned seg, uint64_t off, unsi
     return (uint32_t)(s->base + off);
 }
 
+void mem_check_segment(CPUX86State *env, unsigned seg, uint64_t off, unsigned size, bool write)
+{
+    check_segment(env, seg, off, size, write);
+}
+
 /* Before translation: processors report #AC even where the page would fault. */
 static void check_alignment(CPUX86State *env, uint64_t linear, unsigned size)
 {

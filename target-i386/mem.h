@@ -22,6 +22,8 @@
 /* Any length (vectors, FXSAVE, descriptors); a write checks all of it before the first byte. */
 void mem_read_bytes(CPUX86State *env, unsigned seg, uint64_t off, void *buf, unsigned size);
 void mem_write_bytes(CPUX86State *env, unsigned seg, uint64_t off, const void *buf, unsigned size);
+/* Faults as such an access would by its segment (not canonical: #GP or #SS), whatever alignment and pages say. */
+void mem_check_segment(CPUX86State *env, unsigned seg, uint64_t off, unsigned size, bool write);
 /* Faults as a write of size bytes would, changes nothing: for read-modify-write and multi-part stores. */
 void mem_probe_write(CPUX86State *env, unsigned seg, uint64_t off, unsigned size);
 /*

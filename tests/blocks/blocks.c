@@ -24,6 +24,7 @@
 #include "target-i386/lockstep.h"
 #include "target-i386/mem.h"
 #include "tests/oracle/oracle.h"
+#include "tests/oracle/program.h"
 #include "util/log.h"
 #include "util/loop.h"
 
@@ -206,13 +207,17 @@ static bool chance(unsigned percent)
     return below(100) < percent;
 }
 
-static uint64_t some_code(const Program *p)
+static uint64_t some_code(const void *program)
 {
+    const Program *p = program;
+
     return p->start + below(MOST_CHUNKS) * CHUNK + (chance(70) ? 0 : below(CHUNK));
 }
 
-static uint64_t some_pointer(const Program *p)
+static uint64_t some_pointer(const void *program)
 {
+    const Program *p = program;
+
     switch (below(20)) {
     case 0:
         return DATA + DATA_PAGES * 4096 - below(40); /* into the hole */
@@ -236,88 +241,14 @@ static uint64_t some_pointer(const Program *p)
     }
 }
 
+/* Few of those that only lead out of translated code. */
+static bool wanted(const InsnForm *form)
+{
+    return insn_features_has(&env->decode_mode.features, form->feature) &&
+           !(form->flags & (INSN_SYSTEM | INSN_ENDS_BLOCK | INSN_IOPL) && chance(90));
+}
+
 enum { REG_CX = 1, REG_SP = 4 };
-
-/* Registers that hold pointers: BX BP SI DI, and R13 to R15 in 64-bit code; CX and R9 are small. */
-static bool is_pointer(unsigned reg)
-{
-    return reg == 3 || (reg >= REG_SP && reg <= 7) || reg >= 13;
-}
-
-static bool is_index(unsigned reg)
-{
-    return reg == REG_CX || reg == 9 || reg >= 16;
-}
-
-static bool writes_pointer(const Insn *insn)
-{
-    for (unsigned i = 0; i < insn->nops; i++) {
-        const InsnOperand *op = &insn->ops[i];
-        if (op->kind == OPND_GPR && op->access & OPND_WRITE && (is_pointer(op->reg) || op->reg == 9)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Makes the memory operand lie where there is something, mostly. False: not with this encoding. */
-static bool aim_operand(const Program *p, Insn *insn, uint8_t *code, uint64_t rip)
-{
-    if (!insn->off_modrm || insn->modrm >= 0xc0 || insn->op == OP_LEA) {
-        return true;
-    }
-    bool vsib = insn->flags & INSN_VSIB;
-    if (insn->addrsize == 2 || (!vsib && insn->index < 16 && !is_index(insn->index)) || (vsib && chance(80))) {
-        return false;
-    }
-    if (insn->base < 16 && !is_pointer(insn->base)) {
-        return false;
-    }
-    if (insn->disp_size == 4) {
-        uint32_t disp = (uint32_t)(below(80) - 40);
-        if (insn->base == INSN_REG_RIP) {
-            disp = (uint32_t)(some_pointer(p) - rip - insn->len);
-        } else if (insn->base >= 16) {
-            disp = (uint32_t)some_pointer(p);
-        }
-        memcpy(code + insn->off_disp, &disp, 4);
-    }
-    return true;
-}
-
-/* An instruction of a random form; its length, or 0. */
-static unsigned random_insn(const Program *p, uint8_t *code, uint64_t rip)
-{
-    InsnForm form;
-    Insn insn;
-    bool mode64 = p->mode == MODE64;
-
-    insn_form(oracle_random() % insn_form_count(), &form);
-    if (!insn_features_has(&env->decode_mode.features, form.feature) ||
-        (form.flags & (INSN_SYSTEM | INSN_ENDS_BLOCK | INSN_IOPL) && chance(90))) {
-        return 0;
-    }
-    size_t len = generate_bytes(&form, mode64, code);
-    if (!len || guest_decode(code, (unsigned)len, mode64, &insn) != INSN_OK || insn.len > len ||
-        !aim_operand(p, &insn, code, rip) || (writes_pointer(&insn) && chance(95))) {
-        return 0;
-    }
-    if (insn.flags & INSN_STRING && insn.prefixes & (INSN_PFX_REP | INSN_PFX_REPNE) && chance(90)) {
-        uint8_t with_count[20] = {0xb9, (uint8_t)below(60)}; /* mov $n,%ecx */
-        memcpy(with_count + 5, code, insn.len);
-        memcpy(code, with_count, insn.len + 5u <= 15 ? insn.len + 5u : insn.len);
-        return insn.len + 5u <= 15 ? insn.len + 5u : 0;
-    }
-    return insn.len;
-}
-
-static unsigned put_rel32(uint8_t *code, unsigned opcode_size, uint64_t rip, uint64_t target)
-{
-    uint32_t rel = (uint32_t)(target - rip - opcode_size - 4);
-
-    memcpy(code + opcode_size, &rel, 4);
-    return opcode_size + 4;
-}
 
 static unsigned random_jump(const Program *p, uint8_t *code, uint64_t rip)
 {
@@ -327,7 +258,7 @@ static unsigned random_jump(const Program *p, uint8_t *code, uint64_t rip)
     switch (below(9)) {
     case 0:
         code[0] = 0xe8; /* call */
-        return put_rel32(code, 1, rip, some_code(p));
+        return program_rel32(code, 1, rip, some_code(p));
     case 1:
         code[0] = 0xc3; /* ret */
         return 1;
@@ -353,42 +284,20 @@ static unsigned random_jump(const Program *p, uint8_t *code, uint64_t rip)
     default:
         code[0] = 0x0f; /* jcc */
         code[1] = (uint8_t)(0x80 + below(16));
-        return put_rel32(code, 2, rip, some_code(p));
+        return program_rel32(code, 2, rip, some_code(p));
     }
-}
-
-/* A store into code: what follows, this page, another. */
-static unsigned random_code_store(const Program *p, uint8_t *code, uint64_t rip)
-{
-    static const uint8_t opcodes[][2] = {{0xc6, 1}, {0xc7, 4}, {0x80, 1}};
-    unsigned o = below(3), len = 6u + opcodes[o][1];
-    uint64_t target = chance(50) ? rip + len + below(24) : some_code(p);
-
-    code[0] = opcodes[o][0];
-    code[1] = (uint8_t)(0x05 | (o == 2 ? 0x30 : 0)); /* movb, movl; xorb */
-    uint32_t disp = (uint32_t)(p->mode == MODE64 ? target - rip - len : target);
-    memcpy(code + 2, &disp, 4);
-    uint32_t v = chance(50) ? 0x90909090 : (uint32_t)oracle_random();
-    memcpy(code + 6, &v, opcodes[o][1]);
-    return len;
-}
-
-static unsigned set_pointer(const Program *p, uint8_t *code)
-{
-    static const uint8_t regs[] = {3, 5, 6, 7, 3, 5};
-    uint32_t v = (uint32_t)some_pointer(p);
-
-    code[0] = (uint8_t)(0xb8 + regs[below(6)]);
-    memcpy(code + 1, &v, 4);
-    return 5;
 }
 
 static unsigned make_insn(const Program *p, uint8_t *code, uint64_t rip)
 {
     unsigned kind = below(100);
 
-    return kind < 14 ? random_jump(p, code, rip) : kind < 18 ? random_code_store(p, code, rip)
-           : kind < 24 ? set_pointer(p, code) : random_insn(p, code, rip);
+    if (kind < 14) {
+        return random_jump(p, code, rip);
+    }
+    ProgramSpace space = {.mode64 = p->mode == MODE64, .pointer = some_pointer, .place = some_code, .wanted = wanted, .opaque = p};
+    return kind < 18 ? program_code_store(&space, code, rip) : kind < 24 ? program_set_pointer(&space, code)
+                                                             : program_insn(&space, code, rip);
 }
 
 static void make_code(Program *p)
@@ -425,7 +334,7 @@ static void make_program(Program *p, uint64_t seed)
 {
     InsnForm form;
 
-    oracle_seed(seed * 0x9e3779b97f4a7c15ull + 1);
+    oracle_seed_anew(seed);
     memset(p, 0, sizeof(*p));
     p->mode = chance(50) ? MODE64 : chance(80) ? MODE32 : MODE16;
     p->user = p->mode != MODE16 && chance(50);

@@ -1,7 +1,7 @@
 # Random programs on translator and executor side by side.
 #   make check-blocks        200,000 blocks
 #   make check-blocks-long   10 million
-BLOCKS_OBJS = $(B)/tests/blocks/blocks.o $(B)/tests/oracle/generate.o
+BLOCKS_OBJS = $(B)/tests/blocks/blocks.o $(B)/tests/oracle/generate.o $(B)/tests/oracle/program.o
 
 $(B)/tests/blocks/blocks: $(BLOCKS_OBJS) $(B)/libvole.a
 	$(call say,LINK,$@)

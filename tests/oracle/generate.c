@@ -32,6 +32,12 @@ uint64_t oracle_random(void)
     return z ^ z >> 31;
 }
 
+void oracle_seed_anew(uint64_t number)
+{
+    random_state = number;
+    random_state = oracle_random();
+}
+
 static unsigned below(unsigned n)
 {
     return (unsigned)(oracle_random() % n);

@@ -6,9 +6,11 @@
 #include "tests/oracle/oracle.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include "hw/memory.h"
 #include "target-i386/accel.h"
@@ -17,6 +19,7 @@
 #include "target-i386/exec.h"
 #include "target-i386/mem.h"
 #include "target-i386/mmu.h"
+#include "util/loop.h"
 
 #define PHYS_TABLES 0x1000u
 #define PHYS_PAGES  0x100000u
@@ -32,9 +35,10 @@ static uint8_t *phys(uint32_t addr)
     return ram.host + addr;
 }
 
-/* Maps a user page to fresh memory. */
-static void map_page(uint32_t linear, bool writable)
+static void map_phys(uint32_t linear, uint32_t page, bool writable)
 {
+    uint64_t not_code = linear >= ORACLE_CODE ? 0 : 1ull << 63;
+
     uint32_t table = PHYS_TABLES;
 
     for (int shift = 39; shift > 12; shift -= 9) {
@@ -45,8 +49,15 @@ static void map_page(uint32_t linear, bool writable)
         }
         table = (uint32_t)*entry & ~0xfffu;
     }
-    ((uint64_t *)phys(table))[linear >> 12 & 511] = next_page | 5u | (writable ? 2u : 0);
+    ((uint64_t *)phys(table))[linear >> 12 & 511] = page | 5u | (writable ? 2u : 0) | not_code;
+}
+
+/* Maps a user page to fresh memory; where that is. */
+static uint32_t map_page(uint32_t linear, bool writable)
+{
+    map_phys(linear, next_page, writable);
     next_page += 0x1000;
+    return next_page - 0x1000;
 }
 
 static void set_segments(bool mode64)
@@ -114,35 +125,40 @@ InsnStatus guest_decode(const uint8_t *code, unsigned len, bool mode64, Insn *in
     return insn_decode(&mode, code, len, insn);
 }
 
-static void load_state(const OracleCase *c)
+static void load_state(const OracleState *in, bool mode64, bool step)
 {
     cpu_x87_sync(env); /* what the last case has left in the host's registers is not wanted any more */
-    memcpy(env->regs, c->in.regs, sizeof(env->regs));
-    env->rip = c->in.rip;
-    env->eflags = c->in.eflags | FLAG_1 | (c->step ? FLAG_TF : 0);
-    memcpy(&env->fpu, c->in.fx, sizeof(c->in.fx));
+    memcpy(env->regs, in->regs, sizeof(env->regs));
+    env->rip = in->rip;
+    env->eflags = in->eflags | FLAG_1 | (step ? FLAG_TF : 0);
+    memcpy(&env->fpu, in->fx, sizeof(in->fx));
     env->fpu.mxcsr_mask = mxcsr_mask;
-    memcpy(env->fpu.ymmh, c->in.ymmh, sizeof(env->fpu.ymmh));
+    memcpy(env->fpu.ymmh, in->ymmh, sizeof(env->fpu.ymmh));
     env->fcs = env->fds = 0;
     env->xstate_bv = 7;
     env->excp_vector = -1;
     env->pending_db = 0;
     env->shadow = 0;
     env->halted = false;
-    set_segments(c->mode64);
+    set_segments(mode64);
     tlb_flush(env);
+}
+
+static void store_registers(OracleState *out)
+{
+    cpu_x87_sync(env);
+    memcpy(out->regs, env->regs, sizeof(env->regs));
+    out->rip = env->rip;
+    out->eflags = env->eflags;
+    memcpy(out->fx, &env->fpu, sizeof(out->fx));
+    memcpy(out->ymmh, env->fpu.ymmh, sizeof(env->fpu.ymmh));
+    out->fcs = env->fcs;
+    out->fds = env->fds;
 }
 
 static void store_state(OracleResult *r)
 {
-    cpu_x87_sync(env);
-    memcpy(r->out.regs, env->regs, sizeof(env->regs));
-    r->out.rip = env->rip;
-    r->out.eflags = env->eflags;
-    memcpy(r->out.fx, &env->fpu, sizeof(r->out.fx));
-    memcpy(r->out.ymmh, env->fpu.ymmh, sizeof(env->fpu.ymmh));
-    r->out.fcs = env->fcs;
-    r->out.fds = env->fds;
+    store_registers(&r->out);
     memcpy(r->memory, phys(PHYS_PAGES), ORACLE_DATA_SIZE);
     r->ran = true;
 }
@@ -197,7 +213,7 @@ void guest_run(const OracleBatch *b, const OracleCase *c, OracleResult *r)
 
     memcpy(phys(PHYS_PAGES), b->memory, ORACLE_DATA_SIZE);
     memcpy(phys(PHYS_PAGES) + c->patch, c->patch_bytes, sizeof(c->patch_bytes));
-    load_state(c);
+    load_state(&c->in, c->mode64, c->step);
     r->vector = -1;
     r->error = 0;
     r->cr2 = 0;
@@ -252,7 +268,7 @@ void guest_run_line(const OracleBatch *b, const OracleCase *c, const uint8_t *co
 
     memcpy(phys(PHYS_PAGES), b->memory, ORACLE_DATA_SIZE);
     memcpy(phys(PHYS_PAGES) + c->patch, c->patch_bytes, sizeof(c->patch_bytes));
-    load_state(c);
+    load_state(&c->in, c->mode64, c->step);
     r->vector = -1;
     r->error = 0;
     r->cr2 = 0;
@@ -265,4 +281,122 @@ void guest_run_line(const OracleBatch *b, const OracleCase *c, const uint8_t *co
         r->cr2 = env->cr2;
     }
     store_state(r);
+}
+
+/* ---- programs ---- */
+
+enum { PHYS_DEVICE = 0x1000000, SECONDS_MOST = 10 };
+
+static MemoryRegion device;
+static uint8_t device_bytes[0x1000];
+static uint32_t stack_phys, code_phys;
+static volatile sig_atomic_t seconds_left;
+
+static uint64_t device_read(void *opaque, hwaddr addr, unsigned size)
+{
+    uint64_t v = 0;
+
+    memcpy(&v, device_bytes + addr, size);
+    return v;
+}
+
+static void device_write(void *opaque, hwaddr addr, uint64_t value, unsigned size)
+{
+    memcpy(device_bytes + addr, &value, size);
+}
+
+static const MemoryOps device_ops = {.read = device_read, .write = device_write, .max_size = 8};
+
+static void on_alarm(int sig)
+{
+    if (seconds_left > 0 && --seconds_left == 0) {
+        atomic_store(&env->exit_request, 1);
+    }
+}
+
+void guest_init_programs(void)
+{
+    struct sigaction sa = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    struct itimerval often = {{1, 0}, {1, 0}};
+
+    loop_init();
+    machine_lock();
+    memory_region_init_io(&device, "device", sizeof(device_bytes), &device_ops, NULL);
+    memory_region_add(memory_as.root, PHYS_DEVICE, &device, 0);
+    machine_unlock();
+    map_phys(ORACLE_DEVICE, PHYS_DEVICE, true);
+    stack_phys = map_page(ORACLE_STACK, true);
+    map_page(ORACLE_STACK + 0x1000, true);
+    code_phys = map_page(ORACLE_CODE, true);
+    map_page(ORACLE_CODE + 0x1000, true);
+    accel_select(&accel_jit); /* hears of changed code; both are run */
+    sigaction(SIGVTALRM, &sa, NULL);
+    setitimer(ITIMER_VIRTUAL, &often, NULL);
+}
+
+static void load_program_memory(const ProgramMemory *m)
+{
+    machine_lock();
+    dma_write(PHYS_PAGES, m->data, sizeof(m->data));
+    dma_write(stack_phys, m->stack, sizeof(m->stack));
+    dma_write(code_phys, m->code, sizeof(m->code));
+    machine_unlock();
+    memcpy(device_bytes, m->device, sizeof(device_bytes));
+}
+
+/* The next chunk, as it begins behind an exception. */
+static void begin_chunk(const OracleProgram *p, unsigned n)
+{
+    cpu_x87_sync(env);
+    env->rip = program_chunk(p, n);
+    env->eflags = PROGRAM_EFLAGS;
+    env->regs[R_SP] = PROGRAM_SP;
+    env->excp_vector = -1;
+    cpu_update_hflags(env);
+}
+
+static volatile bool incomparable;
+
+/* Code that has changed itself may be anything. */
+static bool stop_there(CPUX86State *cpu, const Insn *insn)
+{
+    if (insn && program_excludes(insn)) {
+        incomparable = true;
+    }
+    return incomparable || !seconds_left;
+}
+
+ProgramEnd guest_run_program(const OracleProgram *p, bool by_translator, ProgramResult *r)
+{
+    static jmp_buf landing;
+    static volatile unsigned chunk;
+
+    load_program_memory(&p->memory);
+    load_state(&p->in, p->mode64, false);
+    chunk = 0;
+    incomparable = false;
+    seconds_left = SECONDS_MOST;
+    atomic_store(&env->exit_request, 0);
+    env->fault_jmp = &landing;
+    if (setjmp(landing)) {
+        r->faults[chunk] = (ProgramFault){env->excp_vector, env->excp_error, env->cr2, env->rip};
+        if (++chunk < p->chunks) {
+            begin_chunk(p, chunk);
+        }
+    }
+    while (chunk < p->chunks && seconds_left && !incomparable) {
+        if (by_translator) {
+            accel_jit.run(env);
+        } else {
+            exec_run_until(env, stop_there);
+        }
+    }
+    store_registers(&r->out);
+    memcpy(r->memory.data, phys(PHYS_PAGES), sizeof(r->memory.data));
+    memcpy(r->memory.device, device_bytes, sizeof(device_bytes));
+    memcpy(r->memory.stack, phys(stack_phys), sizeof(r->memory.stack));
+    memcpy(r->memory.code, phys(code_phys), sizeof(r->memory.code));
+    ProgramEnd end = incomparable ? PROGRAM_INCOMPARABLE : seconds_left ? PROGRAM_ENDED : PROGRAM_HANGS;
+    seconds_left = 0;
+    return end;
 }

@@ -4,10 +4,12 @@
  * faults have to agree.
  *
  *     oracle [-n CASES] [-seed N] [-form N] [-op NAME] [-v] [-progress] [-list] [-executor] [-jit] [-blocks N]
+ *            [-programs N] [-program N]
  *
  * -v shows the inputs of more differences, -list what is not compared and why, -executor runs the
  * executor alone (under sanitizers, which do not let the native process be), -jit the translator in its place;
- * -blocks compares translated blocks of random instructions with the executor.
+ * -blocks compares translated blocks of random instructions with the executor; -programs runs programs of several instructions,
+ * with jumps, loops, faults, a device and changing code, on the host, the executor and the translator (-program: only that one).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -20,8 +22,6 @@
 #include <sys/mman.h>
 
 #include "target-i386/disas.h"
-
-#define FLAGS_COMPARED 0x244cd5u /* arithmetic, DF, NT, AC, ID */
 
 /* What cannot be compared, and why. */
 static const struct {
@@ -97,7 +97,7 @@ static uint64_t cases_run, differences;
 static bool verbose, executor_only, all_pointers;
 static unsigned shown_of_form;
 
-static const char *reason_not_compared(uint16_t op)
+const char *reason_not_compared(uint16_t op)
 {
     for (unsigned i = 0; i < sizeof(not_compared) / sizeof(not_compared[0]); i++) {
         if (not_compared[i].op == op) {
@@ -109,89 +109,11 @@ static const char *reason_not_compared(uint16_t op)
 
 /* ---- comparing ---- */
 
-static uint32_t get32(const uint8_t *p)
-{
-    uint32_t v;
-
-    memcpy(&v, p, 4);
-    return v;
-}
-
-/* Appends to the description of what differs. */
-typedef struct Report {
-    char text[2048];
-    size_t used;
-} Report;
-
-static void differ(Report *r, const char *what, uint64_t got, uint64_t want)
-{
-    if (r->used < sizeof(r->text) - 100) {
-        r->used += (size_t)snprintf(r->text + r->used, sizeof(r->text) - r->used,
-                                    "    %s: executor %016" PRIx64 ", host %016" PRIx64 "\n", what,
-                                    got, want);
-    }
-}
-
-static void compare_bytes(Report *r, const char *what, const uint8_t *got, const uint8_t *want,
-                          size_t n)
-{
-    char name[40];
-    uint64_t a = 0, b = 0;
-
-    for (size_t i = 0; i < n; i += 8) {
-        size_t part = n - i < 8 ? n - i : 8;
-        if (memcmp(got + i, want + i, part)) {
-            memcpy(&a, got + i, part);
-            memcpy(&b, want + i, part);
-            snprintf(name, sizeof(name), "%s+%zx", what, i);
-            differ(r, name, a, b);
-        }
-    }
-}
-
-static void compare_fpu(Report *r, const OracleState *got, const OracleState *want)
-{
-    static const struct {
-        const char *name;
-        unsigned at, size;
-    } fields[] = {{"FCW", 0, 2}, {"FSW", 2, 2},  {"FTW", 4, 1},   {"FOP", 6, 2},
-                  {"FIP", 8, 8}, {"FDP", 16, 8}, {"MXCSR", 24, 4}};
-    char name[16];
-
-    for (unsigned i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-        /* AMD's processors save the pointers only with an unmasked exception (APM vol. 5, FXSAVE).
-         */
-        bool pointer = fields[i].at >= 6 && fields[i].at < 24;
-        if (pointer && !(want->fx[2] & 0x80) && !all_pointers) {
-            continue;
-        }
-        compare_bytes(r, fields[i].name, got->fx + fields[i].at, want->fx + fields[i].at,
-                      fields[i].size);
-    }
-    if (all_pointers && (got->fcs != want->fcs || got->fds != want->fds)) {
-        differ(r, "FDS:FCS", (uint64_t)got->fds << 16 | got->fcs, (uint64_t)want->fds << 16 | want->fcs);
-    }
-    for (unsigned i = 0; i < 8; i++) {
-        snprintf(name, sizeof(name), "ST%u", i);
-        compare_bytes(r, name, got->fx + 32 + 16 * i, want->fx + 32 + 16 * i, 10);
-    }
-    for (unsigned i = 0; i < 16; i++) {
-        snprintf(name, sizeof(name), "XMM%u", i);
-        compare_bytes(r, name, got->fx + 160 + 16 * i, want->fx + 160 + 16 * i, 16);
-        snprintf(name, sizeof(name), "YMM%u.h", i);
-        compare_bytes(r, name, got->ymmh[i], want->ymmh[i], 16);
-    }
-}
-
 static void compare(Report *r, const OracleCase *c, const OracleResult *got,
                     const OracleResult *want)
 {
-    static const char *const names[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-                                          "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
-    uint64_t mask = c->mode64 ? ~0ull : 0xffffffff;
-
     /* In its misaligned mode the host reads only the half of a shift count that it uses. */
-    if (get32(c->in.fx + 24) & 0x20000 && got->vector == 14 && want->vector < 0) {
+    if (oracle_get32(c->in.fx + 24) & 0x20000 && got->vector == 14 && want->vector < 0) {
         return;
     }
     if (got->vector != want->vector) {
@@ -214,18 +136,14 @@ static void compare(Report *r, const OracleCase *c, const OracleResult *got,
     /* AMD's POPA has loaded registers when it faults half-way; the executor's has not. It starts
      * over. */
     bool popa_faulted = c->len && c->code[c->len - 1] == 0x61 && !c->mode64 && want->vector >= 0;
-    for (unsigned i = 0; i < (c->mode64 ? 16 : 8) && !popa_faulted; i++) {
-        if ((got->out.regs[i] ^ want->out.regs[i]) & mask) {
-            differ(r, names[i], got->out.regs[i] & mask, want->out.regs[i] & mask);
-        }
+    if (!popa_faulted) {
+        compare_general(r, &got->out, &want->out, c->mode64);
     }
     if (got->out.rip != want->out.rip) {
         differ(r, "rip", got->out.rip, want->out.rip);
     }
-    if ((got->out.eflags ^ want->out.eflags) & FLAGS_COMPARED) {
-        differ(r, "eflags", got->out.eflags & FLAGS_COMPARED, want->out.eflags & FLAGS_COMPARED);
-    }
-    compare_fpu(r, &got->out, &want->out);
+    compare_flags(r, &got->out, &want->out);
+    compare_fpu(r, &got->out, &want->out, all_pointers ? POINTERS_ALL : POINTERS_SAVED);
     if (memcmp(got->memory, want->memory, ORACLE_DATA_SIZE)) {
         compare_bytes(r, "memory", got->memory, want->memory, ORACLE_DATA_SIZE);
     }
@@ -249,7 +167,7 @@ static void show_case(const OracleCase *c, const Report *r)
             printf("    r%-2u %016" PRIx64 "%s", i, c->in.regs[i], i % 4 == 3 ? "\n" : "");
         }
         printf("    eflags %x fcw %x fsw %x ftw %x mxcsr %x patch %x\n", c->in.eflags,
-               get32(c->in.fx) & 0xffff, get32(c->in.fx) >> 16, c->in.fx[4], get32(c->in.fx + 24),
+               oracle_get32(c->in.fx) & 0xffff, oracle_get32(c->in.fx) >> 16, c->in.fx[4], oracle_get32(c->in.fx + 24),
                c->patch);
     }
 }
@@ -404,7 +322,7 @@ static void run_lines(uint64_t seed, unsigned long lines)
 static void usage(void)
 {
     fprintf(stderr, "usage: oracle [-n CASES] [-seed N] [-form N] [-op NAME] [-v] [-progress] "
-                    "[-list] [-executor] [-jit] [-blocks N]\n");
+                    "[-list] [-executor] [-jit] [-blocks N] [-programs N] [-program N]\n");
     exit(2);
 }
 
@@ -422,7 +340,8 @@ int main(int argc, char **argv)
     long only_form = -1;
     const char *only_op = NULL;
     bool progress = false;
-    unsigned long lines = 0;
+    unsigned long lines = 0, programs = 0;
+    uint64_t only_program = UINT64_MAX;
 
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "-v")) {
@@ -442,6 +361,11 @@ int main(int argc, char **argv)
             cases = (unsigned)strtoul(argv[++i], NULL, 0);
         } else if (!strcmp(argv[i], "-blocks")) {
             lines = strtoul(argv[++i], NULL, 0);
+        } else if (!strcmp(argv[i], "-programs")) {
+            programs = strtoul(argv[++i], NULL, 0);
+        } else if (!strcmp(argv[i], "-program")) {
+            only_program = strtoull(argv[++i], NULL, 0);
+            programs = 1;
         } else if (!strcmp(argv[i], "-seed")) {
             seed = strtoull(argv[++i], NULL, 0);
         } else if (!strcmp(argv[i], "-form")) {
@@ -459,6 +383,9 @@ int main(int argc, char **argv)
         return 1;
     }
     generate_init(guest_init());
+    if (programs) {
+        return run_programs(seed, programs, only_program, progress) != 0;
+    }
     if (lines) {
         run_lines(seed, lines);
         return differences != 0;

@@ -62,9 +62,62 @@ typedef struct OracleBatch {
     OracleResult results[ORACLE_BATCH];
 } OracleBatch;
 
+/*
+ * Programs: rows of chunks of some instructions. An exception ends a chunk, and the next one begins; jumps may lead into later
+ * ones. They see more memory: a page that is a device's for the guest (what is written is read back), a stack, their own code.
+ */
+#define ORACLE_DEVICE     0x10005000u
+#define ORACLE_STACK      0x20000000u
+#define ORACLE_STACK_SIZE 0x2000u
+#define ORACLE_COUNTER    (ORACLE_STACK + ORACLE_STACK_SIZE - 16) /* of the loops that are still allowed */
+#define ORACLE_FILLER     0xf4                                    /* HLT, around programs: #GP */
+
+enum { PROGRAM_CHUNK = 96, PROGRAM_CHUNKS = 4, PROGRAM_BATCH = 32, PROGRAM_LOOPS = 30 };
+
+typedef struct ProgramMemory {
+    uint8_t data[ORACLE_DATA_SIZE], device[0x1000], stack[ORACLE_STACK_SIZE], code[ORACLE_CODE_SIZE];
+} ProgramMemory;
+
+typedef struct OracleProgram {
+    OracleState in;
+    bool mode64;
+    unsigned chunks;
+    ProgramMemory memory;
+    uint64_t number;
+} OracleProgram;
+
+typedef struct ProgramFault {
+    int vector;
+    uint32_t error;
+    uint64_t cr2, rip;
+} ProgramFault;
+
+typedef struct ProgramResult {
+    bool ran;
+    OracleState out;
+    ProgramFault faults[PROGRAM_CHUNKS]; /* that ended the chunks */
+    ProgramMemory memory;
+} ProgramResult;
+
+typedef struct ProgramBatch {
+    unsigned count, first;
+    volatile unsigned current;
+    OracleProgram programs[PROGRAM_BATCH];
+    ProgramResult results[PROGRAM_BATCH];
+} ProgramBatch;
+
+/* Where chunk n begins, and the registers that are the same at the start of each. */
+static inline uint64_t program_chunk(const OracleProgram *p, unsigned n)
+{
+    return p->in.rip + (uint64_t)n * PROGRAM_CHUNK;
+}
+enum { PROGRAM_EFLAGS = 0x202, PROGRAM_SP = ORACLE_STACK + 0xf00 };
+
 /* ---- native.c ---- */
 /* Runs the batch in a child of its own. False: the child died in case `current`, or hung. */
 bool native_run(OracleBatch *b);
+/* Programs that hang, or end the child, have not run afterwards. */
+void native_run_programs(ProgramBatch *b);
 
 /* ---- guest.c ---- */
 /* Returns the CPU's MXCSR_MASK. */
@@ -79,9 +132,43 @@ void guest_run(const OracleBatch *b, const OracleCase *c, OracleResult *r);
 void guest_run_line(const OracleBatch *b, const OracleCase *c, const uint8_t *code, unsigned len,
                     bool by_translator, OracleResult *r);
 
+/* Adds what programs see to the guest; once, behind guest_init(). */
+void guest_init_programs(void);
+typedef enum ProgramEnd {
+    PROGRAM_ENDED,
+    PROGRAM_HANGS,
+    PROGRAM_INCOMPARABLE, /* noticed by the executor: it has come to what program_excludes() */
+} ProgramEnd;
+ProgramEnd guest_run_program(const OracleProgram *p, bool by_translator, ProgramResult *r);
+
+/* ---- compare.c: each appends what differs, a line each ---- */
+typedef struct Report {
+    char text[2048];
+    size_t used;
+} Report;
+
+void differ(Report *r, const char *what, uint64_t got, uint64_t want);
+void compare_bytes(Report *r, const char *what, const uint8_t *got, const uint8_t *want, size_t n);
+void compare_general(Report *r, const OracleState *got, const OracleState *want, bool mode64);
+void compare_flags(Report *r, const OracleState *got, const OracleState *want);
+/* Those of x87 instructions: none; where AMD's processors save them; always. */
+typedef enum ComparePointers { POINTERS_NONE, POINTERS_SAVED, POINTERS_ALL } ComparePointers;
+void compare_fpu(Report *r, const OracleState *got, const OracleState *want, ComparePointers pointers);
+uint32_t oracle_get32(const uint8_t *p);
+
+/* ---- program-test.c ---- */
+bool program_excludes(const Insn *insn);
+/* Runs random programs on the host, the executor and the translator; the number of those that differ. */
+uint64_t run_programs(uint64_t seed, uint64_t count, uint64_t only, bool progress);
+
+/* ---- main.c ---- */
+const char *reason_not_compared(uint16_t op);
+
 /* ---- generate.c ---- */
 uint64_t oracle_random(void);
 void oracle_seed(uint64_t seed);
+/* Numbers that follow each other give sequences that have nothing in common. */
+void oracle_seed_anew(uint64_t number);
 void generate_init(uint32_t mxcsr_mask);
 void generate_memory(uint8_t *memory, size_t size);
 /* False: the form has no encoding in the mode, or this try has come to nothing. */
