@@ -4,7 +4,7 @@
 #   make demo         set up, build, boot Linux to a shell on this terminal
 #   make check        set up, build, run the tests        make check-long   the long ones too
 #   make bench        set up, build, measure side by side with this machine and the distribution's QEMU
-#   make bench-img    vole-img beside qemu-img
+#   make bench-img    vole-img beside qemu-img; bench-snapshots: savevm and loadvm beside QEMU's
 #   make install      DESTDIR=, see ./configure --prefix
 #   V=1 shows commands; SANITIZE=1 builds with ASan and UBSan into build-sanitize
 #
@@ -121,6 +121,10 @@ run-bench: all
 bench-links: all
 	$(Q)tests/bench/links.py $(B)/vole
 
+# savevm and loadvm: how long the guest stands still, and all of it.
+bench-snapshots: all
+	$(Q)tests/bench/snapshots.py $(B)/vole
+
 report-size:
 	$(Q)scripts/report-size
 
@@ -149,7 +153,7 @@ clean:
 distclean: clean
 	rm -f config.mk config.h
 
-.PHONY: all unit run-demo run-check run-check-long run-bench bench-links report-size install uninstall clean distclean
+.PHONY: all unit run-demo run-check run-check-long run-bench bench-links bench-snapshots report-size install uninstall clean distclean
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(shell find $(B) -path $(B)/guests -prune -o -name '*.d' -type f -print 2>/dev/null)
