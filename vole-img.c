@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "config.h"
 #include "util/error.h"
 #include "util/loop.h"
+#include "util/worker.h"
 
 static const ImgCommand *const img_commands[] = {
     &img_amend_command,  &img_bench_command,   &img_bitmap_command,   &img_check_command,
@@ -79,6 +81,14 @@ static int finish(int status)
     return status;
 }
 
+static void use_all_processors(void)
+{
+    worker_use_main_thread();
+    /* Buffers of a few MB come and go: from the heap, not each time as new pages of zeroes. */
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+}
+
 int main(int argc, char **argv)
 {
     error_set_program("vole-img");
@@ -103,5 +113,8 @@ int main(int argc, char **argv)
         return finish(0);
     }
     const ImgCommand *command = find_command(word);
+    if (command != &img_nbd_command) { /* a server has others to answer meanwhile */
+        use_all_processors();
+    }
     return finish(command ? img_run_command(command, argc - 1, argv + 1) : unknown_command(word));
 }

@@ -286,9 +286,23 @@ static int run_async(FileRequest *req)
     return 0;
 }
 
-/* Whichever way the node has. */
-static int run_io(FileRequest *req)
+/* The host's kernel has no way to write to its page cache but by a thread, and a short write takes
+   less time than that thread's waking. A guest's disk does not wait for a page cache that is full,
+   a tool may. A sync is for the spot where there is nothing else to do meanwhile. */
+static bool is_for_the_spot(const BlockNode *node, const FileRequest *req)
 {
+    return worker_uses_main_thread() && req->s->copies &&
+           ((req->op == FILE_WRITE && req->bytes < LONG_REQUEST) ||
+            (req->op == FILE_SYNC && node->in_flight == 1));
+}
+
+/* Whichever way the node has. */
+static int run_io(const BlockNode *node, FileRequest *req)
+{
+    if (is_for_the_spot(node, req)) {
+        file_work(&req->item);
+        return req->ret;
+    }
     bool threads = req->s->aio == AIO_THREADS || (req->s->copies && req->bytes >= LONG_REQUEST);
     int ret = threads ? -EAGAIN : run_async(req);
 
@@ -318,7 +332,7 @@ static int bounced(BlockNode *node, FileRequest *req, IoVector *v, size_t at)
     }
     req->iov = &one;
     req->count = 1;
-    int ret = run_io(req);
+    int ret = run_io(node, req);
     if (ret == 0 && req->op == FILE_READ) {
         iov_from_buf(v, at, buf, req->bytes);
     }
@@ -345,7 +359,7 @@ static int transfer(BlockNode *node, FileOp op, uint64_t offset, uint64_t bytes,
     if (node->memory_alignment > 1 && !is_aligned(node, iov, req.count)) {
         ret = bounced(node, &req, v, at);
     } else {
-        ret = run_io(&req);
+        ret = run_io(node, &req);
     }
     if (iov != few) {
         free(iov);
@@ -369,7 +383,7 @@ static int file_co_flush(BlockNode *node)
 {
     FileRequest req = {.op = FILE_SYNC, .s = node->state};
 
-    return run_io(&req);
+    return run_io(node, &req);
 }
 
 static int file_co_pdiscard(BlockNode *node, uint64_t offset, uint64_t bytes)

@@ -1,5 +1,6 @@
 /*
- * vole-img compare: whether two images hold the same.
+ * vole-img compare: whether two images hold the same. Several coroutines compare at once, each the
+ * next piece where one of the images holds data.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,16 +10,29 @@
 #include <string.h>
 
 #include "block/img.h"
+#include "block/util.h"
+#include "util/coroutine.h"
+#include "util/loop.h"
 
 /* 1 means "different" to scripts, so every error has another status. */
 enum { IDENTICAL = 0, DIFFERENT = 1, CANNOT_OPEN = 2, CANNOT_READ = 4 };
-enum { CHUNK = 1 << 20 };
+enum { CHUNK = 1 << 20, AT_ONCE = 3 };
+
+/* What an image holds up to `end`. */
+typedef struct Range {
+    uint64_t end;
+    bool data;
+} Range;
 
 typedef struct Comparison {
     const ImgArgs *args;
     Image *a, *b;
-    uint8_t *buf_a, *buf_b;
-    uint64_t mismatch; /* the first sector that differs */
+    Range range_a, range_b; /* at `next` */
+    uint64_t total, next, done;
+    uint64_t mismatch; /* the first sector that differs; UINT64_MAX: none so far */
+    CoMutex lock;
+    unsigned running;
+    Error *err;
     ImgProgress progress;
 } Comparison;
 
@@ -52,12 +66,36 @@ static void say(const Comparison *c, const char *text)
     }
 }
 
-/* What image holds at offset, and how far; beyond its end a hole without limit. */
-static bool find_range(const Image *image, uint64_t offset, bool *data, uint64_t *end, Error **errp)
+/* Beyond an image's end is a hole without limit. */
+static bool find_range(const Image *image, uint64_t offset, Range *r, Error **errp)
 {
-    *data = false;
-    *end = UINT64_MAX;
-    return offset >= image->size || image_next_range(image, offset, data, end, errp);
+    if (offset < r->end) {
+        return true;
+    }
+    *r = (Range){UINT64_MAX, false};
+    return offset >= image->size || image_next_range(image, offset, &r->data, &r->end, errp);
+}
+
+/* The next piece with data in it. The pieces are taken in order: before the first mismatch that is
+ * known all have been taken. */
+static bool next_piece(Comparison *c, uint64_t *offset, size_t *n)
+{
+    while (c->next < c->total && c->mismatch == UINT64_MAX && !c->err) {
+        if (!find_range(c->a, c->next, &c->range_a, &c->err) ||
+            !find_range(c->b, c->next, &c->range_b, &c->err)) {
+            return false;
+        }
+        uint64_t end = MIN(MIN(c->range_a.end, c->range_b.end), c->total);
+        *offset = c->next;
+        if (c->range_a.data || c->range_b.data) {
+            *n = (size_t)MIN(end - c->next, CHUNK);
+            c->next += *n;
+            return true;
+        }
+        c->done += end - c->next;
+        c->next = end;
+    }
+    return false;
 }
 
 static bool read_or_zero(Image *image, uint64_t offset, uint8_t *buf, size_t n, Error **errp)
@@ -69,47 +107,64 @@ static bool read_or_zero(Image *image, uint64_t offset, uint8_t *buf, size_t n, 
     return image_read(image, offset, buf, n, errp);
 }
 
-static int note_mismatch(Comparison *c, uint64_t offset, size_t n)
+static void note_mismatch(Comparison *c, uint64_t offset, const uint8_t *a, const uint8_t *b,
+                          size_t n)
 {
     size_t at = 0;
 
-    while (at + BLK_SECTOR_SIZE < n && !memcmp(c->buf_a + at, c->buf_b + at, BLK_SECTOR_SIZE)) {
+    while (at + BLK_SECTOR_SIZE < n && !memcmp(a + at, b + at, BLK_SECTOR_SIZE)) {
         at += BLK_SECTOR_SIZE;
     }
-    c->mismatch = offset + at;
-    return DIFFERENT;
+    c->mismatch = MIN(c->mismatch, offset + at);
 }
 
 /* The shorter image counts as if zeroes followed it. */
+static void compare_entry(void *opaque)
+{
+    Comparison *c = opaque;
+    uint8_t *a = block_alloc(c->a->node, CHUNK), *b = block_alloc(c->b->node, CHUNK);
+
+    for (;;) {
+        uint64_t offset;
+        size_t n;
+        Error *err = NULL;
+        co_mutex_lock(&c->lock);
+        bool more = next_piece(c, &offset, &n);
+        co_mutex_unlock(&c->lock);
+        if (!more) {
+            break;
+        }
+        if (!read_or_zero(c->a, offset, a, n, &err) || !read_or_zero(c->b, offset, b, n, &err)) {
+            error_propagate(c->err ? NULL : &c->err, err);
+            break;
+        }
+        if (memcmp(a, b, n)) {
+            note_mismatch(c, offset, a, b, n);
+        }
+        c->done += n;
+        img_progress(&c->progress, c->done, c->total);
+    }
+    free(a);
+    free(b);
+    c->running--;
+}
+
 static int compare_contents(Comparison *c, Error **errp)
 {
-    const uint64_t a_size = c->a->size, b_size = c->b->size,
-                   total = a_size > b_size ? a_size : b_size;
-
-    for (uint64_t offset = 0, end; offset < total; offset = end) {
-        uint64_t end_a, end_b;
-        bool data_a, data_b;
-        if (!find_range(c->a, offset, &data_a, &end_a, errp) ||
-            !find_range(c->b, offset, &data_b, &end_b, errp)) {
-            return CANNOT_READ;
-        }
-        bool data = data_a | data_b;
-        end = end_a < end_b ? end_a : end_b;
-        end = end < total ? end : total;
-        if (data) {
-            end = end - offset < CHUNK ? end : offset + CHUNK;
-            size_t n = end - offset;
-            if (!read_or_zero(c->a, offset, c->buf_a, n, errp) ||
-                !read_or_zero(c->b, offset, c->buf_b, n, errp)) {
-                return CANNOT_READ;
-            }
-            if (memcmp(c->buf_a, c->buf_b, n)) {
-                return note_mismatch(c, offset, n);
-            }
-        }
-        img_progress(&c->progress, end, total);
+    c->total = MAX(c->a->size, c->b->size);
+    c->mismatch = UINT64_MAX;
+    for (unsigned i = 0; i < AT_ONCE; i++) {
+        c->running++;
+        coroutine_enter(coroutine_create(compare_entry, c));
     }
-    return IDENTICAL;
+    while (c->running) {
+        loop_run_once(-1);
+    }
+    if (c->err) {
+        error_propagate(errp, c->err);
+        return CANNOT_READ;
+    }
+    return c->mismatch == UINT64_MAX ? IDENTICAL : DIFFERENT;
 }
 
 static int compare(Comparison *c, Error **errp)
@@ -120,12 +175,6 @@ static int compare(Comparison *c, Error **errp)
         if (c->args->strict) {
             return DIFFERENT;
         }
-    }
-    c->buf_a = malloc(CHUNK);
-    c->buf_b = malloc(CHUNK);
-    if (!c->buf_a || !c->buf_b) {
-        error_set(errp, "out of memory");
-        return CANNOT_READ;
     }
     img_progress_start(&c->progress, c->args->progress && !c->args->quiet);
     int status = compare_contents(c, errp);
@@ -151,8 +200,6 @@ static int run_compare(ImgArgs *args)
     if (c.b) {
         status = compare(&c, &err);
     }
-    free(c.buf_a);
-    free(c.buf_b);
     image_close(c.a, NULL);
     image_close(c.b, NULL);
     return err ? img_failed(args, err, status) : status;

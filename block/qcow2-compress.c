@@ -29,7 +29,7 @@ enum { DEFLATE_LEVEL = 4, WINDOW_BITS = 15 };
 
 typedef struct Work {
     WorkItem item; /* first */
-    bool zstd, compress;
+    bool zstd;
     const uint8_t *in;
     size_t in_size;
     uint8_t *out;
@@ -149,11 +149,7 @@ static void do_work(WorkItem *item)
 {
     Work *w = (Work *)item;
 
-    if (w->compress) {
-        w->ret = w->zstd ? zstd_compress(w) : deflate_cluster(w);
-    } else {
-        w->ret = w->zstd ? zstd_decompress(w) : inflate_cluster(w);
-    }
+    w->ret = w->zstd ? zstd_compress(w) : deflate_cluster(w);
 }
 
 static void work_done(WorkItem *item)
@@ -173,31 +169,135 @@ static int64_t run_work(Work *w)
 
 /* ---- reading ---- */
 
-int qcow2_read_compressed(BlockNode *node, uint64_t entry, uint64_t skip, uint64_t bytes,
+/* Clusters that are read from the file in one piece and unpacked in one go. */
+enum { MAX_RUN = 32, MAX_SPAN = 1 << 20 };
+
+typedef struct Packed {
+    uint64_t offset, bytes;    /* in the file */
+    uint64_t skip, size, at;   /* what of the cluster is wanted, and where in the vector */
+    uint8_t *out;              /* a whole cluster */
+    bool direct;               /* out is the vector's own memory */
+} Packed;
+
+typedef struct Run {
+    WorkItem item; /* first */
+    Packed list[MAX_RUN];
+    unsigned count;
+    uint64_t first, last; /* what of the file they take */
+    uint64_t packed;      /* the sum of their bytes */
+    uint8_t *in;
+    bool zstd;
+    size_t cluster_size;
+    IoVector *v;
+    int ret;
+    Coroutine *co;
+} Run;
+
+/* False where the cluster lies too far from the others. */
+static bool run_add(Run *run, const Qcow2State *s, uint64_t entry, uint64_t skip, uint64_t size,
+                    uint64_t at)
+{
+    Packed p = {.skip = skip, .size = size, .at = at};
+
+    qcow2_compressed_place(s, entry, &p.offset, &p.bytes);
+    uint64_t first = MIN(run->first, p.offset), last = MAX(run->last, p.offset + p.bytes);
+    if (run->count &&
+        (run->count == MAX_RUN || last - first > MIN(MAX_SPAN, 2 * (run->packed + p.bytes)))) {
+        return false;
+    }
+    run->first = first;
+    run->last = last;
+    run->packed += p.bytes;
+    run->list[run->count++] = p;
+    return true;
+}
+
+/* Those that follow the first as far as they are compressed and lie near it; sets how many bytes of
+ * the request that is. */
+static void run_extend(BlockNode *node, Run *run, uint64_t guest, uint64_t *bytes)
+{
+    Qcow2State *s = node->state;
+    uint64_t done = run->list[0].size;
+
+    co_mutex_lock(&s->lock);
+    while (done < *bytes) {
+        Qcow2Mapping m;
+        if (qcow2_map(node, guest + done, *bytes - done, &m) < 0 ||
+            m.kind != QCOW2_COMPRESSED_DATA ||
+            !run_add(run, s, m.host, 0, m.bytes, run->list[0].at + done)) {
+            break;
+        }
+        done += m.bytes;
+    }
+    co_mutex_unlock(&s->lock);
+    *bytes = done;
+}
+
+/* On a worker thread. */
+static void unpack_run(WorkItem *item)
+{
+    Run *run = (Run *)item;
+
+    run->ret = 0;
+    for (unsigned i = 0; i < run->count && run->ret == 0; i++) {
+        Packed *p = &run->list[i];
+        Work w = {.in = run->in + (p->offset - run->first),
+                  .in_size = p->bytes,
+                  .out = p->out,
+                  .out_size = run->cluster_size};
+        int64_t n = run->zstd ? zstd_decompress(&w) : inflate_cluster(&w);
+        run->ret = n < 0 ? (int)n : 0;
+        if (n >= 0 && !p->direct) {
+            iov_from_buf(run->v, p->at, p->out + p->skip, p->size);
+        }
+    }
+}
+
+static void run_done(WorkItem *item)
+{
+    coroutine_wake(((Run *)item)->co);
+}
+
+int qcow2_read_compressed(BlockNode *node, uint64_t entry, uint64_t guest, uint64_t *bytes,
                           IoVector *v, size_t at)
 {
     Qcow2State *s = node->state;
-    uint64_t offset, packed;
-    qcow2_compressed_place(s, entry, &offset, &packed);
-    uint8_t *in = block_try_alloc(node, packed);
-    /* Straight to where it belongs, when that is one whole buffer. */
-    uint8_t *direct = !skip && bytes == s->cluster_size ? iov_contiguous(v, at, bytes) : NULL;
-    uint8_t *out = direct ? direct : block_try_alloc(NULL, s->cluster_size);
-    int64_t ret = in && out ? bdrv_co_pread(node->file, offset, packed, in, 0) : -ENOMEM;
+    const uint64_t skip = guest & s->cluster_mask;
+    Run run = {.item = {.work = unpack_run, .done = run_done},
+               .first = UINT64_MAX,
+               .zstd = s->zstd,
+               .cluster_size = s->cluster_size,
+               .v = v,
+               .co = coroutine_self()};
+    uint8_t *bounce = NULL;
+    unsigned bounced = 0;
 
+    run_add(&run, s, entry, skip, MIN(*bytes, s->cluster_size - skip), at);
+    run_extend(node, &run, guest, bytes);
+    for (unsigned i = 0; i < run.count; i++) {
+        Packed *p = &run.list[i];
+        p->out = p->size == s->cluster_size ? iov_contiguous(v, p->at, p->size) : NULL;
+        p->direct = p->out != NULL;
+        bounced += !p->direct;
+    }
+    run.in = block_try_alloc(node, run.last - run.first);
+    bounce = bounced ? block_try_alloc(NULL, bounced * s->cluster_size) : NULL;
+    int ret = !run.in || (bounced && !bounce)
+                  ? -ENOMEM
+                  : bdrv_co_pread(node->file, run.first, run.last - run.first, run.in, 0);
     if (ret == 0) {
-        Work w = {
-            .zstd = s->zstd, .in = in, .in_size = packed, .out = out, .out_size = s->cluster_size};
-        ret = run_work(&w);
+        for (unsigned i = 0, n = 0; i < run.count; i++) {
+            if (!run.list[i].direct) {
+                run.list[i].out = bounce + n++ * s->cluster_size;
+            }
+        }
+        worker_submit(&run.item);
+        coroutine_yield();
+        ret = run.ret;
     }
-    if (ret >= 0 && !direct) {
-        iov_from_buf(v, at, out + skip, bytes);
-    }
-    if (!direct) {
-        free(out);
-    }
-    free(in);
-    return ret < 0 ? (int)ret : 0;
+    free(bounce);
+    free(run.in);
+    return ret;
 }
 
 /* ---- writing ---- */
@@ -324,7 +424,6 @@ static int write_cluster(BlockNode *node, uint64_t offset, uint64_t bytes, IoVec
         iov_to_buf(v, at, in, bytes);
         memset(in + bytes, 0, s->cluster_size - bytes); /* the disk's last cluster */
         Work w = {.zstd = s->zstd,
-                  .compress = true,
                   .in = in,
                   .in_size = s->cluster_size,
                   .out = out,

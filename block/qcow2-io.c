@@ -43,7 +43,8 @@ static int read_guest(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector
             ret = bdrv_co_preadv(qcow2_data(node), m.host, m.bytes, v, at, 0);
             break;
         case QCOW2_COMPRESSED_DATA:
-            ret = qcow2_read_compressed(node, m.host, offset & s->cluster_mask, m.bytes, v, at);
+            m.bytes = bytes;
+            ret = qcow2_read_compressed(node, m.host, offset, &m.bytes, v, at);
             break;
         case QCOW2_UNALLOCATED:
         case QCOW2_UNALLOC_ALLOC:

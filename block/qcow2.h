@@ -333,8 +333,9 @@ int qcow2_preallocate(BlockNode *node, uint64_t offset, uint64_t end);
 /* qcow2-compress.c */
 int qcow2_co_pwritev_compressed(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v,
                                 size_t at);
-/* `bytes` from `skip` on in the cluster that entry describes. */
-int qcow2_read_compressed(BlockNode *node, uint64_t entry, uint64_t skip, uint64_t bytes,
+/* From guest on, which lies in the cluster that entry describes, *bytes at most: as many of the
+   compressed clusters that follow as are read and unpacked together; sets *bytes. */
+int qcow2_read_compressed(BlockNode *node, uint64_t entry, uint64_t guest, uint64_t *bytes,
                           IoVector *v, size_t at);
 
 /* qcow2-create.c */

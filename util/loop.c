@@ -550,11 +550,21 @@ static int64_t sleep_end(int timeout_ms)
     return end;
 }
 
+static bool (*idle)(void);
+
+void loop_set_idle(bool (*fn)(void))
+{
+    idle = fn;
+}
+
 static void one_turn(int timeout_ms)
 {
     struct epoll_event events[EVENTS_A_TURN];
 
     int64_t end = sleep_end(timeout_ms);
+    if (end != 0 && idle && idle()) {
+        end = 0;
+    }
     sleeping_until = end;
     machine_unlock();
     int n = wait_for_events(events, end);

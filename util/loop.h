@@ -93,6 +93,9 @@ int loop_run(void);
 /* Handles what is ready now, sleeping up to timeout_ms for it (-1: until something is); for
  * synchronous waits such as draining a disk, and for tests. */
 void loop_run_once(int timeout_ms);
+/* fn is asked before the loop would sleep, with the lock held; true: it did something, so the loop
+ * looks first. For programs whose main thread has time to work. */
+void loop_set_idle(bool (*fn)(void));
 /* From any thread or a callback. */
 void loop_quit(int status);
 

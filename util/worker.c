@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -30,6 +31,7 @@ static pthread_cond_t pool_more = PTHREAD_COND_INITIALIZER;
 static WorkQueue waiting = {.last = &waiting.first};
 static WorkQueue finished = {.last = &finished.first};
 static unsigned workers, workers_idle, waiting_count;
+static bool main_works; /* the main thread takes items, too */
 static int finished_fd = -1;
 
 static void queue_put(WorkQueue *q, WorkItem *item)
@@ -63,22 +65,29 @@ static void *worker_main(void *arg)
         pthread_mutex_unlock(&pool_lock);
         item->work(item);
         pthread_mutex_lock(&pool_lock);
+        bool told = finished.first != NULL;
         queue_put(&finished, item);
-        eventfd_write(finished_fd, 1);
+        if (!told) { /* else the loop is on its way, and goes on until the list is empty */
+            pthread_mutex_unlock(&pool_lock);
+            eventfd_write(finished_fd, 1);
+            pthread_mutex_lock(&pool_lock);
+        }
     }
     return NULL;
 }
 
 /* One at a time, as a callback may run the loop itself (to drain a disk) and must find the rest
- * there. */
+ * there: the event stays until the list is empty. */
 static void collect_finished(void *opaque)
 {
     eventfd_t count;
 
-    eventfd_read(finished_fd, &count);
     for (;;) {
         pthread_mutex_lock(&pool_lock);
         WorkItem *item = finished.first ? queue_take(&finished) : NULL;
+        if (!item) {
+            eventfd_read(finished_fd, &count);
+        }
         pthread_mutex_unlock(&pool_lock);
         if (!item) {
             return;
@@ -118,9 +127,38 @@ void worker_submit(WorkItem *item)
     queue_put(&waiting, item);
     waiting_count++;
     /* A worker that was woken counts as idle until it has run, hence the comparison. */
-    if (waiting_count > workers_idle && workers < WORKERS_MAX) {
+    unsigned idle = workers_idle + main_works;
+    bool more = waiting_count > idle && workers < WORKERS_MAX,
+         wake = workers_idle > 0 && waiting_count > main_works;
+    pthread_mutex_unlock(&pool_lock);
+    if (more) {
         add_worker();
     }
-    pthread_cond_signal(&pool_more);
+    if (wake) {
+        pthread_cond_signal(&pool_more);
+    }
+}
+
+static bool work_on_main(void)
+{
+    pthread_mutex_lock(&pool_lock);
+    WorkItem *item = waiting.first ? queue_take(&waiting) : NULL;
+    waiting_count -= item != NULL;
     pthread_mutex_unlock(&pool_lock);
+    if (item) {
+        item->work(item);
+        item->done(item);
+    }
+    return item != NULL;
+}
+
+void worker_use_main_thread(void)
+{
+    main_works = true;
+    loop_set_idle(work_on_main);
+}
+
+bool worker_uses_main_thread(void)
+{
+    return main_works;
 }

@@ -6,6 +6,8 @@
 #ifndef UTIL_WORKER_H
 #define UTIL_WORKER_H
 
+#include <stdbool.h>
+
 typedef struct WorkItem WorkItem;
 
 /* Embedded in the submitter's request, which must live until `done` was called. */
@@ -20,5 +22,12 @@ struct WorkItem {
  * are made on demand, so nothing runs before the first call (a program may fork until then).
  */
 void worker_submit(WorkItem *item);
+/*
+ * From now on the main thread works as well before it would sleep. For programs that do nothing
+ * else: a long item holds up the loop.
+ */
+void worker_use_main_thread(void);
+/* Whether that was called: what is shorter than handing it over is done on the spot. */
+bool worker_uses_main_thread(void);
 
 #endif
