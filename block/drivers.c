@@ -15,6 +15,8 @@ const BlockDriver *const block_drivers[] = {
     &bdrv_bochs,
     &bdrv_qcow,
     &bdrv_vdi,
+    &bdrv_vpc,
+    &bdrv_parallels,
     /* protocols; plain files come last, as they take every name */
     &bdrv_mem,
     &bdrv_overlay,

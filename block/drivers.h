@@ -8,7 +8,7 @@
 
 #include "block/driver.h"
 
-extern const BlockDriver bdrv_qcow, bdrv_vdi;
+extern const BlockDriver bdrv_parallels, bdrv_qcow, bdrv_vdi, bdrv_vpc;
 extern const BlockDriver bdrv_nbd, bdrv_null_aio, bdrv_null_co;
 extern const BlockDriver bdrv_bochs, bdrv_file, bdrv_mem, bdrv_overlay, bdrv_qcow2, bdrv_raw;
 

@@ -184,7 +184,9 @@ static void add_image(InfoTree *to, BlockNode *node, const char *name)
     if (node->backing_file) {
         info_add_string(to, "backing-filename", node->backing_file);
     }
-    info_add_bool(to, "dirty-flag", has_info && info.is_dirty);
+    if (has_info) {
+        info_add_bool(to, "dirty-flag", info.is_dirty);
+    }
     free(full);
 }
 

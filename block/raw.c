@@ -107,6 +107,11 @@ static int raw_co_block_status(BlockNode *node, bool precise, uint64_t offset, u
     return BDRV_BLOCK_RAW | BDRV_BLOCK_OFFSET_VALID;
 }
 
+static int raw_co_get_info(BlockNode *node, BlockInfo *info)
+{
+    return 0; /* has no clusters, and is always clean */
+}
+
 static bool raw_co_truncate(BlockNode *node, uint64_t size, bool exact, BlockPrealloc prealloc,
                             Error **errp)
 {
@@ -179,5 +184,6 @@ const BlockDriver bdrv_raw = {
     .co_pdiscard = raw_co_pdiscard,
     .co_block_status = raw_co_block_status,
     .co_truncate = raw_co_truncate,
+    .co_get_info = raw_co_get_info,
     .measure = raw_measure,
 };
