@@ -5,12 +5,12 @@
  * cut the image is opened, its check must find leaks at most, and all that was flushed must read
  * back; what was written since may be there or not, sector by sector, but nothing else.
  *
- *     crash [--seed N] [--points N] [--faults N] [--dump DIR]
+ *     crash [--seed N] [--points N] [--faults N] [--dump DIR [--every N]]
  *
  * --faults runs as many workloads while writes and flushes fail now and then: the image must stay
  * whole.
- * --dump writes each failing image, and one in a hundred others, so that another tool can look at
- * them.
+ * --dump writes each failing image, and one in a hundred (in --every) others, so that another tool
+ * can look at them (tests/block/judge).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -533,7 +533,7 @@ static void forget_round(void)
 
 int main(int argc, char **argv)
 {
-    unsigned points = 2000, done = 0, failed = 0, faults = 0;
+    unsigned points = 2000, done = 0, failed = 0, faults = 0, every = 100;
     const char *dir = NULL;
     uint64_t seed = 1;
 
@@ -544,6 +544,8 @@ int main(int argc, char **argv)
             points = (unsigned)strtoul(argv[i + 1], NULL, 10);
         } else if (!strcmp(argv[i], "--faults")) {
             faults = (unsigned)strtoul(argv[i + 1], NULL, 10);
+        } else if (!strcmp(argv[i], "--every")) {
+            every = MAX((unsigned)strtoul(argv[i + 1], NULL, 10), 1);
         } else if (!strcmp(argv[i], "--dump")) {
             dir = argv[i + 1];
         }
@@ -580,7 +582,7 @@ int main(int argc, char **argv)
                        variants[round % 7], cut, log_count, mode, done);
                 failed++;
             }
-            if (dir && (!ok || done % 100 == 0)) {
+            if (dir && (!ok || done % every == 0)) {
                 dump(dir, done);
             }
         }

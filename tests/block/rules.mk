@@ -10,10 +10,12 @@ block-tests: $(BLOCK_TESTS:%=$(B)/tests/block/%)
 # Cuts of the power, and schedules of requests that run at the same time.
 check-block: block-tests
 	$(Q)$(B)/tests/block/crash --points 3000 --faults 500
+	$(Q)tests/block/judge $(B)/tests/block/crash 100
 	$(Q)$(B)/tests/block/interleave --schedules 100000
 
 check-block-long: block-tests
 	$(Q)$(B)/tests/block/crash --points 40000 --faults 20000 --seed 2
+	$(Q)tests/block/judge $(B)/tests/block/crash 12000
 	$(Q)$(B)/tests/block/interleave --schedules 2000000 --seed 2
 
 .PHONY: block-tests check-block check-block-long
