@@ -108,6 +108,8 @@ struct BlockDriver {
     bool (*co_truncate)(BlockNode *node, uint64_t size, bool exact, BlockPrealloc prealloc,
                         Error **errp);
 
+    /* Of a parent, whose request has come to a point (block/blkdebug.h). */
+    void (*co_debug_event)(BlockNode *node, unsigned event);
     /* Protocols that wait for others: makes what is in flight, and all later requests, fail soon.
      * Not a coroutine. */
     void (*cancel)(BlockNode *node);

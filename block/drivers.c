@@ -23,6 +23,8 @@ const BlockDriver *const block_drivers[] = {
     &bdrv_null_co,
     &bdrv_null_aio,
     &bdrv_nbd,
+    &bdrv_blkdebug,
+    &bdrv_blklogwrites,
     &bdrv_file,
     NULL,
 };

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/blkdebug.h"
 #include "block/qcow2.h"
 
 enum { MIN_ENTRIES = 16 };
@@ -105,6 +106,16 @@ static void hash_in(Qcow2Cache *c, Qcow2CacheEntry *e, uint64_t offset)
     *b = e;
 }
 
+static bool is_l2(const BlockNode *node, const Qcow2Cache *c)
+{
+    return ((Qcow2State *)node->state)->l2_cache == c;
+}
+
+static BlkdebugEvent update_event(const BlockNode *node, const Qcow2Cache *c)
+{
+    return is_l2(node, c) ? BLKDBG_L2_UPDATE : BLKDBG_REFBLOCK_UPDATE;
+}
+
 static int write_entry(BlockNode *node, Qcow2Cache *c, Qcow2CacheEntry *e)
 {
     if (e->barrier) {
@@ -113,6 +124,7 @@ static int write_entry(BlockNode *node, Qcow2Cache *c, Qcow2CacheEntry *e)
             return ret;
         }
     }
+    bdrv_debug_event(node->file, update_event(node, c));
     int ret = bdrv_co_pwrite(node->file, e->offset, c->entry_size, e->data, 0);
     if (ret == 0) {
         e->dirty = e->barrier = false;
@@ -185,6 +197,7 @@ int qcow2_cache_get(BlockNode *node, Qcow2Cache *c, uint64_t offset, bool read,
         }
         e->pins++;
         if (read) {
+            bdrv_debug_event(node->file, is_l2(node, c) ? BLKDBG_L2_LOAD : BLKDBG_REFBLOCK_LOAD);
             ret = bdrv_co_pread(node->file, offset, c->entry_size, e->data, 0);
         } else {
             memset(e->data, 0, c->entry_size);
@@ -241,6 +254,7 @@ static int write_run(BlockNode *node, Qcow2Cache *c, Qcow2CacheEntry **run, unsi
         iov[i] = (struct iovec){run[i]->data, c->entry_size};
     }
     iov_init(&v, iov, (int)n);
+    bdrv_debug_event(node->file, update_event(node, c));
     int ret = bdrv_co_pwritev(node->file, run[0]->offset, v.size, &v, 0, 0);
     for (unsigned i = 0; i < n && ret == 0; i++) {
         run[i]->dirty = run[i]->barrier = false;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/blkdebug.h"
 #include "block/qcow2.h"
 
 /* ---- requests under way ---- */
@@ -72,6 +73,7 @@ int qcow2_write_l1(BlockNode *node)
         for (uint32_t i = 0; i < n; i++) {
             store_be64(&buf[i], s->l1[at + i]);
         }
+        bdrv_debug_event(node->file, BLKDBG_L1_UPDATE);
         int ret = bdrv_co_pwrite(node->file, s->l1_offset + 8ull * at, 8ull * n, buf, 0);
         if (ret < 0) {
             return ret;
@@ -116,6 +118,7 @@ int qcow2_grow_l1(BlockNode *node, uint64_t entries, bool exact)
         l1[i] = s->l1[i];
         store_be64(&be[i], l1[i]);
     }
+    bdrv_debug_event(node->file, BLKDBG_L1_GROW_WRITE_TABLE);
     ret = bdrv_co_pwrite(node->file, offset, clusters * s->cluster_size, be, 0);
     free(be);
     ret = ret < 0 ? ret : qcow2_barrier(node);
@@ -179,6 +182,7 @@ static int own_l2_table(BlockNode *node, uint64_t l1_index)
     int ret = 0;
 
     if (old) {
+        bdrv_debug_event(node->file, BLKDBG_L2_ALLOC_COW_READ);
         ret = bdrv_co_pread(node->file, old, s->cluster_size, table, 0);
     } else {
         memset(table, 0, s->cluster_size);
@@ -186,6 +190,7 @@ static int own_l2_table(BlockNode *node, uint64_t l1_index)
     ret = ret < 0 ? ret : qcow2_alloc(node, 1, true, &offset, NULL);
     if (ret == 0) {
         qcow2_cache_forget(s->l2_cache, offset, s->cluster_size);
+        bdrv_debug_event(node->file, BLKDBG_L2_ALLOC_WRITE);
         ret = bdrv_co_pwrite(node->file, offset, s->cluster_size, table, 0);
         if (ret < 0) {
             qcow2_unref_now(node, offset, s->cluster_size);

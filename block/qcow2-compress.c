@@ -13,6 +13,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "block/blkdebug.h"
 #include "block/qcow2.h"
 #include "config.h"
 #include "util/worker.h"
@@ -282,6 +283,7 @@ int qcow2_read_compressed(BlockNode *node, uint64_t entry, uint64_t guest, uint6
     }
     run.in = block_try_alloc(node, run.last - run.first);
     bounce = bounced ? block_try_alloc(NULL, bounced * s->cluster_size) : NULL;
+    bdrv_debug_event(node->file, BLKDBG_READ_COMPRESSED);
     int ret = !run.in || (bounced && !bounce)
                   ? -ENOMEM
                   : bdrv_co_pread(node->file, run.first, run.last - run.first, run.in, 0);
@@ -400,6 +402,7 @@ static int store_compressed(BlockNode *node, uint64_t guest, const uint8_t *data
     }
     co_mutex_unlock(&s->lock);
     if (ret == 0) {
+        bdrv_debug_event(node->file, BLKDBG_WRITE_COMPRESSED);
         ret = bdrv_co_pwrite(node->file, offset, packed, data, 0);
         co_mutex_lock(&s->lock);
         ret = ret < 0 ? ret : link_compressed(node, guest, offset, packed);

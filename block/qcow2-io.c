@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/blkdebug.h"
 #include "block/qcow2.h"
 
 enum {
@@ -40,6 +41,7 @@ static int read_guest(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector
         }
         switch (m.kind) {
         case QCOW2_NORMAL:
+            bdrv_debug_event(node->file, BLKDBG_READ_AIO);
             ret = bdrv_co_preadv(qcow2_data(node), m.host, m.bytes, v, at, 0);
             break;
         case QCOW2_COMPRESSED_DATA:
@@ -49,6 +51,7 @@ static int read_guest(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector
         case QCOW2_UNALLOCATED:
         case QCOW2_UNALLOC_ALLOC:
             if (node->backing) {
+                bdrv_debug_event(node->file, BLKDBG_READ_BACKING_AIO);
                 ret = bdrv_co_preadv(node->backing, offset, m.bytes, v, at, 0);
                 break;
             }
@@ -374,6 +377,7 @@ static int write_with_surroundings(BlockNode *node, Piece *p, IoVector *v, size_
     BlockChild *data = qcow2_data(node);
     int ret = 0;
 
+    bdrv_debug_event(node->file, BLKDBG_WRITE_AIO);
     if ((!head && !tail) || (p->cow_zero && p->fresh)) {
         return bdrv_co_pwritev(data, p->host, p->bytes, v, at, 0);
     }
@@ -394,6 +398,7 @@ static int write_with_surroundings(BlockNode *node, Piece *p, IoVector *v, size_
     if (p->cow_zero) {
         memset(around, 0, head + tail);
     } else {
+        bdrv_debug_event(node->file, BLKDBG_COW_READ);
         iov_init_buf(&edge, around, head);
         ret = head ? read_guest(node, p->cow_from, head, &edge, 0) : 0;
         iov_init_buf(&edge, around + head, tail);
@@ -408,6 +413,7 @@ static int write_with_surroundings(BlockNode *node, Piece *p, IoVector *v, size_
             iov[n++] = (struct iovec){around + head, tail};
         }
         iov_init(&all, iov, n);
+        bdrv_debug_event(node->file, BLKDBG_COW_WRITE);
         ret = bdrv_co_pwritev(data, p->host - head, all.size, &all, 0, 0);
     }
     free(around);
@@ -444,6 +450,7 @@ static int write_guest(BlockNode *node, uint64_t offset, uint64_t bytes, IoVecto
             return ret;
         }
         if (p.in_place) {
+            bdrv_debug_event(node->file, BLKDBG_WRITE_AIO);
             ret = bdrv_co_pwritev(qcow2_data(node), p.host, p.bytes, v, at, 0);
         } else {
             ret = finish(node, &p, write_with_surroundings(node, &p, v, at, flags));

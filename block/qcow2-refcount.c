@@ -30,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/blkdebug.h"
 #include "block/qcow2.h"
 
 enum { FREED_START = 64 };
@@ -286,6 +287,7 @@ int qcow2_add_refblock(BlockNode *node, uint64_t t)
     }
     s->fresh_index = MAX(s->fresh_index, cluster + 1);
     qcow2_cache_forget(s->refcount_cache, offset, s->cluster_size);
+    bdrv_debug_event(node->file, BLKDBG_REFBLOCK_ALLOC_WRITE);
     ret = ret < 0 ? ret : bdrv_co_pwrite(node->file, offset, s->cluster_size, block, 0);
     free(block);
     /* The block and its own refcount are there before the table leads to it. */
@@ -295,6 +297,7 @@ int qcow2_add_refblock(BlockNode *node, uint64_t t)
         return ret;
     }
     uint64_t entry = htobe64(offset);
+    bdrv_debug_event(node->file, BLKDBG_REFBLOCK_ALLOC_HOOKUP);
     ret = bdrv_co_pwrite(node->file, s->reftable_offset + 8 * t, 8, &entry, 0);
     if (ret == 0) {
         s->reftable[t] = offset;
@@ -445,6 +448,7 @@ static int claim(BlockNode *node, uint64_t first, uint64_t count)
 
 int qcow2_alloc(BlockNode *node, uint64_t want, bool exact, uint64_t *offset, uint64_t *got)
 {
+    bdrv_debug_event(node->file, BLKDBG_CLUSTER_ALLOC);
     Qcow2State *s = node->state;
     uint64_t first, count;
     bool made;
