@@ -107,6 +107,7 @@ enum { MAX_STEPS = 256 }; /* pages looked up one by one in each direction */
 
 typedef struct RangeFinder {
     CPUX86State *env;
+    CpuTlb *tlb;
     unsigned cls;
     MmuAccess access;
     const TlbWindow *window; /* its pages only; or NULL */
@@ -116,13 +117,13 @@ typedef struct RangeFinder {
 
 static const TlbInfo *info_of(const RangeFinder *f, const TlbEntry *e)
 {
-    return &f->env->tlb->info[f->cls][e - f->env->tlb->entries[f->cls]];
+    return &f->tlb->info[f->cls][e - f->tlb->entries[f->cls]];
 }
 
 /* The TLB's entry for the page, if it belongs to the range; else NULL. */
 static const TlbEntry *entry_in_range(const RangeFinder *f, uint64_t page)
 {
-    const TlbEntry *e = tlb_slot(f->env->tlb, f->cls, page);
+    const TlbEntry *e = tlb_slot(f->tlb, f->cls, page);
 
     if (e->tag[f->access] != page) {
         return NULL;
@@ -149,7 +150,7 @@ static void grow_in_large_page(RangeFinder *f, uint64_t page, const TlbEntry *e)
     MemoryPage mem;
 
     /* While somebody wants to hear of a page's first access each is looked up on its own. */
-    if (f->env->a20_mask != ~0ull || f->env->tlb->write_flags || atomic_load(&memory_access_hook) ||
+    if (f->env->a20_mask != ~0ull || f->tlb->write_flags || atomic_load(&memory_access_hook) ||
         !memory_extent(f->env->smm ? &memory_smm_as : &memory_as, info->phys, &mem, &extent_start, &extent_end)) {
         return;
     }
@@ -211,7 +212,7 @@ static void keep_range(const RangeFinder *f)
 /* The range without a window and within one: the longer. */
 static void find_longer_range(RangeFinder *f, uint64_t page, const TlbEntry *e)
 {
-    TlbWindow *window = mmu_find_window(f->env->tlb, page, info_of(f, e)->ram);
+    TlbWindow *window = mmu_find_window(f->tlb, page, info_of(f, e)->ram);
 
     find_range(f, page, e);
     if (window) {
@@ -220,7 +221,7 @@ static void find_longer_range(RangeFinder *f, uint64_t page, const TlbEntry *e)
         find_range(&other, page, e);
         if (other.end - other.first > f->end - f->first) {
             *f = other;
-            window->last_use = ++f->env->tlb->window_uses;
+            window->last_use = ++f->tlb->window_uses;
         }
     }
 }
@@ -228,13 +229,15 @@ static void find_longer_range(RangeFinder *f, uint64_t page, const TlbEntry *e)
 uint64_t mmu_fill_slot_range(CPUX86State *env, uint32_t slot, uint64_t linear)
 {
     unsigned index = (slot - (unsigned)offsetof(CPUX86State, jit_slots)) / (unsigned)sizeof(JitSlot);
-    RangeFinder f = {.env = env, .cls = index / (2 * JIT_SLOTS), .access = index / JIT_SLOTS % 2 ? MMU_WRITE : MMU_READ};
+    /* In lockstep the CPU's TLB is the executor's outside translated code, whose own one it hides. */
+    CpuTlb *tlb = env->tlb->write_flags ? env->tlb->twin : env->tlb;
+    RangeFinder f = {.env = env, .tlb = tlb, .cls = index / (2 * JIT_SLOTS), .access = index / JIT_SLOTS % 2 ? MMU_WRITE : MMU_READ};
     uint64_t page = linear & GUEST_PAGE_MASK, pages = 0;
     JitSlot *s = &env->jit_slots[f.cls][f.access == MMU_WRITE][index % JIT_SLOTS];
-    const TlbEntry *e = tlb_slot(env->tlb, f.cls, page);
+    const TlbEntry *e = tlb_slot(tlb, f.cls, page);
 
     /* Who protects RAM takes the lock to tell the TLB, and empties ranges and slots afterwards. */
-    tlb_lock(env->tlb);
+    tlb_lock(tlb);
     if (e->tag[f.access] == page) {
         find_longer_range(&f, page, e);
         pages = (f.end - f.first) >> GUEST_PAGE_BITS;
@@ -246,6 +249,6 @@ uint64_t mmu_fill_slot_range(CPUX86State *env, uint32_t slot, uint64_t linear)
         }
         env->jit_slots_used[f.cls] = true;
     }
-    tlb_unlock(env->tlb);
+    tlb_unlock(tlb);
     return pages;
 }
