@@ -11,6 +11,7 @@
 
 #include "hw/machine.h"
 #include "util/options.h"
+#include "util/secret.h"
 #include "vl-options.h"
 
 /* Each key may only have the value that is the case. */
@@ -74,29 +75,9 @@ bool opt_audiodev(const char *value, Error **errp)
     return true;
 }
 
-/* A secret is kept for whoever names it; what could (encrypted images) says so itself. */
 bool opt_object(const char *value, Error **errp)
 {
-    static const char *const keys[] = {"qom-type", "id",    "format", "file",
-                                       "data",     "keyid", "iv",     NULL};
-    SubOptions so;
-    bool ok;
-
-    suboptions_parse(&so, value, "qom-type");
-    const char *type = suboptions_get(&so, "qom-type"), *file = suboptions_get(&so, "file");
-    if (!type || strcmp(type, "secret") != 0) {
-        error_set(errp, "-object %s: is not possible; possible: secret,id=ID,file=FILE",
-                  type ? type : "");
-        ok = false;
-    } else {
-        ok = suboptions_check(&so, "-object", keys, errp);
-    }
-    if (ok && file && access(file, R_OK) != 0) {
-        error_set(errp, "-object: cannot read '%s'", file);
-        ok = false;
-    }
-    suboptions_free(&so);
-    return ok;
+    return secret_add("-object", value, errp);
 }
 
 bool opt_msg(const char *value, Error **errp)

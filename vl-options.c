@@ -630,8 +630,9 @@ static const Option options[] = {
     {"uuid", "UUID", MACHINE, "the machine's UUID, shown in SMBIOS tables", NULL, opt_uuid},
     {"overcommit", "mem-lock=off,cpu-pm=off", MACHINE, "what programs say that start emulators; nothing is locked",
      NULL, opt_overcommit},
-    {"object", "secret,id=ID,file=FILE", MACHINE, "a secret, as libvirt brings one for every machine; nothing needs it",
-     NULL, opt_object},
+    {"object", "secret,id=ID,file=FILE", MACHINE,
+     "a password for encrypted disk images, which name it by -drive ...,key-secret=ID (qcow2: encrypt.key-secret=ID)",
+     "data=TEXT gives it on the command line, where others can see it; format=base64 for bytes that are no text.", opt_object},
     {"name", "NAME", MACHINE, "the machine's name, shown in SMBIOS tables", NULL, opt_name},
 
     {"kernel", "FILE", START, "start this Linux (bzImage) or Multiboot kernel", NULL, opt_kernel},

@@ -196,7 +196,8 @@ static void get_node_options(const SubOptions *so, Drive *d)
     static const char *const passed[] = {"aio",        "detect-zeroes",  "discard",
                                          "node-name",  "locking",        "offset",
                                          "size",       "l2-cache-size",  "refcount-cache-size",
-                                         "cache-size", "lazy-refcounts", NULL};
+                                         "cache-size", "lazy-refcounts", "key-secret",
+                                         NULL};
 
     d->options = blkopts_new();
     for (size_t i = 0; i < so->count; i++) {
@@ -241,6 +242,7 @@ static bool check_keys(const SubOptions *so, Error **errp)
                                        "refcount-cache-size",
                                        "cache-size",
                                        "lazy-refcounts",
+                                       "key-secret",
                                        "bps",
                                        "bps_rd",
                                        "bps_wr",

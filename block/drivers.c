@@ -17,6 +17,7 @@ const BlockDriver *const block_drivers[] = {
     &bdrv_vdi,
     &bdrv_vpc,
     &bdrv_parallels,
+    &bdrv_luks,
     /* protocols; plain files come last, as they take every name */
     &bdrv_mem,
     &bdrv_overlay,

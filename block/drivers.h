@@ -9,7 +9,8 @@
 #include "block/driver.h"
 
 extern const BlockDriver bdrv_parallels, bdrv_qcow, bdrv_vdi, bdrv_vpc;
-extern const BlockDriver bdrv_bochs, bdrv_file, bdrv_mem, bdrv_overlay, bdrv_qcow2, bdrv_raw;
+extern const BlockDriver bdrv_file, bdrv_mem, bdrv_overlay, bdrv_qcow2, bdrv_raw;
+extern const BlockDriver bdrv_bochs, bdrv_luks;
 
 /* protocols and filters */
 extern const BlockDriver bdrv_blkdebug, bdrv_blklogwrites, bdrv_nbd, bdrv_null_aio, bdrv_null_co;

@@ -27,6 +27,7 @@ static const ImgOption amend_options[] = {
     {'t', NULL, "CACHE", "cache mode", img_set_cache},
     {'p', NULL, NULL, "show progress", img_set_progress},
     {'q', NULL, NULL, "print nothing but errors", img_set_quiet},
+    IMG_OBJECT_OPTION,
     {0},
 };
 
@@ -166,6 +167,7 @@ static const ImgOption bitmap_options[] = {
     {'F', NULL, "FORMAT", "its format", img_set_backing_format},
     {'f', NULL, "FORMAT", "format of the image", img_set_format},
     {0, "image-opts", NULL, "FILE is a list of options", img_set_image_opts},
+    IMG_OBJECT_OPTION,
     {0},
 };
 

@@ -15,6 +15,7 @@
 
 #include "block/driver.h"
 #include "util/options.h"
+#include "util/secret.h"
 
 enum {
     MAX_OPTIONS = 40,
@@ -264,6 +265,11 @@ bool img_set_source_cache(ImgArgs *args, const char *value, Error **errp)
 bool img_set_nothing(ImgArgs *args, const char *value, Error **errp)
 {
     return true;
+}
+
+bool img_set_object(ImgArgs *args, const char *value, Error **errp)
+{
+    return secret_add("--object", value, errp);
 }
 
 /* ---- progress ---- */

@@ -120,6 +120,7 @@ static const ImgOption bench_options[] = {
     {0, "image-opts", NULL, "FILE is a list of options", img_set_image_opts},
     {'q', NULL, NULL, "print nothing but errors", img_set_quiet},
     {'U', "force-share", NULL, "also while another program writes the image", img_set_force_share},
+    IMG_OBJECT_OPTION,
     {0},
 };
 

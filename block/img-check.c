@@ -94,6 +94,7 @@ static const ImgOption check_options[] = {
     {'r', "repair", "WHAT", "repair: leaks (lost storage) or all", set_repair},
     {'T', NULL, "CACHE", "cache mode", img_set_source_cache},
     {'U', "force-share", NULL, "also while another program writes the image", img_set_force_share},
+    IMG_OBJECT_OPTION,
     {0},
 };
 

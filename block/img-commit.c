@@ -34,6 +34,7 @@ static const ImgOption commit_options[] = {
     {'t', NULL, "CACHE", "cache mode", img_set_cache},
     {'p', NULL, NULL, "show progress", img_set_progress},
     {'q', NULL, NULL, "print nothing but errors", img_set_quiet},
+    IMG_OBJECT_OPTION,
     {0},
 };
 
@@ -200,6 +201,7 @@ static const ImgOption rebase_options[] = {
     {'p', NULL, NULL, "show progress", img_set_progress},
     {'q', NULL, NULL, "print nothing but errors", img_set_quiet},
     {'U', "force-share", NULL, "also while another program writes it", img_set_force_share},
+    IMG_OBJECT_OPTION,
     {0},
 };
 

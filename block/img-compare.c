@@ -56,6 +56,7 @@ static const ImgOption compare_options[] = {
     {'q', NULL, NULL, "print nothing but errors", img_set_quiet},
     {'T', NULL, "CACHE", "cache mode", img_set_source_cache},
     {'U', "force-share", NULL, "also while another program writes an image", img_set_force_share},
+    IMG_OBJECT_OPTION,
     {0},
 };
 

@@ -396,6 +396,7 @@ static const ImgOption convert_options[] = {
      set_skip_broken},
     {'C', NULL, NULL, "copy offloading; accepted, changes nothing", img_set_nothing},
     {'U', "force-share", NULL, "read sources that another program writes", img_set_force_share},
+    IMG_OBJECT_OPTION,
     {0},
 };
 
@@ -563,6 +564,7 @@ static const ImgOption dd_options[] = {
     {'O', NULL, "FORMAT", "format of the output (raw)", img_set_output_format},
     {0, "image-opts", NULL, "the input is a list of options", img_set_image_opts},
     {'U', "force-share", NULL, "read an input that another program writes", img_set_force_share},
+    IMG_OBJECT_OPTION,
     {0},
 };
 

@@ -21,6 +21,7 @@ static const ImgOption create_options[] = {
     {'F', NULL, "FORMAT", "format of the backing file", img_set_backing_format},
     {'u', NULL, NULL, "do not look at the backing file", img_set_unsafe},
     {'q', NULL, NULL, "print nothing but errors", img_set_quiet},
+    IMG_OBJECT_OPTION,
     {0},
 };
 
@@ -139,6 +140,7 @@ static const ImgOption resize_options[] = {
     {0, "preallocation", "MODE", "storage for the new part: off, metadata, falloc, full",
      img_set_prealloc},
     {'q', NULL, NULL, "print nothing but errors", img_set_quiet},
+    IMG_OBJECT_OPTION,
     {0},
 };
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "block/driver.h"
 #include "block/util.h"
 
 static volatile sig_atomic_t caught_signal;
@@ -95,7 +96,8 @@ Image *image_open(const char *file, const ImageOpen *how, Error **errp)
 {
     unsigned flags = how->cache | (how->writable ? BDRV_O_RDWR | BDRV_O_UNMAP : 0) |
                      (how->force_share ? BDRV_O_FORCE_SHARE : 0) |
-                     (how->no_backing ? BDRV_O_NO_BACKING : 0) | (how->check ? BDRV_O_CHECK : 0);
+                     (how->no_backing ? BDRV_O_NO_BACKING : 0) | (how->check ? BDRV_O_CHECK : 0) |
+                     (how->header_only ? BDRV_O_NO_IO : 0);
     BlockOptions *options = blkopts_new();
 
     if (how->options && !blkopts_parse(options, file, NULL, errp)) {
@@ -105,6 +107,12 @@ Image *image_open(const char *file, const ImageOpen *how, Error **errp)
     if (how->format) {
         blkopts_set(options, "driver", how->format);
     }
+    for (unsigned i = 0; i < blkopts_count(how->creation); i++) {
+        const char *key = blkopts_key(how->creation, i);
+        if (!strcmp(key, "key-secret") || !strcmp(key, "encrypt.key-secret")) {
+            blkopts_set(options, key, blkopts_value(how->creation, i));
+        }
+    }
     BlockChild *root = bdrv_open_root(how->options ? NULL : file, options, flags, errp);
     return root ? new_image(file, root) : NULL;
 }
@@ -112,7 +120,8 @@ Image *image_open(const char *file, const ImageOpen *how, Error **errp)
 Image *image_create(const char *file, const ImageCreate *how, Error **errp)
 {
     const char *path = strncmp(file, "file:", 5) ? file : file + 5;
-    const ImageOpen open = {.format = how->format, .writable = true, .cache = how->cache};
+    const ImageOpen open = {
+        .format = how->format, .writable = true, .cache = how->cache, .creation = how->options};
     BlockOptions *options = blkopts_copy(how->options);
     bool was_there = access(path, F_OK) == 0;
 
@@ -131,7 +140,8 @@ Image *image_create(const char *file, const ImageCreate *how, Error **errp)
     }
     struct stat st;
     image->created = !was_there;
-    image->zeroed = stat(path, &st) == 0 && S_ISREG(st.st_mode);
+    image->zeroed =
+        stat(path, &st) == 0 && S_ISREG(st.st_mode) && (!image->node || image->node->zero_init);
     return image;
 }
 

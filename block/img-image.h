@@ -37,6 +37,8 @@ typedef struct ImageOpen {
     bool force_share; /* also while another program writes it */
     bool no_backing;
     bool check;
+    bool header_only; /* to look at what the header tells: no password is needed */
+    const BlockOptions *creation; /* of -o: the secrets among them are for opening, too */
     unsigned cache; /* BDRV_O_ flags of a cache mode */
 } ImageOpen;
 

@@ -40,6 +40,7 @@ static const ImgOption info_options[] = {
     {0, "image-opts", NULL, "FILE is a list of options", img_set_image_opts},
     {0, "backing-chain", NULL, "the image and all its backing files", set_backing_chain},
     {'U', "force-share", NULL, "also while another program writes the image", img_set_force_share},
+    IMG_OBJECT_OPTION,
     {0},
 };
 
@@ -166,9 +167,6 @@ static void add_image(InfoTree *to, BlockNode *node, const char *name)
     if (allocated >= 0) {
         info_add_int(to, "actual-size", allocated);
     }
-    if (node->encrypted) {
-        info_add_bool(to, "encrypted", true);
-    }
     InfoTree *specific = bdrv_specific_info(node);
     if (specific && specific->first) {
         InfoTree *s = info_add(to, "format-specific", INFO_OBJECT);
@@ -178,6 +176,9 @@ static void add_image(InfoTree *to, BlockNode *node, const char *name)
         specific->first = NULL;
     }
     info_free(specific);
+    if (node->encrypted) {
+        info_add_bool(to, "encrypted", true);
+    }
     if (full) {
         info_add_string(to, "full-backing-filename", full);
     }
@@ -195,6 +196,7 @@ static int run_info(ImgArgs *args)
     Error *err = NULL;
     InfoTree *list = info_new(INFO_LIST);
     ImageOpen how = args->open;
+    how.header_only = true;
 
     how.no_backing = !args->backing_chain;
     Image *image = image_open(args->operands[0], &how, &err);
@@ -254,6 +256,7 @@ static const ImgOption map_options[] = {
     {'s', "start-offset", "OFFSET", "begin there", set_start},
     {'l', "max-length", "LENGTH", "as many bytes from there", set_length},
     {'U', "force-share", NULL, "also while another program writes the image", img_set_force_share},
+    IMG_OBJECT_OPTION,
     {0},
 };
 
@@ -408,6 +411,7 @@ static const ImgOption measure_options[] = {
     {0, "output", "FORM", "human or json", img_set_output},
     {0, "size", "SIZE", "for a new image of that size", set_measured_size},
     {'U', "force-share", NULL, "also while another program writes the image", img_set_force_share},
+    IMG_OBJECT_OPTION,
     {0},
 };
 

@@ -56,6 +56,7 @@ static const ImgOption snapshot_options[] = {
     {'q', NULL, NULL, "print nothing but errors", img_set_quiet},
     {'U', "force-share", NULL, "with -l: also while another program writes the image",
      img_set_force_share},
+    IMG_OBJECT_OPTION,
     {0},
 };
 

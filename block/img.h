@@ -80,6 +80,12 @@ bool img_set_backing_format(ImgArgs *args, const char *value, Error **errp);
 bool img_set_snapshot(ImgArgs *args, const char *value, Error **errp);
 bool img_set_rate(ImgArgs *args, const char *value, Error **errp);
 bool img_set_unsafe(ImgArgs *args, const char *value, Error **errp);
+bool img_set_object(ImgArgs *args, const char *value, Error **errp);
+/* Every command may need a password. */
+#define IMG_OBJECT_OPTION                                                                          \
+    {                                                                                              \
+        0, "object", "DEF", "secret,id=ID,file=FILE: a password that options name", img_set_object \
+    }
 /* -o: collected; what is possible depends on the format. */
 bool img_set_creation(ImgArgs *args, const char *value, Error **errp);
 /* "size" out of -o (into args->size) and "backing_file", "backing_fmt"; -o help prints and exits.

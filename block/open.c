@@ -217,7 +217,6 @@ static bool looks_foreign(const uint8_t *head, const char *filename, Error **err
         {"vmdk", "KDMV", 0, 4},
         {"vhdx", "vhdxfile", 0, 8},
         {"qed", "QED", 0, 4},
-        {"luks", "LUKS\xba\xbe", 0, 6},
     };
 
     for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {

@@ -253,6 +253,7 @@ static int count_all(Check *c)
         ret = count_snapshot(c, &s->snapshots[i]);
     }
     ret = ret < 0 ? ret : count(c, s->snapshots_offset, s->snapshots_size, "snapshot table");
+    ret = ret < 0 ? ret : count(c, s->luks_offset, s->luks_bytes, "LUKS header");
     ret = ret < 0 ? ret : count(c, s->reftable_offset, 8ull * s->reftable_size, "refcount table");
     ret = ret < 0 ? ret : count_refblocks(c);
     return ret < 0 ? ret : qcow2_each_bitmap_cluster(c->node, count_bitmap, c);

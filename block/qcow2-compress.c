@@ -448,7 +448,7 @@ int qcow2_co_pwritev_compressed(BlockNode *node, uint64_t offset, uint64_t bytes
 {
     Qcow2State *s = node->state;
 
-    if (s->data_file) {
+    if (s->data_file || node->encrypted) {
         return -ENOTSUP;
     }
     if (offset & s->cluster_mask || (bytes & s->cluster_mask && offset + bytes != node->size)) {

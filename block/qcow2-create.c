@@ -23,6 +23,15 @@ const BlockOptionDesc qcow2_create_options[] = {
     {"compression_type", "zlib|zstd", "how compressed clusters are compressed"},
     {"backing_file", "FILE", "what the image does not hold shows from there"},
     {"backing_fmt", "FORMAT", "its format"},
+    {"encrypt.format", "luks|aes", "encryption; aes is weak and for old programs only"},
+    {"encrypt.key-secret", "ID", "the secret with the password (--object secret,id=ID,file=FILE)"},
+    {"encrypt.cipher-alg", "NAME", "of luks: aes-256 ..."},
+    {"encrypt.cipher-mode", "ecb|cbc|xts|ctr", "of luks: how blocks are chained (xts)"},
+    {"encrypt.ivgen-alg", "plain|plain64|essiv", "of luks: what makes sectors differ (plain64)"},
+    {"encrypt.ivgen-hash-alg", "HASH", "of luks: for essiv (sha256)"},
+    {"encrypt.hash-alg", "HASH", "of luks: of the password (sha256)"},
+    {"encrypt.iter-time", "MS", "of luks: how long trying a password takes (2000)"},
+    {"encryption", "on|off", "the same as encrypt.format=aes"},
     {"data_file", "FILE", "data goes to a file of its own"},
     {"data_file_raw", "on|off", "which is a valid raw image"},
     {0},
@@ -36,6 +45,8 @@ typedef struct Settings {
     int prealloc;
     bool lazy, extl2, data_raw;
     char *data_file;
+    int crypt;       /* QCOW2_CRYPT_ */
+    LuksFormat luks; /* its secret is that of aes, too */
 } Settings;
 
 static unsigned log2_of(uint64_t n)
@@ -46,6 +57,39 @@ static unsigned log2_of(uint64_t n)
 static bool power_of_2(uint64_t n)
 {
     return n && !(n & (n - 1));
+}
+
+static bool take_encryption(BlockOptions *o, Settings *t, Error **errp)
+{
+    static const char *const formats[] = {"aes", "luks", NULL};
+    BlockOptions *sub = blkopts_take_sub(o, "encrypt");
+    bool aes = false;
+    int format = -1;
+    bool ok = blkopts_take_bool(o, "encryption", &aes, errp) &&
+              blkopts_take_word(sub, "format", formats, &format, errp) &&
+              luks_take_format(sub, &t->luks, errp) &&
+              blkopts_check_empty(sub, "encrypt", NULL, errp);
+
+    t->crypt = format == 1          ? QCOW2_CRYPT_LUKS
+               : format == 0 || aes ? QCOW2_CRYPT_AES
+                                    : QCOW2_CRYPT_NONE;
+    if (ok && t->luks.secret && !t->crypt) {
+        error_set(errp, "encrypt.key-secret=%s needs encrypt.format=luks", t->luks.secret);
+        ok = false;
+    }
+    if (ok && t->crypt && !t->luks.secret) {
+        error_set(errp, "the password of an encrypted image is missing; give "
+                        "encrypt.key-secret=ID");
+        ok = false;
+    }
+    blkopts_free(sub);
+    return ok;
+}
+
+static void free_settings(Settings *t)
+{
+    free(t->data_file);
+    free(t->luks.secret);
 }
 
 static bool take_settings(BlockOptions *o, Settings *t, Error **errp)
@@ -61,7 +105,8 @@ static bool take_settings(BlockOptions *o, Settings *t, Error **errp)
         !blkopts_take_bool(o, "extended_l2", &t->extl2, errp) ||
         !blkopts_take_bool(o, "data_file_raw", &t->data_raw, errp) ||
         !blkopts_take_number(o, "refcount_bits", 1, 64, &t->refcount_bits, errp) ||
-        !blkopts_take_size(o, "cluster_size", &t->cluster_size, errp)) {
+        !blkopts_take_size(o, "cluster_size", &t->cluster_size, errp) ||
+        !take_encryption(o, t, errp)) {
         return false;
     }
     t->cluster_size = t->cluster_size ? t->cluster_size : 65536;
@@ -181,12 +226,15 @@ bool qcow2_measure(BlockOptions *options, BlockNode *source, uint64_t size, Bloc
         c.bytes = ROUND_UP(size, t.cluster_size);
     }
     if (ok) {
-        measure->fully_allocated = full_size(size, &t);
+        measure->fully_allocated =
+            full_size(size, &t) + (t.crypt == QCOW2_CRYPT_LUKS
+                                       ? ROUND_UP(luks_format_bytes(&t.luks), t.cluster_size)
+                                       : 0);
         measure->required = measure->fully_allocated - ROUND_UP(size, t.cluster_size) + c.bytes;
         measure->bitmaps = t.compat >= 2 && source && source->driver->bitmaps ? 0 : UINT64_MAX;
     }
     free(backing);
-    free(t.data_file);
+    free_settings(&t);
     return ok;
 }
 
@@ -207,6 +255,16 @@ void qcow2_print_creation(const BlockOptions *options, uint64_t size, const char
             printf(" %s=%s", first[i], value ? value : defaults[i]);
         }
         blkopts_free(copy);
+    }
+    static const char *const encrypt[] = {"format",      "key-secret", "cipher-alg",
+                                          "cipher-mode", "ivgen-alg",  "ivgen-hash-alg",
+                                          "hash-alg",    "iter-time"};
+    for (size_t i = 0; i < ARRAY_SIZE(encrypt); i++) {
+        char key[32];
+        snprintf(key, sizeof(key), "encrypt.%s", encrypt[i]);
+        if (blkopts_get(options, key)) {
+            printf(" %s=%s", key, blkopts_get(options, key));
+        }
     }
     printf(" size=%" PRIu64, size);
     const char *compat = blkopts_get(options, "compat"), *data = blkopts_get(options, "data_file");
@@ -301,6 +359,35 @@ static bool make_data_file(const BlockCreate *create, const Settings *t, char **
     return bdrv_create_file(*full, 0, NULL, errp);
 }
 
+/*
+ * The image was opened as one that is not encrypted, and holds no data yet. The LUKS header gets
+ * clusters of its own; set_names() writes the image's header.
+ */
+static bool encrypt_new(BlockNode *node, const Settings *t, Error **errp)
+{
+    Qcow2State *s = node->state;
+    uint64_t bytes = luks_format_bytes(&t->luks), clusters = DIV_ROUND_UP(bytes, s->cluster_size);
+    uint64_t got;
+    int ret = 0;
+
+    s->h.crypt = (uint32_t)t->crypt;
+    if (t->crypt != QCOW2_CRYPT_LUKS) {
+        return true;
+    }
+    co_mutex_lock(&s->lock);
+    ret = qcow2_alloc(node, clusters, true, &s->luks_offset, &got);
+    co_mutex_unlock(&s->lock);
+    ret = ret < 0
+              ? ret
+              : bdrv_co_pwrite_zeroes(node->file, s->luks_offset, clusters * s->cluster_size, 0);
+    if (ret < 0) {
+        error_set_errno(errp, -ret, "cannot write %s", node->filename);
+        return false;
+    }
+    s->luks_bytes = bytes;
+    return luks_write_new(node->file, s->luks_offset, &t->luks, node->filename, errp);
+}
+
 static BlockChild *open_new(const BlockCreate *create, const char *data_file, Error **errp)
 {
     BlockOptions *o = blkopts_new();
@@ -332,6 +419,7 @@ static bool create_image(BlockCreate *create, const Settings *t, Error **errp)
     bdrv_root_detach(file);
     BlockChild *root = ok ? open_new(create, data_file, errp) : NULL;
     ok = root && bdrv_co_truncate(root, create->size, false, (BlockPrealloc)t->prealloc, errp) &&
+         encrypt_new(bdrv_child_node(root), t, errp) &&
          set_names(bdrv_child_node(root), create, t, errp);
     bdrv_root_detach(root);
     free(data_file);
@@ -352,7 +440,7 @@ bool qcow2_co_create(BlockCreate *create, Error **errp)
         ok = false;
     }
     ok = ok && create_image(create, &t, errp);
-    free(t.data_file);
+    free_settings(&t);
     return ok;
 }
 

@@ -24,6 +24,41 @@ enum {
     MAX_ALLOC = 2048, /* clusters a piece of a request */
 };
 
+/* ---- data clusters ---- */
+
+/* What makes a sector's encryption differ from others: LUKS goes by its place in the file, the old
+ * AES by that on the disk. */
+static uint64_t crypt_sector(const Qcow2State *s, uint64_t guest, uint64_t host)
+{
+    return (s->h.crypt == QCOW2_CRYPT_LUKS ? host : guest) / CIPHER_SECTOR;
+}
+
+static int read_data(BlockNode *node, uint64_t guest, uint64_t host, uint64_t bytes, IoVector *v,
+                     size_t at)
+{
+    Qcow2State *s = node->state;
+
+    if (!node->encrypted) {
+        return bdrv_co_preadv(qcow2_data(node), host, bytes, v, at, 0);
+    }
+    return s->cipher ? crypt_co_preadv(s->cipher, qcow2_data(node), host,
+                                       crypt_sector(s, guest, host), bytes, v, at)
+                     : -EACCES;
+}
+
+static int write_data(BlockNode *node, uint64_t guest, uint64_t host, uint64_t bytes, IoVector *v,
+                      size_t at)
+{
+    Qcow2State *s = node->state;
+
+    if (!node->encrypted) {
+        return bdrv_co_pwritev(qcow2_data(node), host, bytes, v, at, 0);
+    }
+    return s->cipher ? crypt_co_pwritev(s->cipher, qcow2_data(node), host,
+                                        crypt_sector(s, guest, host), bytes, v, at)
+                     : -EACCES;
+}
+
 /* ---- reading ---- */
 
 /* Without the rwlock: also for what surrounds a write. */
@@ -42,7 +77,7 @@ static int read_guest(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector
         switch (m.kind) {
         case QCOW2_NORMAL:
             bdrv_debug_event(node->file, BLKDBG_READ_AIO);
-            ret = bdrv_co_preadv(qcow2_data(node), m.host, m.bytes, v, at, 0);
+            ret = read_data(node, offset, m.host, m.bytes, v, at);
             break;
         case QCOW2_COMPRESSED_DATA:
             m.bytes = bytes;
@@ -374,17 +409,17 @@ static int write_with_surroundings(BlockNode *node, Piece *p, IoVector *v, size_
                                    unsigned flags)
 {
     uint64_t head = p->guest - p->cow_from, tail = p->cow_to - p->guest - p->bytes;
-    BlockChild *data = qcow2_data(node);
     int ret = 0;
 
     bdrv_debug_event(node->file, BLKDBG_WRITE_AIO);
-    if ((!head && !tail) || (p->cow_zero && p->fresh)) {
-        return bdrv_co_pwritev(data, p->host, p->bytes, v, at, 0);
+    /* Zeroes of the file are none of an encrypted disk. */
+    if ((!head && !tail) || (p->cow_zero && p->fresh && !node->encrypted)) {
+        return write_data(node, p->guest, p->host, p->bytes, v, at);
     }
-    if (p->cow_zero && head + tail > ZERO_BY_WRITE) {
+    if (p->cow_zero && head + tail > ZERO_BY_WRITE && !node->encrypted) {
         ret = zero_host(node, p->host - head, head);
         ret = ret < 0 ? ret : zero_host(node, p->host + p->bytes, tail);
-        return ret < 0 ? ret : bdrv_co_pwritev(data, p->host, p->bytes, v, at, 0);
+        return ret < 0 ? ret : write_data(node, p->guest, p->host, p->bytes, v, at);
     }
     uint8_t *around = block_try_alloc(node, head + tail);
     int count = iov_slice_count(v, at, p->bytes) + 2, n = 0;
@@ -414,7 +449,7 @@ static int write_with_surroundings(BlockNode *node, Piece *p, IoVector *v, size_
         }
         iov_init(&all, iov, n);
         bdrv_debug_event(node->file, BLKDBG_COW_WRITE);
-        ret = bdrv_co_pwritev(data, p->host - head, all.size, &all, 0, 0);
+        ret = write_data(node, p->cow_from, p->host - head, all.size, &all, 0);
     }
     free(around);
     free(iov);
@@ -451,7 +486,7 @@ static int write_guest(BlockNode *node, uint64_t offset, uint64_t bytes, IoVecto
         }
         if (p.in_place) {
             bdrv_debug_event(node->file, BLKDBG_WRITE_AIO);
-            ret = bdrv_co_pwritev(qcow2_data(node), p.host, p.bytes, v, at, 0);
+            ret = write_data(node, p.guest, p.host, p.bytes, v, at);
         } else {
             ret = finish(node, &p, write_with_surroundings(node, &p, v, at, flags));
         }
@@ -705,16 +740,41 @@ uint64_t qcow2_vm_state_offset(const BlockNode *node)
     return ROUND_UP(node->size, 1ull << (s->cluster_bits + s->l2_bits));
 }
 
-int qcow2_co_save_vmstate(BlockNode *node, uint64_t pos, IoVector *v)
+/* Sectors of an encrypted image are read and written as a whole. */
+static int sectors_of_state(BlockNode *node, uint64_t at, IoVector *v, bool write)
+{
+    uint64_t skip = at % CIPHER_SECTOR, bytes = ROUND_UP(skip + v->size, CIPHER_SECTOR);
+    uint8_t *buf = block_try_alloc(node, bytes);
+    IoVector whole;
+
+    if (!buf) {
+        return -ENOMEM;
+    }
+    iov_init_buf(&whole, buf, bytes);
+    int ret = read_guest(node, at - skip, bytes, &whole, 0);
+    if (ret == 0 && write) {
+        iov_to_buf(v, 0, buf + skip, v->size);
+        ret = write_guest(node, at - skip, bytes, &whole, 0, 0);
+    } else if (ret == 0) {
+        iov_from_buf(v, 0, buf + skip, v->size);
+    }
+    free(buf);
+    return ret;
+}
+
+static int use_vmstate(BlockNode *node, uint64_t pos, IoVector *v, bool write)
 {
     Qcow2State *s = node->state;
+    uint64_t at = qcow2_vm_state_offset(node) + pos;
     Qcow2Op op;
+    int ret;
 
-    if (pos > INT64_MAX - qcow2_vm_state_offset(node) - v->size) {
-        return -EFBIG;
-    }
     begin(s, &op);
-    int ret = write_guest(node, qcow2_vm_state_offset(node) + pos, v->size, v, 0, 0);
+    if (node->encrypted && (at | v->size) % CIPHER_SECTOR) {
+        ret = sectors_of_state(node, at, v, write);
+    } else {
+        ret = write ? write_guest(node, at, v->size, v, 0, 0) : read_guest(node, at, v->size, v, 0);
+    }
     end(s, &op);
     return ret;
 }
@@ -729,16 +789,19 @@ int qcow2_co_vmstate_status(BlockNode *node, uint64_t pos, uint64_t bytes, uint6
                                  file);
 }
 
+static bool state_fits(BlockNode *node, uint64_t pos, uint64_t bytes)
+{
+    const uint64_t most = INT64_MAX - CIPHER_SECTOR, from = qcow2_vm_state_offset(node);
+
+    return from <= most && bytes <= most - from && pos <= most - from - bytes;
+}
+
+int qcow2_co_save_vmstate(BlockNode *node, uint64_t pos, IoVector *v)
+{
+    return state_fits(node, pos, v->size) ? use_vmstate(node, pos, v, true) : -EFBIG;
+}
+
 int qcow2_co_load_vmstate(BlockNode *node, uint64_t pos, IoVector *v)
 {
-    Qcow2State *s = node->state;
-    Qcow2Op op;
-
-    if (pos > INT64_MAX - qcow2_vm_state_offset(node) - v->size) {
-        return -EIO;
-    }
-    begin(s, &op);
-    int ret = read_guest(node, qcow2_vm_state_offset(node) + pos, v->size, v, 0);
-    end(s, &op);
-    return ret;
+    return state_fits(node, pos, v->size) ? use_vmstate(node, pos, v, false) : -EIO;
 }

@@ -706,6 +706,8 @@ int qcow2_check_overlap(BlockNode *node, uint64_t offset, uint64_t bytes)
         what = "the refcount table";
     } else if (overlaps(offset, bytes, s->snapshots_offset, s->snapshots_size)) {
         what = "the snapshot table";
+    } else if (overlaps(offset, bytes, s->luks_offset, s->luks_bytes)) {
+        what = "the LUKS header";
     } else if (in_table(s->reftable, used, ~QCOW2_REFT_RESERVED, offset, bytes)) {
         what = "a refcount block";
     } else if (in_table(s->l1, s->l1_size, QCOW2_OFFSET_MASK, offset, bytes)) {

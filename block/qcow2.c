@@ -2,9 +2,9 @@
  * qcow2, versions 2 and 3, after the specification "Qcow2 Image File Format" (docs/interop/qcow2 of
  * QEMU): the header, opening and closing.
  *
- * All of the format but encryption: all cluster sizes, refcount widths 1 to 64, backing files, zlib
- * and zstd compression, subclusters, internal snapshots with machine state, lazy refcounts,
- * external data files; bitmaps are kept, listed and edited. Encrypted images are refused.
+ * All of the format: all cluster sizes, refcount widths 1 to 64, backing files, zlib and zstd
+ * compression, subclusters, internal snapshots with machine state, lazy refcounts, external data
+ * files, encryption (LUKS, and the weak AES of old images); bitmaps are kept, listed and edited.
  *
  * The rest of the driver: qcow2-cluster.c (L1 and L2 tables), qcow2-refcount.c (refcounts, and the
  * order of all writes), qcow2-cache.c, qcow2-io.c (requests), qcow2-compress.c, qcow2-snapshot.c,
@@ -25,6 +25,7 @@
 #include "config.h"
 
 enum { SLICE_SIZE = 4096, L2_CACHE = 32 << 20, REFCOUNT_CACHE = 4 << 20, MAX_EXT = 1 << 20 };
+enum { MAX_LUKS = 16 << 20 }; /* eight key slots of 4000 stripes have 2 MB */
 
 /* ---- header ---- */
 
@@ -228,6 +229,13 @@ static bool read_extensions(BlockNode *node, const uint8_t *area, uint64_t size,
             free(s->data_filename);
             s->data_filename = ext_string(data, length);
             break;
+        case QCOW2_EXT_CRYPTO:
+            if (length != 16) {
+                return bad(node, errp, "the header extension for LUKS has no 16 bytes");
+            }
+            s->luks_offset = load_be64(data);
+            s->luks_bytes = load_be64(data + 8);
+            break;
         case QCOW2_EXT_BITMAPS:
             if (!qcow2_check_bitmap_ext(node, data, length, errp)) {
                 return false;
@@ -251,13 +259,15 @@ static bool check_features(BlockNode *node, const uint8_t *features, uint32_t le
         name_features(features, length, unknown, names, sizeof(names));
         return bad(node, errp, "it uses features that are not known here: %s", names);
     }
-    if (s->h.crypt) {
-        return bad(
-            node, errp,
-            "it is encrypted (%s), which is not supported; decrypt it with the tool that made it",
-            s->h.crypt == 1   ? "AES"
-            : s->h.crypt == 2 ? "LUKS"
-                              : "unknown method");
+    if (s->h.crypt > QCOW2_CRYPT_LUKS) {
+        return bad(node, errp,
+                   "encryption method %" PRIu32 " is not known; possible: AES (1), LUKS (2)",
+                   s->h.crypt);
+    }
+    if (s->h.crypt == QCOW2_CRYPT_LUKS &&
+        ((s->luks_offset & (s->cluster_size - 1)) || !s->luks_offset || !s->luks_bytes ||
+         s->luks_bytes > MAX_LUKS || s->luks_offset > INT64_MAX - MAX_LUKS)) {
+        return bad(node, errp, "the LUKS header's place is not possible");
     }
     if ((s->h.incompatible & QCOW2_INCOMPAT_COMPRESSION) ? s->h.compression == 0
                                                          : s->h.compression != 0) {
@@ -520,7 +530,7 @@ static void put_fields(const Qcow2State *s, uint8_t *b)
 static bool put_extensions(BlockNode *node, uint8_t *cluster, uint64_t *at, uint64_t end)
 {
     Qcow2State *s = node->state;
-    uint8_t features[48 * 8], bitmaps[24] = {0};
+    uint8_t features[48 * 8], bitmaps[24] = {0}, luks[16];
     bool ok = true;
 
     if (node->backing_file && node->backing_format) {
@@ -530,6 +540,11 @@ static bool put_extensions(BlockNode *node, uint8_t *cluster, uint64_t *at, uint
     if (ok && s->data_file && s->data_filename) {
         ok = put_ext(cluster, at, end, QCOW2_EXT_DATA_FILE, s->data_filename,
                      strlen(s->data_filename));
+    }
+    if (ok && s->luks_bytes) {
+        store_be64(luks, s->luks_offset);
+        store_be64(luks + 8, s->luks_bytes);
+        ok = put_ext(cluster, at, end, QCOW2_EXT_CRYPTO, luks, sizeof(luks));
     }
     if (ok && s->h.version >= 3 && s->cluster_size >= 1024) {
         uint32_t n = feature_table(features);
@@ -617,6 +632,43 @@ static bool open_data_file(BlockNode *node, BlockOptions *options, Error **errp)
     return ok;
 }
 
+static bool wrong_encryption(BlockNode *node, const char *format, Error **errp)
+{
+    const Qcow2State *s = node->state;
+    const char *is = s->h.crypt == QCOW2_CRYPT_LUKS ? "luks" : s->h.crypt ? "aes" : "none";
+
+    if (format && strcmp(format, is) != 0) {
+        bad(node, errp, "encrypt.format=%s: the image's encryption is %s", format, is);
+        return true;
+    }
+    return false;
+}
+
+/* By the password that encrypt.key-secret= names; who only looks at the header needs none. */
+static bool open_encryption(BlockNode *node, BlockOptions *options, Error **errp)
+{
+    Qcow2State *s = node->state;
+    bool needed = s->h.crypt && !(node->flags & (BDRV_O_NO_IO | BDRV_O_CHECK));
+    char *secret = blkopts_take(options, "encrypt.key-secret");
+    char *format = blkopts_take(options, "encrypt.format");
+    bool ok = !wrong_encryption(node, format, errp);
+
+    node->encrypted = s->h.crypt != QCOW2_CRYPT_NONE;
+    if (ok && s->h.crypt == QCOW2_CRYPT_LUKS) {
+        ok = luks_read_header(node->file, s->luks_offset, s->luks_bytes, &s->luks, node->filename,
+                              errp);
+        if (ok && needed) {
+            s->cipher =
+                luks_unlock(node->file, s->luks_offset, &s->luks, secret, node->filename, errp);
+        }
+    } else if (ok && needed) {
+        s->cipher = crypt_open_aes(secret, node->filename, errp);
+    }
+    free(secret);
+    free(format);
+    return ok && (s->cipher || !needed);
+}
+
 static bool take_options(BlockNode *node, BlockOptions *options, uint64_t *l2, uint64_t *refcounts,
                          Error **errp)
 {
@@ -645,6 +697,7 @@ static void free_state(Qcow2State *s)
         free(ext->data);
         free(ext);
     }
+    cipher_free(s->cipher);
     free(s->unknown_fields);
     free(s->data_filename);
     free(s->l1);
@@ -668,7 +721,20 @@ static void set_limits(BlockNode *node)
     node->supported_zero_flags = BDRV_REQ_MAY_UNMAP | BDRV_REQ_NO_FALLBACK;
     node->zero_init = true;
     /* A disk of a device goes on in whole sectors. */
-    node->request_alignment = 1;
+    node->request_alignment = s->h.crypt ? CIPHER_SECTOR : 1;
+}
+
+/* Clusters that were allocated without being written decrypt to anything. */
+static void look_for_preallocation(BlockNode *node)
+{
+    Qcow2State *s = node->state;
+    Qcow2Mapping m;
+
+    if (s->h.crypt && node->size) {
+        co_mutex_lock(&s->lock);
+        node->zero_init = qcow2_map(node, 0, 1, &m) < 0 || m.kind != QCOW2_NORMAL;
+        co_mutex_unlock(&s->lock);
+    }
 }
 
 /* After a crash with lazy refcounts; unknown auto-clear features are cleared before anything is
@@ -719,7 +785,10 @@ static bool qcow2_co_open(BlockNode *node, BlockOptions *options, Error **errp)
         set_limits(node);
     }
     ok = ok && qcow2_load_snapshots(node, errp) && open_data_file(node, options, errp) &&
-         first_write(node, errp);
+         open_encryption(node, options, errp) && first_write(node, errp);
+    if (ok) {
+        look_for_preallocation(node);
+    }
     if (!ok) {
         free_state(s);
     }
@@ -803,6 +872,14 @@ static void qcow2_get_specific(BlockNode *node, InfoTree *info)
         qcow2_add_bitmap_info(node, info);
     }
     info_add_int(info, "refcount-bits", s->refcount_bits);
+    if (s->h.crypt) {
+        InfoTree *encrypt = info_add(info, "encrypt", INFO_OBJECT);
+        if (s->h.crypt == QCOW2_CRYPT_LUKS) {
+            luks_add_info(&s->luks, "luks", encrypt);
+        } else {
+            info_add_string(encrypt, "format", "aes");
+        }
+    }
     if (s->data_file) {
         if (s->data_filename) {
             info_add_string(info, "data-file", s->data_filename);
@@ -904,6 +981,8 @@ static const BlockOptionDesc qcow2_options[] = {
     {"refcount-cache-size", "SIZE", "memory for refcount blocks"},
     {"data-file", "NODE", "the data file, in place of the header's"},
     {"backing", "NODE", "the backing file, in place of the header's"},
+    {"encrypt.key-secret", "ID", "the secret with the password of an encrypted image"},
+    {"encrypt.format", "aes|luks", "only such an image"},
     {0},
 };
 

@@ -8,6 +8,7 @@
 
 #include "block/block.h"
 #include "block/driver.h"
+#include "block/luks.h"
 #include "block/util.h"
 
 #define QCOW2_MAGIC 0x514649fb /* "QFI\xfb" */
@@ -32,6 +33,8 @@
 #define QCOW2_L1_RESERVED   0x7f000000000001ffull
 #define QCOW2_L2_RESERVED   0x3f000000000001feull
 #define QCOW2_REFT_RESERVED 0x1ffull
+
+enum { QCOW2_CRYPT_NONE, QCOW2_CRYPT_AES, QCOW2_CRYPT_LUKS };
 
 #define QCOW2_SUBCLUSTERS 32 /* of a cluster with an extended L2 entry */
 
@@ -152,6 +155,9 @@ typedef struct Qcow2State {
     uint64_t cluster_size, cluster_mask, subcluster_size;
     unsigned l2_entries;
     bool extl2, lazy, lazy_dirty, data_file, data_raw, corrupt, zstd;
+    Cipher *cipher; /* NULL: not encrypted, or opened only to look at the header */
+    uint64_t luks_offset, luks_bytes; /* of the LUKS header; 0: none */
+    LuksHeader luks;
     Qcow2UnknownExt *unknown_ext;
     uint8_t *unknown_fields; /* of the header, behind those we know */
     uint32_t unknown_fields_size;

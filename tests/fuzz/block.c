@@ -21,8 +21,10 @@
 
 #include "block/block.h"
 #include "block/driver.h"
+#include "block/luks.h"
 #include "block/mem.h"
 #include "block/util.h"
+#include "util/secret.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
@@ -249,6 +251,9 @@ static void use(const char *format, MemDisk *disk)
     mem_disk_set(disk, image, image_size);
     if (below(10)) {
         blkopts_set(o, "driver", format);
+        if (!strcmp(format, "luks") || !strcmp(format, "qcow2")) {
+            blkopts_set(o, strcmp(format, "luks") ? "encrypt.key-secret" : "key-secret", "s0");
+        }
     }
     BlockChild *c =
         bdrv_open_root("mem:fuzz", o, flags[mode] | (below(4) ? BDRV_O_NO_BACKING : 0), NULL);
@@ -352,6 +357,8 @@ int main(int argc, char **argv)
     loop_init();
     machine_lock();
     signal(SIGPROF, too_long);
+    secret_add("--object", "secret,id=s0,data=fuzz", NULL);
+    luks_max_iterations = 30000; /* more is slow, not wrong */
     MemDisk *disk = mem_disk_new("fuzz", NULL, 0);
     disk->max = 64 << 20;
     runs = as_they_are ? seed_count : seconds ? UINT64_MAX : runs;
