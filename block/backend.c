@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "block/driver.h"
+#include "block/job.h"
 #include "util/loop.h"
 
 typedef struct BlkRequest BlkRequest;
@@ -206,6 +207,7 @@ void blk_close(BlockBackend *blk)
 
 void blk_close_all(void)
 {
+    job_cancel_all();
     while (backends) {
         blk_close(backends);
     }
@@ -601,6 +603,15 @@ static void co_commit(void *opaque)
     free(buf);
 }
 
+static bool refuse_job(const BlockBackend *blk, Error **errp)
+{
+    if (blk->root && job_uses(blk_node(blk))) {
+        error_set(errp, "drive %s is in use by a block job; block_job_cancel ends it", blk->id);
+        return true;
+    }
+    return false;
+}
+
 bool blk_has_backing(const BlockBackend *blk)
 {
     return blk->root && bdrv_backing(blk_node(blk));
@@ -614,6 +625,9 @@ bool blk_commit(BlockBackend *blk, Error **errp)
 
     if (!base) {
         error_set(errp, "drive %s has nothing to commit: its image has no backing file", blk->id);
+        return false;
+    }
+    if (refuse_job(blk, errp)) {
         return false;
     }
     bdrv_drained_begin(top);
@@ -644,10 +658,24 @@ bool blk_commit(BlockBackend *blk, Error **errp)
     return ok;
 }
 
+void blk_refresh_all(void)
+{
+    for (BlockBackend *blk = backends; blk; blk = blk->next) {
+        const char *name = blk->root ? bdrv_filename(blk_node(blk)) : NULL;
+        if (name && strcmp(name, blk->file) != 0 && *name) {
+            free(blk->file);
+            blk->file = copy_string(name);
+        }
+    }
+}
+
 bool blk_resize(BlockBackend *blk, uint64_t size, Error **errp)
 {
     if (!blk->root) {
         error_set(errp, "drive %s has no medium", blk->id);
+        return false;
+    }
+    if (refuse_job(blk, errp)) {
         return false;
     }
     BlockNode *node = blk_node(blk);
@@ -667,6 +695,9 @@ bool blk_snapshot(BlockBackend *blk, const char *file, const char *format, bool 
     format = format ? format : "qcow2";
     if (!old || bdrv_readonly(old)) {
         error_set(errp, "drive %s %s", blk->id, old ? "is read-only" : "has no medium");
+        return false;
+    }
+    if (refuse_job(blk, errp)) {
         return false;
     }
     if (!reuse && !bdrv_create(format, file, bdrv_size(old), bdrv_filename(old),

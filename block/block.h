@@ -117,6 +117,8 @@ const BlkLimits *blk_limits(const BlockBackend *blk);
  * backing file. */
 bool blk_commit(BlockBackend *blk, Error **errp);
 bool blk_has_backing(const BlockBackend *blk);
+/* A job has put other nodes below drives: their names are looked at anew. */
+void blk_refresh_all(void);
 /* A new size for the medium; a multiple of BLK_SECTOR_SIZE. */
 bool blk_resize(BlockBackend *blk, uint64_t size, Error **errp);
 /* From now on the guest writes to a new image `file` of `format` (NULL: qcow2) over the present

@@ -22,6 +22,7 @@
 
 #include "block/blkopts.h"
 #include "block/node.h"
+#include "block/range.h"
 #include "util/coroutine.h"
 #include "util/iovec.h"
 
@@ -179,7 +180,29 @@ typedef struct BitmapOps {
     /* The bits of `source` (of node `from`) on top of `name`. */
     bool (*co_merge)(BlockNode *node, const char *name, BlockNode *from, const char *source,
                      Error **errp);
+    /* Of an enabled bitmap, as the driver keeps it while the image is open; its memory is the
+     * driver's, whole words. NULL without an error: there is none of this name. */
+    uint64_t *(*co_bits)(BlockNode *node, const char *name, unsigned *granularity_bits,
+                         Error **errp);
 } BitmapOps;
+
+/*
+ * Who wants to see a node's writes (jobs): before the node changes, and after. Both run in the
+ * writer's coroutine and may wait; a drain waits for them. range is the watcher's to use from
+ * before() to after(). v NULL: zeroes, or a discard. An error of before() fails the write, one of
+ * after() its acknowledgement. Watchers come and go only while the node is drained.
+ */
+typedef struct WriteWatcher {
+    int (*before)(struct WriteWatcher *w, RangeLock *range, uint64_t offset, uint64_t bytes);
+    int (*after)(struct WriteWatcher *w, RangeLock *range, uint64_t offset, uint64_t bytes,
+                 IoVector *v, size_t at, int ret);
+    struct WriteWatcher *next;
+} WriteWatcher;
+
+enum { BDRV_MAX_WATCHERS = 4 };
+/* False: there are too many. */
+bool bdrv_watch(BlockNode *node, WriteWatcher *w);
+void bdrv_unwatch(BlockNode *node, WriteWatcher *w);
 
 /* Why a node uses another. */
 typedef enum ChildRole {
@@ -250,6 +273,8 @@ struct BlockNode {
     CoQueue flush_queue, drain_queue;
     bool detect_zeroes, detect_zeroes_unmap;
     uint64_t wr_highest;
+    WriteWatcher *watchers;
+    struct DirtyBitmap *dirty;
     BlockNode *next;
 };
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/dirty.h"
 #include "block/driver.h"
 #include "block/util.h"
 
@@ -212,6 +213,73 @@ int bdrv_co_preadv(BlockChild *child, uint64_t offset, uint64_t bytes, IoVector 
     return ret;
 }
 
+/* ---- who watches writes ---- */
+
+bool bdrv_watch(BlockNode *node, WriteWatcher *w)
+{
+    unsigned count = 0;
+
+    for (const WriteWatcher *other = node->watchers; other; other = other->next) {
+        count++;
+    }
+    if (count == BDRV_MAX_WATCHERS) {
+        return false;
+    }
+    w->next = node->watchers;
+    node->watchers = w;
+    return true;
+}
+
+void bdrv_unwatch(BlockNode *node, WriteWatcher *w)
+{
+    for (WriteWatcher **p = &node->watchers; *p; p = &(*p)->next) {
+        if (*p == w) {
+            *p = w->next;
+            break;
+        }
+    }
+}
+
+/* A write as its watchers see it; in flight from begin to end, so that drains wait for it. */
+typedef struct Watched {
+    BlockNode *node;
+    uint64_t offset, bytes;
+    RangeLock ranges[BDRV_MAX_WATCHERS];
+} Watched;
+
+/* Where a watcher fails, those before it have begun and are told. */
+static int watched_end(Watched *w, const WriteWatcher *stop, IoVector *v, size_t at, int ret)
+{
+    unsigned i = 0;
+
+    for (WriteWatcher *watcher = w->node->watchers; watcher != stop; watcher = watcher->next, i++) {
+        int after = watcher->after
+                        ? watcher->after(watcher, &w->ranges[i], w->offset, w->bytes, v, at, ret)
+                        : 0;
+        ret = ret < 0 ? ret : after;
+    }
+    dirty_mark(w->node, w->offset, w->bytes);
+    if (--w->node->in_flight == 0) {
+        co_queue_all(&w->node->drain_queue);
+    }
+    return ret;
+}
+
+static int watched_begin(Watched *w, BlockNode *node, uint64_t offset, uint64_t bytes)
+{
+    unsigned i = 0;
+
+    *w = (Watched){.node = node, .offset = offset, .bytes = bytes};
+    node->in_flight++;
+    for (WriteWatcher *watcher = node->watchers; watcher; watcher = watcher->next, i++) {
+        int ret = watcher->before ? watcher->before(watcher, &w->ranges[i], offset, bytes) : 0;
+        if (ret < 0) {
+            return watched_end(w, watcher, NULL, 0, ret);
+        }
+    }
+    return 0;
+}
+
 /* ---- writing ---- */
 
 static int driver_write(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
@@ -305,6 +373,7 @@ static bool changes_format(const BlockNode *node, uint64_t offset, uint64_t byte
 
 static void told_resized(BlockNode *node)
 {
+    dirty_resized(node);
     for (BlockChild *c = node->parents; c; c = c->next_parent) {
         if (c->user && c->user->resized) {
             c->user->resized(c->user_opaque);
@@ -390,16 +459,11 @@ static int write_misaligned(BlockNode *node, uint64_t offset, uint64_t bytes, Io
     return 0;
 }
 
-static int co_write(BlockChild *child, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
-                    unsigned flags)
+static int tracked_write(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
+                         unsigned flags)
 {
-    BlockNode *node = child->node;
     TrackedRequest req;
-    int ret = check_write(child, offset, bytes);
-
-    if (ret < 0 || !bytes) {
-        return ret;
-    }
+    int ret;
     bool misaligned =
         ((offset | bytes) & (node->request_alignment - 1)) && !(flags & BDRV_REQ_COMPRESSED);
     tracked_begin(&req, node, offset, bytes, true);
@@ -411,6 +475,27 @@ static int co_write(BlockChild *child, uint64_t offset, uint64_t bytes, IoVector
                      : write_aligned(node, offset, bytes, v, at, flags);
     tracked_end(&req);
     return ret;
+}
+
+static int co_write(BlockChild *child, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
+                    unsigned flags)
+{
+    BlockNode *node = child->node;
+    Watched watched;
+    int ret = check_write(child, offset, bytes);
+
+    if (ret < 0 || !bytes) {
+        return ret;
+    }
+    if ((!node->watchers && !node->dirty) || (flags & BDRV_REQ_UNCHANGED)) {
+        return tracked_write(node, offset, bytes, v, at, flags);
+    }
+    ret = watched_begin(&watched, node, offset, bytes);
+    if (ret < 0) {
+        return ret;
+    }
+    ret = tracked_write(node, offset, bytes, v, at, flags);
+    return watched_end(&watched, NULL, v, at, ret);
 }
 
 int bdrv_co_pwritev(BlockChild *child, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
@@ -446,12 +531,31 @@ int bdrv_co_pwrite(BlockChild *child, uint64_t offset, uint64_t bytes, const voi
 
 /* ---- discarding, flushing, sizing ---- */
 
+static int tracked_discard(BlockNode *node, uint64_t offset, uint64_t bytes, uint64_t align)
+{
+    const uint64_t end = offset + bytes,
+                   max = node->max_discard ? ROUND_DOWN(node->max_discard, align) : UINT64_MAX;
+    TrackedRequest req;
+    int ret = 0;
+
+    tracked_begin(&req, node, offset, bytes, true);
+    wait_for_conflicts(&req);
+    while (offset < end && ret == 0) {
+        uint64_t n = MIN(end - offset, max);
+        ret = node->driver->co_pdiscard(node, offset, n);
+        ret = ret == -ENOTSUP ? 0 : ret;
+        offset += n;
+    }
+    node->write_gen++;
+    tracked_end(&req);
+    return ret;
+}
+
 /* A hint: what does not make up whole blocks of the driver's is left out. */
 int bdrv_co_pdiscard(BlockChild *child, uint64_t offset, uint64_t bytes)
 {
     BlockNode *node = child->node;
     const uint64_t align = MAX(node->discard_alignment, node->request_alignment);
-    TrackedRequest req;
     int ret = check_write(child, offset, bytes);
 
     if (ret < 0 || !bytes || !node->driver->co_pdiscard || !(node->flags & BDRV_O_UNMAP)) {
@@ -463,18 +567,14 @@ int bdrv_co_pdiscard(BlockChild *child, uint64_t offset, uint64_t bytes)
     if (offset >= end) {
         return 0;
     }
-    tracked_begin(&req, node, offset, end - offset, true);
-    wait_for_conflicts(&req);
-    uint64_t max = node->max_discard ? ROUND_DOWN(node->max_discard, align) : UINT64_MAX;
-    while (offset < end && ret == 0) {
-        uint64_t n = MIN(end - offset, max);
-        ret = node->driver->co_pdiscard(node, offset, n);
-        ret = ret == -ENOTSUP ? 0 : ret;
-        offset += n;
+    Watched watched;
+    bool watch = node->watchers || node->dirty;
+    ret = watch ? watched_begin(&watched, node, offset, end - offset) : 0;
+    if (ret < 0) {
+        return ret;
     }
-    node->write_gen++;
-    tracked_end(&req);
-    return ret;
+    ret = tracked_discard(node, offset, end - offset, align);
+    return watch ? watched_end(&watched, NULL, NULL, 0, ret) : ret;
 }
 
 static int flush_once(BlockNode *node)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/dirty.h"
 #include "block/driver.h"
 
 static BlockNode *nodes;
@@ -74,6 +75,7 @@ void bdrv_free_node(BlockNode *node)
             break;
         }
     }
+    dirty_free_all(node);
     blkopts_free(node->options);
     free(node->state);
     free(node->filename);
@@ -184,6 +186,39 @@ static void default_perms(const BlockNode *parent, ChildRole role, unsigned *per
 
 /* ---- children ---- */
 
+/* A user is quiet as often as nodes below it are drained, counted for each way down to them; so
+ * that has to follow when a way is made or cut. */
+static unsigned drained_below(const BlockNode *node)
+{
+    unsigned n = node->quiesced;
+
+    for (const BlockChild *c = node->children; c; c = c->next) {
+        n += drained_below(c->node);
+    }
+    return n;
+}
+
+static void tell_above(const BlockChild *child, bool begin)
+{
+    if (child->parent) {
+        for (const BlockChild *c = child->parent->parents; c; c = c->next_parent) {
+            tell_above(c, begin);
+        }
+    } else if (child->user) {
+        void (*fn)(void *) = begin ? child->user->drained_begin : child->user->drained_end;
+        if (fn) {
+            fn(child->user_opaque);
+        }
+    }
+}
+
+static void follow_drains(const BlockChild *child, bool begin)
+{
+    for (unsigned n = drained_below(child->node); n; n--) {
+        tell_above(child, begin);
+    }
+}
+
 static void link_child(BlockChild *child, BlockNode *node)
 {
     BlockChild **last = &node->parents;
@@ -258,6 +293,7 @@ BlockChild *bdrv_attach_child(BlockNode *parent, BlockNode *node, const char *na
         last = &(*last)->next;
     }
     *last = child;
+    follow_drains(child, true);
     return child;
 }
 
@@ -272,6 +308,7 @@ void bdrv_detach_child(BlockChild *child)
 {
     BlockNode *node = child->node;
 
+    follow_drains(child, false);
     if (child->parent) {
         forget_pointers(child->parent, child);
         for (BlockChild **p = &child->parent->children; *p; p = &(*p)->next) {
@@ -302,6 +339,7 @@ BlockChild *bdrv_root_attach(BlockNode *node, unsigned perm, unsigned shared, co
     BlockChild *child = new_child(node, "root", CHILD_ROOT, perm, shared);
     child->user = user;
     child->user_opaque = opaque;
+    follow_drains(child, true);
     return child;
 }
 
@@ -342,15 +380,10 @@ bool bdrv_replace_child(BlockChild *child, BlockNode *node, Error **errp)
     bdrv_ref(node);
     bdrv_drained_begin(old);
     bdrv_drained_begin(node);
-    /* The child's users are quiet now; `old` counts them no longer after the change. */
-    for (unsigned i = old->quiesced; i > 0 && child->user && child->user->drained_end; i--) {
-        child->user->drained_end(child->user_opaque);
-    }
+    follow_drains(child, false);
     unlink_child(child);
     link_child(child, node);
-    for (unsigned i = node->quiesced; i > 0 && child->user && child->user->drained_begin; i--) {
-        child->user->drained_begin(child->user_opaque);
-    }
+    follow_drains(child, true);
     bdrv_drained_end(node);
     bdrv_drained_end(old);
     bdrv_unref(old);
@@ -421,6 +454,12 @@ static bool reopen_one(BlockNode *node, bool readonly, Error **errp)
 {
     Reopen r = {.node = node, .readonly = readonly, .errp = errp};
 
+    for (DirtyBitmap *b = node->dirty, *next; b; b = next) {
+        next = b->next;
+        if (b->persistent) {
+            dirty_free(b); /* the driver stores it, and keeps it no longer */
+        }
+    }
     coroutine_run(co_reopen, &r);
     if (!r.ok) {
         return false;

@@ -119,6 +119,7 @@ enum {
     BDRV_REQ_ZERO_WRITE = 1 << 3,  /* internal */
     BDRV_REQ_COMPRESSED = 1 << 4,
     BDRV_REQ_SERIALISING = 1 << 5, /* waits for what overlaps, and lets nothing overlap it */
+    BDRV_REQ_UNCHANGED = 1 << 6,   /* a write of what the disk shows already: nobody is told */
 };
 
 /* Past the end of the disk a read gives zeroes, a write is refused with -EIO unless the node is

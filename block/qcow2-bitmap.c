@@ -495,7 +495,20 @@ static bool co_add(BlockNode *node, const char *name, uint32_t granularity, bool
                   .type = TYPE_DIRTY,
                   .granularity_bits = (uint8_t)(31 - __builtin_clz(granularity))};
     strcpy(b->name, name);
+    s->bitmaps_started = false; /* the next change loads it, too */
     return end_change(node, name, &d, store_bits(node, b, NULL), errp);
+}
+
+static void untrack(Qcow2State *s, const char *name)
+{
+    for (Qcow2Tracked **p = &s->tracked_bitmaps, *t; (t = *p); p = &t->next) {
+        if (!strcmp(t->name, name)) {
+            *p = t->next;
+            free(t->bits);
+            free(t);
+            return;
+        }
+    }
 }
 
 static bool co_remove(BlockNode *node, const char *name, Error **errp)
@@ -506,6 +519,7 @@ static bool co_remove(BlockNode *node, const char *name, Error **errp)
     if (!b) {
         return false;
     }
+    untrack(node->state, name);
     int ret = free_storage(node, b);
     free(b->extra);
     memmove(b, b + 1, (size_t)(&d.list[--d.count] - b) * sizeof(*b));
@@ -653,7 +667,30 @@ static bool co_merge(BlockNode *node, const char *name, BlockNode *from, const c
     return end_change(node, name, &d, ret, errp);
 }
 
+/* The bits as they are kept up to date while the image is open. */
+static uint64_t *co_bits(BlockNode *node, const char *name, unsigned *granularity_bits,
+                         Error **errp)
+{
+    Qcow2State *s = node->state;
+
+    co_mutex_lock(&s->lock);
+    int ret = qcow2_bitmaps_start(node);
+    co_mutex_unlock(&s->lock);
+    if (ret < 0) {
+        error_set_errno(errp, -ret, "image %s: cannot load its bitmaps", node->filename);
+        return NULL;
+    }
+    for (Qcow2Tracked *t = s->tracked_bitmaps; t; t = t->next) {
+        if (!strcmp(t->name, name)) {
+            *granularity_bits = t->granularity_bits;
+            return (uint64_t *)t->bits;
+        }
+    }
+    return NULL;
+}
+
 const BitmapOps qcow2_bitmaps = {
+    .co_bits = co_bits,
     .co_add = co_add,
     .co_remove = co_remove,
     .co_clear = co_clear,
