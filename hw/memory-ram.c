@@ -286,6 +286,17 @@ bool memory_dirty_all(ram_addr addr)
     return true;
 }
 
+uint64_t memory_dirty_run(ram_addr addr, int step, uint64_t n)
+{
+    uint64_t page = addr >> GUEST_PAGE_BITS, done = 0;
+
+    while (done < n && memory_dirty_all(page << GUEST_PAGE_BITS)) {
+        page += (uint64_t)(int64_t)step;
+        done++;
+    }
+    return done;
+}
+
 /* A page with no watched piece: fast paths have to be told before anybody may believe in its watch. */
 static void begin_page_watch(uint64_t page, uint64_t mask)
 {

@@ -118,6 +118,8 @@ bool memory_dirty_get(ram_addr addr, DirtyClient client);
 void memory_dirty_reset(ram_addr addr, uint64_t size, DirtyClient client);
 /* True when all clients' bits are set: writes to this page need no notice. */
 bool memory_dirty_all(ram_addr addr);
+/* How many pages in a row, at most n, are so: the one at addr and those behind, or before it with step -1. */
+uint64_t memory_dirty_run(ram_addr addr, int step, uint64_t n);
 void memory_code_told(void);
 /* For devices that write RAM other than by dma_write(): the same, and everybody is told. */
 void memory_ram_written(ram_addr addr, uint64_t size);

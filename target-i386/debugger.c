@@ -98,6 +98,16 @@ bool debugger_code_page(uint64_t page)
     return false;
 }
 
+bool debugger_has_data_points(void)
+{
+    for (const DebuggerPoint *p = points; p < points + npoints; p++) {
+        if (!is_break(p->kind)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool debugger_data_page(uint64_t page)
 {
     for (const DebuggerPoint *p = points; p < points + npoints; p++) {

@@ -107,6 +107,8 @@ void debugger_step_done(CPUX86State *env);
 /* Whether the linear page has breakpoints; watchpoints. */
 bool debugger_code_page(uint64_t page);
 bool debugger_data_page(uint64_t page);
+/* Whether it lies in any page. */
+bool debugger_has_data_points(void);
 /* An access on the slow path: a hit stops the vCPU after the instruction. */
 void debugger_data_access(CPUX86State *env, uint64_t linear, unsigned size, bool write);
 

@@ -133,6 +133,7 @@ void emit_op(Emitter *e, unsigned flags, uint8_t opcode, unsigned reg, HostRm rm
 {
     uint8_t rex = 0;
 
+    e->named |= (uint16_t)(1u << reg | (rm.kind == RM_REG ? 1u << rm.base : 0));
     if (flags & EMIT_LOCK) {
         emit_byte(e, PFX_LOCK);
     }
@@ -176,6 +177,7 @@ void emit_vex(Emitter *e, VexForm form, uint8_t opcode, unsigned reg, HostRm rm)
     bool extended_base = rm.base != H_NONE && rm.base & 8;
     bool extended_index = rm.index != H_NONE && rm.index & 8;
 
+    e->named |= (uint16_t)(1u << reg | 1u << form.vvvv | (rm.kind == RM_REG ? 1u << rm.base : 0));
     if (rm.kind == RM_ENV) {
         emit_byte(e, PFX_GS);
     }
@@ -223,6 +225,7 @@ void emit_mov(Emitter *e, unsigned width, unsigned to, unsigned from)
 
 void emit_mov_imm(Emitter *e, unsigned reg, uint64_t v)
 {
+    e->named |= (uint16_t)(1u << reg);
     if (v >> 32 == 0) {
         if (reg & 8) {
             emit_byte(e, REX | REX_B);
@@ -312,6 +315,7 @@ void emit_bswap(Emitter *e, unsigned width, unsigned reg)
 {
     uint8_t rex = (uint8_t)((width == W64 ? REX | REX_W : 0) | (reg & 8 ? REX | REX_B : 0));
 
+    e->named |= (uint16_t)(1u << reg);
     if (rex) {
         emit_byte(e, rex);
     }
@@ -367,6 +371,7 @@ void emit_push(Emitter *e, unsigned reg)
 
 void emit_pop(Emitter *e, unsigned reg)
 {
+    e->named |= (uint16_t)(1u << reg);
     if (reg & 8) {
         emit_byte(e, REX | REX_B);
     }
@@ -401,6 +406,7 @@ uint8_t *emit_jcc(Emitter *e, unsigned cond)
 
 uint8_t *emit_call(Emitter *e)
 {
+    e->named = 0xffff;
     emit_byte(e, OPC_CALL);
     return emit_rel32(e);
 }
@@ -412,6 +418,7 @@ void emit_jmp_rm(Emitter *e, HostRm rm)
 
 void emit_call_rm(Emitter *e, HostRm rm)
 {
+    e->named = 0xffff;
     emit_op(e, 0, OPC_GROUP5, GROUP5_CALL, rm);
 }
 

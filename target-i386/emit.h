@@ -19,6 +19,7 @@ enum { W8 = 1, W16 = 2, W32 = 4, W64 = 8 };
 typedef struct Emitter {
     uint8_t *p;        /* where the next byte goes, in the writable mapping */
     ptrdiff_t to_exec; /* what to add to get the address it runs at */
+    uint16_t named;    /* bits of registers that were operands of what was emitted; whoever wants to know clears them */
 } Emitter;
 
 /* The operand that ModRM.rm names. */

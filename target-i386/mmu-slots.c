@@ -10,7 +10,7 @@
  */
 #include "target-i386/mmu.h"
 
-#include "target-i386/debug.h"
+#include "target-i386/debugger.h"
 #include "target-i386/mem.h"
 
 /* Bytes that a slot's accesses have. */
@@ -103,7 +103,11 @@ void tlb_empty_write_slots(CPUX86State *env)
 
 /* ---- ranges ---- */
 
-enum { MAX_STEPS = 256 }; /* pages looked up one by one in each direction */
+enum {
+    MAX_LARGE = 64 << 20, /* bytes of a large page on either side of the address */
+    MAX_STEPS = 256, /* pages looked up one by one in each direction */
+    LOOK_AGAIN = 4,  /* one time in so many whether a known range has grown */
+};
 
 typedef struct RangeFinder {
     CPUX86State *env;
@@ -135,12 +139,6 @@ static const TlbEntry *entry_in_range(const RangeFinder *f, uint64_t page)
     return e->addend == f->addend ? e : NULL;
 }
 
-/* Whether a page of RAM is as the slots want it, apart from the page tables. */
-static bool may_be_in_range(const RangeFinder *f, uint64_t page, ram_addr ram)
-{
-    return (f->access != MMU_WRITE || memory_dirty_all(ram)) && !debug_page_watched(f->env, page);
-}
-
 /* The range grows by what else the large page has, from which the entry for this page comes. */
 static void grow_in_large_page(RangeFinder *f, uint64_t page, const TlbEntry *e)
 {
@@ -150,7 +148,8 @@ static void grow_in_large_page(RangeFinder *f, uint64_t page, const TlbEntry *e)
     MemoryPage mem;
 
     /* While somebody wants to hear of a page's first access each is looked up on its own. */
-    if (f->env->a20_mask != ~0ull || f->tlb->write_flags || atomic_load(&memory_access_hook) ||
+    bool each = f->tlb->write_flags || atomic_load(&memory_access_hook) || f->env->dr[7] & 0xff || debugger_has_data_points();
+    if (each || f->env->a20_mask != ~0ull ||
         !memory_extent(f->env->smm ? &memory_smm_as : &memory_as, info->phys, &mem, &extent_start, &extent_end)) {
         return;
     }
@@ -160,12 +159,17 @@ static void grow_in_large_page(RangeFinder *f, uint64_t page, const TlbEntry *e)
     if (end - page > extent_end - info->phys) {
         end = page + (extent_end - info->phys);
     }
-    while (f->end < end && f->end && may_be_in_range(f, f->end, info->ram + (f->end - page))) {
-        f->end += GUEST_PAGE_SIZE;
+    start = page - start > MAX_LARGE ? page - MAX_LARGE : start;
+    end = end - page > MAX_LARGE ? page + MAX_LARGE : end;
+    if (f->access == MMU_WRITE && start < f->first) {
+        ram_addr before = info->ram - (page - f->first) - GUEST_PAGE_SIZE;
+        start = f->first - (memory_dirty_run(before, -1, (f->first - start) >> GUEST_PAGE_BITS) << GUEST_PAGE_BITS);
     }
-    while (f->first > start && may_be_in_range(f, f->first - GUEST_PAGE_SIZE, info->ram - (page - f->first) - GUEST_PAGE_SIZE)) {
-        f->first -= GUEST_PAGE_SIZE;
+    if (f->access == MMU_WRITE && end - page > f->end - page) {
+        end = f->end + (memory_dirty_run(info->ram + (f->end - page), 1, (end - f->end) >> GUEST_PAGE_BITS) << GUEST_PAGE_BITS);
     }
+    f->first = start < f->first ? start : f->first;
+    f->end = end - page > f->end - page ? end : f->end;
 }
 
 /* Takes in the page, whose entry is e. */
@@ -226,6 +230,19 @@ static void find_longer_range(RangeFinder *f, uint64_t page, const TlbEntry *e)
     }
 }
 
+/* A range that has been found and still holds. */
+static const JitRange *known_range(const CPUX86State *env, unsigned cls, MmuAccess access, uint64_t linear)
+{
+    const JitRange *ranges = env->jit_ranges[cls][access == MMU_WRITE];
+
+    for (unsigned i = 0; i < JIT_RANGES; i++) {
+        if (linear - ranges[i].tag <= ranges[i].limit) {
+            return &ranges[i];
+        }
+    }
+    return NULL;
+}
+
 uint64_t mmu_fill_slot_range(CPUX86State *env, uint32_t slot, uint64_t linear)
 {
     unsigned index = (slot - (unsigned)offsetof(CPUX86State, jit_slots)) / (unsigned)sizeof(JitSlot);
@@ -238,7 +255,13 @@ uint64_t mmu_fill_slot_range(CPUX86State *env, uint32_t slot, uint64_t linear)
 
     /* Who protects RAM takes the lock to tell the TLB, and empties ranges and slots afterwards. */
     tlb_lock(tlb);
-    if (e->tag[f.access] == page) {
+    const JitRange *known = known_range(env, f.cls, f.access, linear);
+    if (known && env->jit_next_range++ % LOOK_AGAIN) {
+        pages = (known->limit + JIT_SLOT_MAX_SPAN) >> GUEST_PAGE_BITS;
+        s->limit = known->limit + JIT_SLOT_MAX_SPAN - GUEST_PAGE_SIZE + s->page_limit;
+        s->addend = known->addend;
+        __atomic_store_n(&s->tag, known->tag, __ATOMIC_RELAXED);
+    } else if (e->tag[f.access] == page) {
         find_longer_range(&f, page, e);
         pages = (f.end - f.first) >> GUEST_PAGE_BITS;
         s->limit = f.end - f.first - GUEST_PAGE_SIZE + s->page_limit;

@@ -9,35 +9,6 @@
 
 #define ENV(field) rm_env(offsetof(CPUX86State, field))
 
-unsigned host_of(unsigned guest)
-{
-    return guest == R_SP ? (unsigned)GUEST_SP : guest >= R_12 ? H_NONE : guest;
-}
-
-HostRm env_reg(unsigned guest)
-{
-    return rm_env(offsetof(CPUX86State, regs) + 8 * guest);
-}
-
-/* Copies a guest register into a host register. */
-void gen_load_guest(Translator *t, unsigned host, unsigned guest)
-{
-    if (host_of(guest) == H_NONE) {
-        emit_load(&t->e, W64, host, env_reg(guest));
-    } else {
-        emit_mov(&t->e, W64, host, host_of(guest));
-    }
-}
-
-void gen_store_guest(Translator *t, unsigned guest, unsigned host)
-{
-    if (host_of(guest) == H_NONE) {
-        emit_store(&t->e, W64, env_reg(guest), host);
-    } else {
-        emit_mov(&t->e, W64, host_of(guest), host);
-    }
-}
-
 JitInsn *insn_record(Translator *t)
 {
     if (!t->ji) {

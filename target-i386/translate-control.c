@@ -322,6 +322,7 @@ static void gen_stub_handler(Translator *t, const Stub *s)
     if (s->back) {
         gen_groups_again(t, s);
         gen_back_from_handler(t, s->fpu);
+        gen_kept_again(t, s);
         emit_patch(emit_jmp(e), s->back);
     }
 }
@@ -393,6 +394,7 @@ static void gen_stub(Translator *t, const Stub *s)
 
 void gen_stubs(Translator *t)
 {
+    t->out_of_line = true;
     for (unsigned i = 0; i < t->nstubs; i++) {
         gen_stub(t, &t->stubs[i]);
     }

@@ -211,6 +211,7 @@ static void gen_look(Translator *t, size_t away, FpuUse use)
     gen_flags_away(t);
     emit_alu_imm(&t->e, W32, ALU_CMP, rm_env(away), 0);
     Stub *s = add_stub(t, STUB_FPU, emit_jcc(&t->e, COND_NE));
+    forget_kept(t); /* what is loaded there uses S0 to S2 */
     s->fpu = use;
     s->back = t->e.p;
     s->x87_pointers = (X87Pointers){NULL};

@@ -230,7 +230,7 @@ void forget_groups(Translator *t)
 static void gen_group_address(Translator *t, const Group *g)
 {
     int32_t disp = g->lo - g->moved;
-    unsigned host = host_of(g->reg);
+    unsigned host = host_now(t, g->reg);
 
     if (host == H_NONE) {
         emit_load(&t->e, W64, S0, env_reg(g->reg));
@@ -288,7 +288,7 @@ HostRm gen_mem(Translator *t, unsigned size, MmuAccess access)
         rm.index = (uint8_t)host_of(insn->base);
         rm.disp = (int32_t)insn->disp;
         if (rm.index == H_NONE) {
-            emit_load(&t->e, W64, S0, env_reg(insn->base));
+            gen_load_guest(t, S0, insn->base); /* whoever asks uses S1 */
             rm.index = S0;
         }
         return rm;

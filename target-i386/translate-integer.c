@@ -159,6 +159,37 @@ static void emit_raw_imm(Translator *t)
     emit_bytes(&t->e, t->insn->raw + t->insn->off_imm, t->insn->imm_size);
 }
 
+/* Within so many instructions a register's next use makes it worth a host register. */
+enum { SOON = 8 };
+
+static unsigned registers_of(HostRm rm)
+{
+    return (rm.base == H_NONE ? 0 : 1u << rm.base) | (rm.index == H_NONE ? 0 : 1u << rm.index);
+}
+
+/* A host register to work on one of R12 to R15, with its value where that counts; work_done() ends it. */
+static unsigned gen_work_register(Translator *t, unsigned guest, bool reads, unsigned busy)
+{
+    unsigned host = host_now(t, guest);
+
+    if (host == H_NONE) {
+        host = choose_scratch(t, busy);
+        if (reads) {
+            emit_load(&t->e, W64, host, env_reg(guest));
+        }
+    }
+    return host;
+}
+
+static void work_done(Translator *t, unsigned guest, unsigned host, bool written)
+{
+    if (written) {
+        gen_store_guest(t, guest, host);
+    } else {
+        keep_guest(t, host, guest);
+    }
+}
+
 /* BT and its kin with a bit index in a register: the operand lies off the address by as many words as the index says. */
 static bool gen_bit_string(Translator *t)
 {
@@ -234,23 +265,21 @@ static bool gen_modrm(Translator *t)
             flags |= EMIT_LOCK;
         }
     }
+    unsigned busy = mem ? registers_of(host_rm) : 0;
     if (reg_in_state) {
-        host_reg = S1;
-        if (reads_guest(insn, reg) || !mem) {
-            emit_load(e, W64, S1, env_reg(reg));
-        }
+        host_reg = gen_work_register(t, reg, reads_guest(insn, reg) || (!mem && rm == reg), busy);
+        busy |= 1u << host_reg;
     }
     if (!mem) {
         host_rm = rm_reg(rm_high ? rm : host_of(rm));
         if (host_rm.base == H_NONE && !f.ext && rm == reg) {
-            host_rm = rm_reg(S1);
-        } else if (host_rm.base == H_NONE && !writes_guest(insn, rm) && insn->op != OP_BT) {
+            host_rm = rm_reg(host_reg);
+        } else if (host_rm.base == H_NONE && host_now(t, rm) == H_NONE && !writes_guest(insn, rm) && insn->op != OP_BT &&
+                   next_use(t, rm) > SOON) {
             host_rm = env_reg(rm); /* BT with memory would address by the whole index */
         } else if (host_rm.base == H_NONE) {
             rm_in_state = true;
-            host_rm = rm_reg(S2);
-            t->delta_slot = 0;
-            emit_load(e, W64, S2, env_reg(rm));
+            host_rm = rm_reg(gen_work_register(t, rm, reads_guest(insn, rm), busy));
         }
     }
     if (!f.ext && f.reg_byte && !reg_high) {
@@ -261,33 +290,16 @@ static bool gen_modrm(Translator *t)
     }
     emit_op(e, flags, insn->opcode, host_reg, host_rm);
     emit_raw_imm(t);
-    if (reg_in_state && writes_guest(insn, reg)) {
-        emit_store(e, W64, env_reg(reg), S1);
+    if (reg_in_state) {
+        work_done(t, reg, host_reg, writes_guest(insn, reg));
     }
     if (rm_in_state) {
-        emit_store(e, W64, env_reg(rm), S2);
+        work_done(t, rm, host_rm.base, writes_guest(insn, rm));
     }
     return true;
 }
 
 /* ---- one register in the opcode, accumulator forms ---- */
-
-/* The host register to work on, loaded if the guest's lives in the state; store_work() ends it. */
-static unsigned load_work(Translator *t, unsigned guest)
-{
-    if (host_of(guest) != H_NONE) {
-        return host_of(guest);
-    }
-    emit_load(&t->e, W64, S0, env_reg(guest));
-    return S0;
-}
-
-static void store_work(Translator *t, unsigned guest)
-{
-    if (host_of(guest) == H_NONE) {
-        emit_store(&t->e, W64, env_reg(guest), S0);
-    }
-}
 
 static unsigned opcode_reg(const Insn *insn)
 {
@@ -302,7 +314,8 @@ static bool gen_mov_imm(Translator *t)
     unsigned guest = opcode_reg(insn);
     bool byte = insn->opcode < 0xb8, high = byte && !insn->rex && guest >= 4;
 
-    unsigned host = high ? guest : load_work(t, guest);
+    bool in_state = !high && host_of(guest) == H_NONE;
+    unsigned host = high ? guest : in_state ? gen_work_register(t, guest, insn->opsize < 4 || byte, 0) : host_of(guest);
     if (byte) {
         emit_op(&t->e, high ? 0 : EMIT_LOW_RM, OPC_GROUP11_8, 0, rm_reg(host));
         emit_raw_imm(t);
@@ -312,8 +325,8 @@ static bool gen_mov_imm(Translator *t)
     } else {
         emit_mov_imm(&t->e, host, insn->opsize == 4 ? (uint32_t)insn->imm : (uint64_t)insn->imm);
     }
-    if (!high) {
-        store_work(t, guest);
+    if (in_state) {
+        work_done(t, guest, host, true);
     }
     return true;
 }
@@ -386,9 +399,13 @@ static bool gen_xchg(Translator *t)
     if (insn->off_modrm) {
         return gen_modrm(t);
     }
-    unsigned guest = opcode_reg(insn), host = load_work(t, guest);
+    unsigned guest = opcode_reg(insn);
+    bool in_state = host_of(guest) == H_NONE;
+    unsigned host = in_state ? gen_work_register(t, guest, true, 0) : host_of(guest);
     emit_op(&t->e, size_flags(insn), OPC_XCHG, H_AX, rm_reg(host));
-    store_work(t, guest);
+    if (in_state) {
+        work_done(t, guest, host, true);
+    }
     return true;
 }
 
@@ -400,8 +417,12 @@ static bool gen_bswap(Translator *t)
     if (insn->opsize == 2) {
         return false;
     }
-    emit_bswap(&t->e, insn->opsize, load_work(t, guest));
-    store_work(t, guest);
+    bool in_state = host_of(guest) == H_NONE;
+    unsigned host = in_state ? gen_work_register(t, guest, true, 0) : host_of(guest);
+    emit_bswap(&t->e, insn->opsize, host);
+    if (in_state) {
+        work_done(t, guest, host, true);
+    }
     return true;
 }
 
@@ -432,10 +453,15 @@ static bool gen_lea(Translator *t)
     t->insn = &plain;
     gen_address(t);
     t->insn = insn;
-    unsigned host = host_of(guest) == H_NONE ? (unsigned)S1 : host_of(guest);
+    bool in_state = host_of(guest) == H_NONE;
+    if (in_state && insn->opsize == 8) {
+        gen_store_guest(t, guest, S0);
+        return true;
+    }
+    unsigned host = in_state ? gen_work_register(t, guest, insn->opsize < 4, 1u << S0) : host_of(guest);
     emit_mov(&t->e, insn->opsize, host, S0);
-    if (host_of(guest) == H_NONE) {
-        emit_store(&t->e, W64, env_reg(guest), host);
+    if (in_state) {
+        work_done(t, guest, host, true);
     }
     return true;
 }
@@ -462,8 +488,7 @@ static bool gen_push(Translator *t)
         unsigned guest = insn->ops[0].reg, host = host_of(guest);
         rm = gen_stack_mem(t, below, MMU_WRITE);
         if (host == H_NONE) {
-            host = S1;
-            emit_load(e, W64, S1, env_reg(guest));
+            host = gen_guest_to_read(t, guest, 1u << S0 | 1u << S2);
         }
         emit_store(e, t->word, rm, host);
         break;
@@ -502,7 +527,7 @@ static bool gen_pop(Translator *t)
     HostRm rm = gen_stack_mem(t, 0, MMU_READ);
     if (host_of(guest) == H_NONE) {
         emit_load(&t->e, t->word, S1, rm);
-        emit_store(&t->e, W64, env_reg(guest), S1);
+        gen_store_guest(t, guest, S1);
     } else {
         emit_load(&t->e, t->word, host_of(guest), rm);
     }

@@ -21,16 +21,6 @@ bool can_address(const Translator *t)
     return !(insn->flags & INSN_VSIB) && (t->mode64 || insn->addrsize != 8);
 }
 
-/* A host register with a guest register's value: its own, or the given one. */
-static unsigned address_reg(Translator *t, unsigned guest, unsigned scratch)
-{
-    if (host_of(guest) != H_NONE) {
-        return host_of(guest);
-    }
-    emit_load(&t->e, W64, scratch, env_reg(guest));
-    return scratch;
-}
-
 /* Registers, segment and about which page off the registers: arrays at fixed places are indexed by the same register. */
 static uint32_t address_key(const Insn *insn, int64_t disp)
 {
@@ -66,10 +56,11 @@ void gen_address(Translator *t)
     if (insn->base == INSN_REG_RIP) {
         disp += (int64_t)t->next_rip;
     } else if (insn->base < 16) {
-        rm.base = (uint8_t)address_reg(t, insn->base, S0);
+        unsigned index = insn->index < 16 ? host_now(t, insn->index) : H_NONE;
+        rm.base = (uint8_t)gen_guest_to_read(t, insn->base, 1u << S2 | (index == H_NONE ? 0 : 1u << index));
     }
     if (insn->index < 16) {
-        rm.index = (uint8_t)address_reg(t, insn->index, S1);
+        rm.index = (uint8_t)gen_guest_to_read(t, insn->index, 1u << S2 | (rm.base == H_NONE ? 0 : 1u << rm.base));
         rm.scale = insn->scale;
     }
     t->address_key = address_key(insn, disp);
@@ -206,6 +197,7 @@ Stub *gen_slot_check(Translator *t, uint32_t slot, unsigned size, MmuAccess acce
     s->slot = slot;
     s->refill_slot = t->delta_slot;
     s->checked = e->p;
+    e->named |= 1u << S1 | 1u << S2; /* the refill uses them */
     return s;
 }
 

@@ -101,11 +101,15 @@ typedef struct Place {
     unsigned nslots;
     uint32_t delta_slot;
     uint32_t active_groups; /* a bit each */
+    uint16_t named;
+    uint8_t kept[3];
 } Place;
 
 static Place this_place(const Translator *t)
 {
-    Place place = {t->e.p, t->in_memory, t->in_eflags, t->recipe, t->vectors, t->x87, t->nslots, t->delta_slot, 0};
+    Place place = {t->e.p, t->in_memory, t->in_eflags, t->recipe, t->vectors, t->x87, t->nslots, t->delta_slot, 0, t->e.named, {0}};
+
+    memcpy(place.kept, t->kept, sizeof(place.kept));
 
     for (unsigned i = 0; i < t->ngroups; i++) {
         place.active_groups |= (uint32_t)t->groups[i].active << i;
@@ -123,12 +127,21 @@ static void go_back(Translator *t, const Place *place)
     t->x87 = place->x87;
     t->nslots = place->nslots;
     t->delta_slot = place->delta_slot;
+    t->e.named = place->named;
+    memcpy(t->kept, place->kept, sizeof(t->kept));
+    memset(t->kept_new, 0, sizeof(t->kept_new));
     for (unsigned i = 0; i < t->ngroups; i++) {
         t->groups[i].active = place->active_groups >> i & 1;
     }
     t->nstubs = t->first_stub;
     t->saved = false;
     t->ended = false;
+}
+
+/* Its code may go round: what is true at its start the first time need not be so the next. */
+static bool loops_inside(const Insn *insn)
+{
+    return insn->flags & (INSN_STRING | INSN_VSIB | INSN_SYSTEM);
 }
 
 static void gen_insn(Translator *t)
@@ -138,6 +151,9 @@ static void gen_insn(Translator *t)
     t->segment = SEG_COUNT;
     gen_before_insn_x87(t, exec_ends_block(t->insn));
     t->first_stub = t->nstubs;
+    if (loops_inside(t->insn)) {
+        forget_kept(t);
+    }
     flags_before_insn(t);
     if (t->live) {
         gen_flags_to_eflags(t);
@@ -161,10 +177,12 @@ static void gen_insn(Translator *t)
     }
     t->saved = false;
     groups_after_insn(t);
+    kept_after_insn(t);
     for (unsigned i = t->first_stub; i < t->nstubs && !t->ended; i++) {
         if (t->stubs[i].kind == STUB_HANDLER || t->stubs[i].kind == STUB_REFILL) {
             t->stubs[i].back = t->e.p;
             note_groups(t, &t->stubs[i]);
+            note_kept(t, &t->stubs[i]);
             t->stubs[i].fpu = (FpuUse){t->vectors == FPU_LIVE, t->x87 == FPU_LIVE};
         }
     }
@@ -357,7 +375,9 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
     Translator *t = &translator;
     memset(t, 0, offsetof(Translator, stubs));
     t->nstubs = 0;
-    t->e = (Emitter){jit->write + jit->code_used, jit->exec - jit->write};
+    t->e = (Emitter){jit->write + jit->code_used, jit->exec - jit->write, 0};
+    t->insns = insns;
+    t->ninsns = n;
     t->env = env;
     t->jit = jit;
     t->mode64 = env->hflags & HF_CS64;

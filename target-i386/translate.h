@@ -89,6 +89,7 @@ typedef struct Stub {
     uint32_t refill_slot;    /* whose addend S2 has then, or 0 */
     const uint8_t *checked;  /* and where the access goes on */
     uint32_t back_slot;      /* the same at `back` */
+    uint8_t kept[3];         /* the guest's registers in S0, S1, S2 */
     uint8_t ngroups;         /* and the groups active there */
     Group groups[MAX_STUB_GROUPS];
 } Stub;
@@ -131,6 +132,11 @@ typedef struct Translator {
     unsigned segment;     /* that the address in S0 is an offset in; SEG_COUNT: it is linear */
     unsigned at;          /* its number */
     uint32_t address_key; /* what the address in S0 is made of: accesses with the same share a slot */
+    uint8_t kept[3];      /* R12 to R15 in S0, S1, S2: translate-registers.c; 0: none */
+    bool kept_new[3];     /* stored by the instruction at work */
+    bool out_of_line;     /* nothing is known of them */
+    const Insn *insns;    /* the block's */
+    unsigned ninsns;
     uint32_t delta_slot;  /* the slot whose addend is in S2, by its offset; 0: none. Who changes S2 says so here. */
 
     unsigned ngroups;
@@ -147,12 +153,30 @@ typedef struct Translator {
     uint8_t refs[JIT_BLOCK_MAX_INSNS][2]; /* each instruction's groups */
 } Translator;
 
-/* ---- translate-common.c ---- */
+/* ---- translate-registers.c ---- */
+/* Copies a guest register into a host register, and back. */
 void gen_load_guest(Translator *t, unsigned host, unsigned guest);
 void gen_store_guest(Translator *t, unsigned guest, unsigned host);
-/* The host register that holds a guest register, or H_NONE. */
+/* The host register that always holds a guest register, or H_NONE. */
 unsigned host_of(unsigned guest);
+/* The same, or the one that happens to hold it now. It is not to be written to. */
+unsigned host_now(const Translator *t, unsigned guest);
 HostRm env_reg(unsigned guest);
+/* One of S0, S1, S2 that may be used: not in the mask `busy`, not in use for memory, best not needed soon. */
+unsigned choose_scratch(Translator *t, unsigned busy);
+/* The guest's register to read, loaded if it is nowhere. */
+unsigned gen_guest_to_read(Translator *t, unsigned guest, unsigned busy);
+/* The host's register has, and the guest's place in CPUX86State too, the guest's value: it may be kept there. */
+void keep_guest(Translator *t, unsigned host, unsigned guest);
+/* How many instructions ahead the guest's register is named; JIT_BLOCK_MAX_INSNS: not in the block. */
+unsigned next_use(const Translator *t, unsigned guest);
+void forget_kept(Translator *t);
+/* Behind each instruction; what a stub loads again before it goes back to this point. */
+void kept_after_insn(Translator *t);
+void note_kept(Translator *t, Stub *s);
+void gen_kept_again(Translator *t, const Stub *s);
+
+/* ---- translate-common.c ---- */
 /* The instruction's record for its handler. */
 JitInsn *insn_record(Translator *t);
 /* Its place among the records, as a host instruction's immediate. */
