@@ -250,7 +250,7 @@ static void make_program(OracleProgram *p, Maker *m, uint64_t seed, uint64_t num
 
 static void compare_faults(Report *r, unsigned n, const ProgramFault *got, const ProgramFault *want)
 {
-    char name[24];
+    char name[40];
 
     snprintf(name, sizeof(name), "vector of chunk %u", n);
     if (got->vector != want->vector) {
