@@ -46,7 +46,7 @@ typedef struct LockstepWrites {
     size_t count, capacity;
 } LockstepWrites;
 
-enum { LS_TRACE = 64, LS_TIMES = 16, LS_SHOWN = 16, LS_SHOWN_BYTES = 32 };
+enum { LS_TRACE = 400, LS_TIMES = 256, LS_SHOWN = 16, LS_SHOWN_BYTES = 32 };
 
 typedef struct LockstepStep {
     uint64_t rip;

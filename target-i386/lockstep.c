@@ -1,9 +1,9 @@
 /*
  * -d lockstep: the translator and the reference executor run the same guest side by side.
  *
- * Translated code is entered as ever, chained and all, but with a budget of one block entry. So whatever a block has become
- * (patched jumps, jump tables, code that spans several guest blocks) runs as it does without lockstep, up to the
- * next place where it would look at requests. Then the CPU's state is put back, and the executor runs one
+ * Translated code is entered as ever, chained and all, but with a budget of some block entries, or one. So whatever a block has become
+ * (patched jumps, jump tables, code that spans several guest blocks) runs as it does without lockstep, up to a
+ * place where it would look at requests. Then the CPU's state is put back, and the executor runs one
  * instruction after the other until its state is the one that the translator reached; when it does not get there, or
  * has written something else to memory, that is a difference: it is reported, and the program ends.
  *
@@ -43,6 +43,7 @@ enum {
     OUTSIDE_WRITES = 4096,       /* notes kept between blocks; more are worked off at once */
     BLOCKS_PER_CHECK = 1 << 22,  /* of all RAM */
     STRING_ELEMENTS = 1 << 16,   /* then a string looks whether there is something else to do */
+    LONG_RUN = 16, LONG_RUNS = 8, /* so many in a row but one */
     FAULT_JUMP = 1, DEVICE_JUMP, /* values of longjmp(): cpu_raise()'s, ours */
 };
 #define ROOM_TO_GROW (64ull << 20) /* RAM blocks made later, such as video memory */
@@ -391,6 +392,15 @@ static void use_tlb(CPUX86State *env, CpuTlb *tlb)
     mmu_update_class(env);
 }
 
+/*
+ * How many places that look for requests a run may pass. Most runs are long, since what is compared in between costs more than
+ * the instructions do: a boot takes half the time. Short ones in between show what a long run could make good again.
+ */
+static int32_t run_length(const Lockstep *ls)
+{
+    return ls->runs_left || ls->blocks % LONG_RUNS == 0 ? 1 : LONG_RUN;
+}
+
 static uint64_t run_translated(CPUX86State *env, Lockstep *ls, const uint8_t *code)
 {
     uint64_t link = JIT_LEAVE_OUTER;
@@ -400,7 +410,7 @@ static uint64_t run_translated(CPUX86State *env, Lockstep *ls, const uint8_t *co
     ls->held_back = ls->flags_dead = false;
     ls->times_read = ls->times_given = 0;
     use_tlb(env, ls->twin);
-    env->jit_budget = 1;
+    env->jit_budget = run_length(ls);
     env->fault_jmp = &ls->landing;
     int how = setjmp(ls->landing);
     if (how == 0) {
