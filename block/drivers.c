@@ -15,6 +15,7 @@ const BlockDriver *const block_drivers[] = {
     &bdrv_bochs,
     &bdrv_qcow,
     &bdrv_vdi,
+    &bdrv_vmdk,
     &bdrv_vpc,
     &bdrv_parallels,
     &bdrv_luks,

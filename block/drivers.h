@@ -8,11 +8,22 @@
 
 #include "block/driver.h"
 
-extern const BlockDriver bdrv_parallels, bdrv_qcow, bdrv_vdi, bdrv_vpc;
-extern const BlockDriver bdrv_file, bdrv_mem, bdrv_overlay, bdrv_qcow2, bdrv_raw;
-extern const BlockDriver bdrv_bochs, bdrv_luks;
-
-/* protocols and filters */
-extern const BlockDriver bdrv_blkdebug, bdrv_blklogwrites, bdrv_nbd, bdrv_null_aio, bdrv_null_co;
+extern const BlockDriver bdrv_blkdebug;
+extern const BlockDriver bdrv_blklogwrites;
+extern const BlockDriver bdrv_bochs;
+extern const BlockDriver bdrv_file;
+extern const BlockDriver bdrv_luks;
+extern const BlockDriver bdrv_mem;
+extern const BlockDriver bdrv_nbd;
+extern const BlockDriver bdrv_null_aio;
+extern const BlockDriver bdrv_null_co;
+extern const BlockDriver bdrv_overlay;
+extern const BlockDriver bdrv_parallels;
+extern const BlockDriver bdrv_qcow;
+extern const BlockDriver bdrv_qcow2;
+extern const BlockDriver bdrv_raw;
+extern const BlockDriver bdrv_vdi;
+extern const BlockDriver bdrv_vmdk;
+extern const BlockDriver bdrv_vpc;
 
 #endif

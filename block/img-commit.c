@@ -148,7 +148,7 @@ static bool commit(const ImgArgs *args, Image *image, Error **errp)
     ok = bdrv_reopen(c.base, true, ok ? errp : NULL) && ok;
     if (ok && !args->drop && !args->backing_file) {
         int ret = bdrv_make_empty(image->root);
-        if (ret < 0) {
+        if (ret < 0 && ret != -ENOTSUP) { /* that format keeps what it had */
             error_set_errno(errp, -ret, "%s was committed but could not be emptied", image->file);
             return false;
         }

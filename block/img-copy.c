@@ -243,8 +243,10 @@ static size_t choose_chunk(const Copy *copy)
 static bool run_copy(Copy *copy, const ImgArgs *args, Error **errp)
 {
     copy->sparse = args->sparse;
-    copy->compressed = args->compressed;
-    copy->in_order = !args->out_of_order && !args->compressed;
+    BlockInfo info;
+    copy->compressed = args->compressed || (bdrv_get_info(copy->target->node, &info) == 0 &&
+                                            info.needs_compressed_writes);
+    copy->in_order = !args->out_of_order && !copy->compressed;
     copy->rate = args->rate;
     copy->started = clock_now(CLOCK_HOST);
     copy->chunk = choose_chunk(copy);

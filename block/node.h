@@ -191,6 +191,7 @@ typedef struct BlockInfo {
     uint32_t subcluster_size; /* else cluster_size */
     uint64_t vm_state_offset;
     bool is_dirty;
+    bool needs_compressed_writes; /* whatever is written becomes compressed */
 } BlockInfo;
 int bdrv_get_info(BlockNode *node, BlockInfo *info);
 
