@@ -52,6 +52,7 @@ ROOMS = util target-i386 hw block net char audio ui snapshot monitor gdbstub
 # What needs a library that is not there has a file that says so in its place.
 LEFT_OUT = $(if $(CONFIG_GCRYPT),block/cipher-none.c,block/cipher.c) \
 	$(if $(CONFIG_VTERM),ui/vc-none.c,ui/vc.c) \
+	$(if $(CONFIG_CURL),,block/curl.c) $(if $(CONFIG_RBD),,block/rbd.c) \
 	$(if $(CONFIG_JANSSON),monitor/qmp-none.c,$(filter-out monitor/qmp-none.c,$(wildcard monitor/qmp*.c)))
 LIB_SRCS = $(filter-out $(LEFT_OUT),$(foreach r,$(ROOMS),$(wildcard $(r)/*.c)))
 LIB_OBJS = $(LIB_SRCS:%.c=$(B)/%.o)

@@ -27,6 +27,7 @@ const BlockDriver *const block_drivers[] = {
     &bdrv_nbd,
     &bdrv_blkdebug,
     &bdrv_blklogwrites,
+    CURL_DRIVERS RBD_DRIVERS
     &bdrv_file,
     NULL,
 };
@@ -80,6 +81,11 @@ const BlockDriver *bdrv_find_protocol(const char *filename, Error **errp)
         if (has_word(block_drivers[i]->protocol, filename, n)) {
             return block_drivers[i];
         }
+    }
+    if (has_word("http https ftp ftps rbd", filename, n)) {
+        error_set(errp, "%s: this build is without %s, which such names need", filename,
+                  *filename == 'r' ? "librbd" : "libcurl");
+        return NULL;
     }
     if (n && strncmp(filename, "file:", 5) != 0) {
         error_set(errp, "%s: unknown protocol '%.*s'; a file with such a name is written ./%s",

@@ -7,6 +7,7 @@
 #define BLOCK_DRIVERS_H
 
 #include "block/driver.h"
+#include "config.h"
 
 extern const BlockDriver bdrv_blkdebug;
 extern const BlockDriver bdrv_blklogwrites;
@@ -25,5 +26,19 @@ extern const BlockDriver bdrv_raw;
 extern const BlockDriver bdrv_vdi;
 extern const BlockDriver bdrv_vmdk;
 extern const BlockDriver bdrv_vpc;
+
+/* Those of libraries that may not be there. */
+#ifdef CONFIG_CURL
+extern const BlockDriver bdrv_ftp, bdrv_ftps, bdrv_http, bdrv_https;
+#define CURL_DRIVERS &bdrv_http, &bdrv_https, &bdrv_ftp, &bdrv_ftps,
+#else
+#define CURL_DRIVERS
+#endif
+#ifdef CONFIG_RBD
+extern const BlockDriver bdrv_rbd;
+#define RBD_DRIVERS &bdrv_rbd,
+#else
+#define RBD_DRIVERS
+#endif
 
 #endif

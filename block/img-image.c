@@ -9,19 +9,40 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "block/driver.h"
 #include "block/util.h"
+#include "util/loop.h"
 
 static volatile sig_atomic_t caught_signal;
 
 /* ---- signals ---- */
 
+static int wake_fd = -1;
+
 static void catch_signal(int number)
 {
+    const uint64_t one = 1;
+
     caught_signal = number;
+    if (write(wake_fd, &one, sizeof(one)) < 0) {
+        _exit(1);
+    }
+}
+
+/* What waits for a server that does not answer need not: all is over. */
+static void give_up(void *opaque)
+{
+    uint64_t n;
+
+    if (read(wake_fd, &n, sizeof(n)) > 0) {
+        for (BlockNode *node = bdrv_next(NULL); node; node = bdrv_next(node)) {
+            bdrv_cancel_in_flight(node);
+        }
+    }
 }
 
 void image_catch_signals(void)
@@ -30,6 +51,11 @@ void image_catch_signals(void)
     /* No SA_RESTART: a system call that waits returns at once. */
     struct sigaction action = {.sa_handler = catch_signal};
 
+    wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (wake_fd < 0) {
+        return; /* signals end us as ever */
+    }
+    loop_set_fd(wake_fd, give_up, NULL, NULL);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         struct sigaction old;
         /* nohup and background shells ignore signals on purpose. */

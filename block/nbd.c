@@ -588,7 +588,7 @@ static int nbd_co_block_status(BlockNode *node, bool precise, uint64_t offset, u
         return BDRV_BLOCK_DATA | BDRV_BLOCK_OFFSET_VALID;
     }
     if (s->dirty_bitmap) {
-        return BDRV_BLOCK_OFFSET_VALID | (req.status & 1 ? 0 : BDRV_BLOCK_DATA);
+        return req.status & 1 ? 0 : BDRV_BLOCK_OFFSET_VALID | BDRV_BLOCK_DATA;
     }
     /* A hole that may read as anything is data for us. */
     bool zero = req.status & NBD_STATE_ZERO, hole = req.status & NBD_STATE_HOLE;
