@@ -41,7 +41,7 @@ typedef struct Capture {
     _Atomic uint32_t order_count;
 } Capture;
 
-static Capture cap;
+static Capture cap, next; /* next: prepared */
 
 static void *zeroed(size_t count, size_t size)
 {
@@ -115,29 +115,37 @@ static void before_access(ram_addr addr, uint64_t size)
 
 /* ---- from the saving side ---- */
 
-static void forget(void)
+static void forget(Capture *c)
 {
-    for (uint64_t page = 0; page < cap.pages; page++) {
-        if (cap.state[page] == COPIED) {
-            free(cap.copies[page]);
+    for (uint64_t page = 0; page < c->pages; page++) {
+        if (c->state[page] == COPIED) {
+            free(c->copies[page]);
         }
     }
-    free((void *)cap.state);
-    free(cap.copies);
-    free((void *)cap.touched);
-    free((void *)cap.order);
-    cap = (Capture){0};
+    free((void *)c->state);
+    free(c->copies);
+    free((void *)c->touched);
+    free((void *)c->order);
+    *c = (Capture){0};
+}
+
+void capture_prepare(void)
+{
+    forget(&next); /* what the last but one left */
+    next.pages = memory_ram_used() >> GUEST_PAGE_BITS;
+    next.chunks = snapshot_chunks(memory_ram_used());
+    next.state = zeroed(next.pages, 1);
+    next.copies = zeroed(next.pages, sizeof(*next.copies));
+    next.touched = zeroed(next.chunks, 1);
+    next.order = zeroed(next.chunks, sizeof(*next.order));
 }
 
 void capture_begin(void)
 {
-    forget(); /* what the last one left: a hook may have been at work yet when it ended */
-    cap.pages = memory_ram_used() >> GUEST_PAGE_BITS;
-    cap.chunks = snapshot_chunks(memory_ram_used());
-    cap.state = zeroed(cap.pages, 1);
-    cap.copies = zeroed(cap.pages, sizeof(*cap.copies));
-    cap.touched = zeroed(cap.chunks, 1);
-    cap.order = zeroed(cap.chunks, sizeof(*cap.order));
+    Capture old = cap;
+
+    cap = next;
+    next = old; /* freed later: the moment is short */
     memory_dirty_reset(0, memory_ram_used(), DIRTY_SNAPSHOT);
     for (unsigned i = 0; i < vcpu_count(); i++) {
         tlb_flush(vcpu_env(i)); /* so that what is looked at from now on comes by the hook */

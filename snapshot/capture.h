@@ -8,6 +8,8 @@
 
 #include "snapshot/format.h"
 
+/* Before each capture_begin(), while the guest runs. */
+void capture_prepare(void);
 /* The moment is now: vCPUs paused, machine lock held. Also begins to note what is touched. One at a time. */
 void capture_begin(void);
 /* Lets go of what was not read. Machine lock held. */

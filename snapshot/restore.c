@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -21,7 +22,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "hw/machine.h"
@@ -103,33 +103,29 @@ static uint64_t chunk_bytes(uint32_t chunk)
     return left < CHUNK_SIZE ? left : CHUNK_SIZE;
 }
 
-static bool bring_bytes(uint32_t chunk)
+/* The bytes of the chunk's pages that are not zero, in s->pages. */
+static bool fetch(Scratch *s, uint32_t chunk)
 {
     const Chunk *c = &res.chunks[chunk];
-    uint8_t *to = memory_ram_base() + ((uint64_t)chunk << CHUNK_BITS);
-    uint64_t pages = chunk_bytes(chunk) >> GUEST_PAGE_BITS;
 
-    if (!c->pages) {
-        if (!res.empty) {
-            memset(to, 0, pages << GUEST_PAGE_BITS);
-        }
-        return true;
-    }
-    Scratch *s = own_scratch();
-    bool whole = chunk_page_count(c) == CHUNK_PAGES;
-    uint8_t *data = whole ? to : s->pages;
-    if (source_pread(res.source, c->pos, s->packed, c->size) < 0 || !chunk_unpack(s->packer, c, s->packed, data)) {
-        return false;
-    }
-    for (unsigned i = 0; i < pages && !whole; i++) {
-        if (c->pages >> i & 1) {
-            memcpy(to + i * GUEST_PAGE_SIZE, data, GUEST_PAGE_SIZE);
+    return !c->pages || (source_pread(res.source, c->pos, s->packed, c->size) == 0 &&
+                         chunk_unpack(s->packer, c, s->packed, s->pages));
+}
+
+/* Into RAM, which is nobody else's meanwhile. */
+static void put(const uint8_t *data, uint32_t chunk)
+{
+    uint8_t *to = memory_ram_base() + ((uint64_t)chunk << CHUNK_BITS);
+    unsigned pages = (unsigned)(chunk_bytes(chunk) >> GUEST_PAGE_BITS);
+
+    for (unsigned i = 0; i < pages; i++, to += GUEST_PAGE_SIZE) {
+        if (res.chunks[chunk].pages >> i & 1) {
+            memcpy(to, data, GUEST_PAGE_SIZE);
             data += GUEST_PAGE_SIZE;
         } else if (!res.empty) {
-            memset(to + i * GUEST_PAGE_SIZE, 0, GUEST_PAGE_SIZE);
+            memset(to, 0, GUEST_PAGE_SIZE);
         }
     }
-    return true;
 }
 
 /* On the main loop. */
@@ -148,9 +144,8 @@ static void report_failure(void *opaque)
     }
 }
 
-static void chunk_failed(uint32_t chunk)
+static void chunk_failed(void)
 {
-    memset(memory_ram_base() + ((uint64_t)chunk << CHUNK_BITS), 0, chunk_bytes(chunk));
     if (!atomic_exchange(&res.failed, true)) {
         for (unsigned i = 0; i < vcpu_count(); i++) {
             cpu_request_exit(vcpu_env(i)); /* soon; the main loop stops them */
@@ -159,19 +154,29 @@ static void chunk_failed(uint32_t chunk)
     }
 }
 
+/*
+ * Unpacked first and put into RAM then, so that others wait for a few microseconds only, not for a thread of low priority that the
+ * host lets wait in the middle. Two may unpack the same.
+ */
 static void bring(uint32_t chunk)
 {
+    Scratch *s = own_scratch();
     uint8_t expected = ABSENT;
+    bool ok = fetch(s, chunk);
 
+    if (!ok) {
+        memset(s->pages, 0, sizeof(s->pages));
+    }
     if (atomic_compare_exchange_strong(&res.state[chunk], &expected, COMING)) {
-        if (!bring_bytes(chunk)) {
-            chunk_failed(chunk);
+        put(s->pages, chunk);
+        if (!ok) {
+            chunk_failed();
         }
         atomic_store(&res.state[chunk], THERE);
         return;
     }
     while (atomic_load(&res.state[chunk]) == COMING) {
-        nanosleep(&(struct timespec){.tv_nsec = 10000}, NULL);
+        sched_yield();
     }
 }
 
@@ -207,7 +212,7 @@ static void bring_zeroes(uint32_t chunk)
     }
     if (!res.empty && fallocate(memory_ram_fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start,
                                 (off_t)chunk_bytes(chunk)) < 0) {
-        bring_bytes(chunk);
+        put(NULL, chunk);
     }
     atomic_store(&res.state[chunk], THERE);
 }

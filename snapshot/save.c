@@ -284,8 +284,9 @@ static void take_moment(Save *s)
 {
     bool running = machine_running();
     struct timespec ts;
-    int64_t start = clock_now(CLOCK_HOST);
 
+    capture_prepare();
+    int64_t start = clock_now(CLOCK_HOST);
     if (running) {
         vcpu_pause_all();
         clock_virtual_run(false);
