@@ -266,6 +266,25 @@ static bool empty_ram(void)
                      (off_t)memory_ram_used()) == 0;
 }
 
+/* What devices reach directly; most of it, video memory, is zero. */
+static void bring_devices_memory(void)
+{
+    uint64_t first = memory_main_bytes() >> CHUNK_BITS, start = first << CHUNK_BITS;
+
+    if (!res.empty && start < memory_ram_used() &&
+        fallocate(memory_ram_fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)start,
+                  (off_t)(memory_ram_used() - start)) == 0) {
+        for (uint64_t i = first; i < res.count; i++) {
+            atomic_store(&res.state[i], res.chunks[i].pages ? ABSENT : THERE);
+        }
+    }
+    for (uint64_t i = first; i < res.count; i++) {
+        if (atomic_load(&res.state[i]) != THERE) {
+            bring((uint32_t)i);
+        }
+    }
+}
+
 /* All code and every TLB entry is of the old RAM. */
 static void forget_old_ram(void)
 {
@@ -298,8 +317,11 @@ bool restore_begin(SnapshotSource *source, Chunk *chunks, uint32_t *working, uin
     for (uint32_t i = 0; i < res.count; i++) {
         res.state[i] = res.empty && !chunks[i].pages ? THERE : ABSENT;
     }
-    for (uint32_t i = all ? 0 : (uint32_t)(memory_main_bytes() >> CHUNK_BITS); i < res.count; i++) {
-        bring(i);
+    bring_devices_memory();
+    for (uint32_t i = 0; all && i < res.count; i++) {
+        if (atomic_load(&res.state[i]) != THERE) {
+            bring(i);
+        }
     }
     forget_old_ram();
     if (atomic_load(&res.failed)) {

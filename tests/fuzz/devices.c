@@ -571,6 +571,13 @@ static void describe_difference(const Buffer *a, const Buffer *b)
 
 static void random_accesses(unsigned n);
 
+/* What was under way when the state was saved begins again when the machine runs. */
+static void run_again(void)
+{
+    machine_stop(RUN_STATE_PAUSED);
+    machine_start_clock_still();
+}
+
 /* Saves, disturbs without letting time go by, loads, and saves again. */
 static bool round_trip(void)
 {
@@ -590,6 +597,7 @@ static bool round_trip(void)
         error_free(err);
     } else {
         do_cpu_work();
+        run_again();
         vmstate_save_all(&after);
         ok = after.size == before.size && memcmp(after.data, before.data, before.size) == 0;
         if (!ok) {
@@ -621,6 +629,7 @@ static void load_damaged_state(void)
         error_free(err);
         devices_reset();
     }
+    run_again();
     clock_virtual_set(0);
     buffer_free(&state);
 }

@@ -17,12 +17,17 @@ $(B)/tests/fuzz/monitor: $(B)/tests/fuzz/monitor.o $(B)/libvole.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+$(B)/tests/fuzz/snapshot: $(B)/tests/fuzz/snapshot.o $(B)/libvole.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 $(B)/tests/fuzz/block: $(B)/tests/fuzz/block.o $(B)/libvole.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 # What tests/sanitize builds and runs.
-sanitize-tests: $(B)/tests/fuzz/block $(B)/vole-img block-tests $(UNIT_BINS) $(B)/tests/fuzz/devices $(B)/tests/fuzz/monitor
+sanitize-tests: $(B)/tests/fuzz/block $(B)/vole-img block-tests $(UNIT_BINS) $(B)/tests/fuzz/devices $(B)/tests/fuzz/monitor \
+	$(B)/tests/fuzz/snapshot
 
 run-unit-tests: $(UNIT_BINS)
 	@status=0; for t in $(UNIT_BINS); do $$t || status=1; done; exit $$status
@@ -47,9 +52,10 @@ FUZZ_CPU = $(SANITIZED) $(B)/tests/fuzz/cpu
 
 FUZZ_GDB = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/gdb
 
-check-fuzz: $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/blocks/blocks $(B)/tests/fuzz/gdb $(B)/tests/fuzz/monitor
+check-fuzz: $(B)/tests/fuzz/snapshot $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/blocks/blocks $(B)/tests/fuzz/gdb $(B)/tests/fuzz/monitor
 	$(Q)$(MAKE) fuzz-block
 	$(Q)$(FUZZ_MONITOR) --cases 5000
+	$(Q)$(SANITIZED) $(B)/tests/fuzz/snapshot --cases 1000
 	$(Q)$(FUZZ_CPU) -runs=4000
 	$(Q)$(FUZZ_CPU) -jit -runs=2000
 	$(Q)$(SANITIZED) $(B)/tests/blocks/blocks -blocks 20000 -seed 7
@@ -57,9 +63,10 @@ check-fuzz: $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/blocks/blocks
 	$(Q)$(FUZZ_DEVICES) --accesses 40000 --state 500
 	$(Q)$(FUZZ_DEVICES) --machine isapc --accesses 20000 --state 200
 
-check-fuzz-long: $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/blocks/blocks $(B)/tests/fuzz/gdb $(B)/tests/fuzz/monitor
+check-fuzz-long: $(B)/tests/fuzz/snapshot $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/blocks/blocks $(B)/tests/fuzz/gdb $(B)/tests/fuzz/monitor
 	$(Q)$(MAKE) fuzz-block FUZZ_BLOCK="--seconds 1800"
 	$(Q)$(FUZZ_MONITOR) --cases 500000
+	$(Q)$(SANITIZED) $(B)/tests/fuzz/snapshot --cases 200000
 	$(Q)$(FUZZ_CPU) -runs=400000
 	$(Q)$(FUZZ_CPU) -jit -runs=100000
 	$(Q)$(SANITIZED) $(B)/tests/blocks/blocks -blocks 1000000 -seed 8
