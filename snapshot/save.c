@@ -32,8 +32,9 @@
 #include "util/worker.h"
 
 enum {
-    BATCH = 16,            /* chunks: 1 MB of RAM */
-    STREAM_PIECE = 2 << 20, /* bytes written at once */
+    BATCH = 64,             /* chunks: 4 MB of RAM */
+    STREAM_PIECE = 4 << 20, /* bytes written at once */
+    STREAM_MAX = 256 << 20, /* bytes that wait for the disks at most */
     PACKERS_MAX = 4,
 };
 
@@ -51,6 +52,8 @@ typedef struct Save {
     Buffer stream; /* waits to be written, from stream_pos on */
     uint64_t stream_pos;
     CoMutex stream_lock;
+    bool open; /* the disks have kept what they had: machine state may be written */
+    CoQueue opened;
     uint32_t next_chunk, chunks;
     unsigned packers;
     CoQueue packers_done;
@@ -160,10 +163,15 @@ static void write_stream(Save *s, bool all)
 /* Gives the bytes' place. */
 static uint64_t append(Save *s, const void *data, size_t size)
 {
+    while (!s->open && s->stream.size > STREAM_MAX) {
+        co_queue_wait(&s->opened);
+    }
     co_mutex_lock(&s->stream_lock);
     uint64_t pos = s->stream_pos + s->stream.size;
     buffer_append(&s->stream, data, size);
-    write_stream(s, false);
+    if (s->open) {
+        write_stream(s, false);
+    }
     co_mutex_unlock(&s->stream_lock);
     return pos;
 }
@@ -230,7 +238,7 @@ static void co_packer(void *opaque)
     }
 }
 
-static void save_ram(Save *s)
+static void start_packing(Save *s)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
@@ -241,6 +249,14 @@ static void save_ram(Save *s)
     for (unsigned i = s->packers; i > 0; i--) {
         coroutine_enter(coroutine_create(co_packer, s));
     }
+}
+
+/* ok: what was packed so far may be written, too; else it is thrown away. */
+static void finish_packing(Save *s, bool ok)
+{
+    s->open = true;
+    s->ret = ok ? s->ret : -ECANCELED;
+    co_queue_all(&s->opened);
     while (s->packers) {
         co_queue_wait(&s->packers_done);
     }
@@ -395,10 +411,11 @@ static void save_to_disks(Save *s)
     }
     disks_drained_begin(&s->disks);
     take_moment(s);
+    start_packing(s); /* beside what follows */
     bool ok = keep_disks(s);
     disks_drained_end(&s->disks);
+    finish_packing(s, ok);
     if (ok) {
-        save_ram(s);
         save_rest(s);
     }
     capture_end();
@@ -458,7 +475,8 @@ static void save_to_file(Save *s)
         disks_drained_end(&s->disks);
     }
     if (ok) {
-        save_ram(s);
+        start_packing(s);
+        finish_packing(s, true);
         save_rest(s);
     }
     capture_end();
