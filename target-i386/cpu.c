@@ -326,7 +326,7 @@ CPUX86State *cpu_new(unsigned index, const char *model, Error **errp)
         return NULL;
     }
     /* A multiple of the alignment of its vector state. */
-    size_t size = (sizeof(CPUX86State) + 63) & ~(size_t)63;
+    size_t size = CPU_TLB_OFFSET + ((sizeof(CpuTlb) + 63) & ~(size_t)63);
     if (!cpu_slot_empty) {
         draw_slot_empty();
         cpu_slots_fenced = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0;
@@ -340,7 +340,8 @@ CPUX86State *cpu_new(unsigned index, const char *model, Error **errp)
     env->bsp = index == 0;
     env->model = m;
     env->decode_mode.features = m->insn;
-    env->tlb = mmu_new();
+    env->tlb = (CpuTlb *)(void *)((char *)env + CPU_TLB_OFFSET);
+    mmu_init(env->tlb);
     env->a20_mask = a20_mask;
     env->jit_vectors_away = env->jit_x87_away = 1;
     env->jit_x87_possible = host_has_xsave();
@@ -365,7 +366,7 @@ void cpu_free(CPUX86State *env)
         ncpus--;
     }
     exec_free_code(env);
-    mmu_free(env->tlb);
+    mmu_drop_windows(env->tlb);
     free((void *)env->model);
     free(env);
 }

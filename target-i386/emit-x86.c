@@ -300,6 +300,14 @@ void emit_shr(Emitter *e, unsigned width, unsigned reg, unsigned count)
     emit_byte(e, (uint8_t)count);
 }
 
+void emit_imul_imm(Emitter *e, unsigned width, unsigned reg, int32_t imm)
+{
+    enum { OPC_IMUL_IMM = 0x69 };
+
+    emit_op(e, width_flags(width), OPC_IMUL_IMM, reg, rm_reg(reg));
+    emit_imm32(e, (uint32_t)imm);
+}
+
 void emit_sar(Emitter *e, unsigned width, unsigned reg, unsigned count)
 {
     emit_op(e, width_flags(width), OPC_SHIFT_IMM, SHIFT_SAR, rm_reg(reg));

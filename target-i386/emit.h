@@ -95,6 +95,7 @@ void emit_alu(Emitter *e, unsigned width, unsigned op, unsigned reg, HostRm rm);
 void emit_test_imm8(Emitter *e, unsigned reg, uint8_t imm); /* the register's low byte */
 void emit_shl(Emitter *e, unsigned width, unsigned reg, unsigned count);
 void emit_shr(Emitter *e, unsigned width, unsigned reg, unsigned count);
+void emit_imul_imm(Emitter *e, unsigned width, unsigned reg, int32_t imm);
 
 void emit_neg(Emitter *e, unsigned width, unsigned reg);
 void emit_bswap(Emitter *e, unsigned width, unsigned reg);

@@ -71,12 +71,37 @@ static unsigned page_bit(uint64_t rip)
 {
     uint64_t page = rip >> GUEST_PAGE_BITS;
 
-    return (unsigned)(page ^ page >> 9) % (64 * sizeof(((JitTable *)0)->pages) / 8);
+    return (unsigned)(page ^ page >> 13 ^ page >> 26) % JIT_TABLE_PAGES;
 }
 
 static bool leads_to_page(const JitTable *table, uint64_t linear)
 {
     return table->pages[page_bit(linear) / 64] >> page_bit(linear) % 64 & 1;
+}
+
+/* Whether the address, an offset in CS, lies in the page, or so near before it that an instruction there may go on in it. */
+static bool in_page(const JitTable *table, uint64_t rip, uint64_t page)
+{
+    uint64_t linear = table->key & HF_CS64 ? rip : (uint32_t)(table->cs_base + rip);
+
+    return linear - page + INSN_MAX_LENGTH < GUEST_PAGE_SIZE + INSN_MAX_LENGTH;
+}
+
+/* The page is mapped elsewhere now: what may lead there goes, the rest stays. */
+static void forget_page(CpuJit *jit, JitTable *table, uint64_t linear)
+{
+    bool listed = table->filled <= JIT_TABLE_LISTED;
+    unsigned n = listed ? table->filled : JIT_JUMP_TABLE_SIZE;
+
+    for (unsigned i = 0; i < n; i++) {
+        unsigned at = listed ? table->places[i] : i;
+        if (in_page(table, table->jumps[at].rip, linear & GUEST_PAGE_MASK)) {
+            table->jumps[at].rip = no_rip(at);
+        }
+    }
+    if (table == jit->table) {
+        jit->stop = true;
+    }
 }
 
 static uint32_t cs_base(const CPUX86State *env)
@@ -607,9 +632,10 @@ static void mapping_changed(CPUX86State *env, MappingChange what, uint64_t linea
 
     for (unsigned i = 0; jit && i < JIT_TABLES; i++) {
         JitTable *table = &jit->tables[i];
-        if (table->used && (what == MAPPING_ALL || (what == MAPPING_NONGLOBAL && table->nonglobal) ||
-                            (what == MAPPING_PAGE && leads_to_page(table, linear)))) {
+        if (table->used && (what == MAPPING_ALL || (what == MAPPING_NONGLOBAL && table->nonglobal))) {
             forget_table(jit, table);
+        } else if (table->used && what == MAPPING_PAGE && leads_to_page(table, linear)) {
+            forget_page(jit, table, linear);
         }
     }
 }

@@ -34,6 +34,7 @@ enum {
     JIT_SITES = 1 << 14,
     JIT_TABLES = 6,             /* modes whose jumps are kept */
     JIT_TABLE_LISTED = 1024,    /* jumps that are forgotten one by one */
+    JIT_TABLE_PAGES = 8192,     /* hash bits: many more than pages with code in use, or data pages' changes would hit them */
     JIT_STACK_SIZE = 64 << 10,
     JIT_STACK_SPARE = 16 << 10, /* below the limit, for signals */
     JIT_SEGMENTS = 8,
@@ -138,7 +139,7 @@ typedef struct JitTable {
     bool used;
     bool nonglobal; /* some lead to pages that a load of CR3 maps anew */
     uint64_t last_use;
-    uint64_t pages[64];     /* hash bits of the pages they lead to */
+    uint64_t pages[JIT_TABLE_PAGES / 64]; /* hash bits of the pages they lead to */
     unsigned filled;        /* how many there are; where, for the first of them: */
     uint16_t places[JIT_TABLE_LISTED];
     JitJump jumps[JIT_JUMP_TABLE_SIZE];

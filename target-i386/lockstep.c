@@ -198,8 +198,9 @@ void lockstep_start(CPUX86State *env, CpuJit *jit)
     ls->jit = jit;
     ls->enter = jit->enter;
     jit->enter = lockstep_enter;
-    ls->tlb = env->tlb;
-    ls->twin = mmu_new();
+    ls->twin = env->tlb; /* translated code knows where it is */
+    ls->tlb = env->tlb = mmu_new();
+    mmu_update_class(env);
     ls->twin->ram_delta = ls->copy - memory_ram_base();
     ls->tlb->write_flags = TLB_LOG;
     ls->tlb->twin = ls->twin;
@@ -221,10 +222,12 @@ void lockstep_end(CPUX86State *env)
     }
     running = NULL;
     env->lockstep = NULL;
-    env->tlb = ls->tlb;
+    env->tlb = ls->twin;
     env->tlb->twin = NULL;
-    env->tlb->write_flags = 0;
-    mmu_free(ls->twin);
+    env->tlb->ram_delta = 0;
+    mmu_update_class(env);
+    tlb_flush(env);
+    mmu_free(ls->tlb);
     munmap(ls->copy, ls->copy_size);
     free(ls->writes.items);
     free(ls->walks.items);

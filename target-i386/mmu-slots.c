@@ -38,10 +38,10 @@ void mmu_init_slots(CPUX86State *env)
     }
 }
 
-void mmu_empty_slots(CPUX86State *env)
+void mmu_empty_slots(CPUX86State *env, unsigned classes)
 {
     for (unsigned c = 0; c < MMU_CLASSES; c++) {
-        if (!env->jit_slots_used[c]) {
+        if (!env->jit_slots_used[c] || !(classes >> c & 1)) {
             continue;
         }
         for (unsigned i = 0; i < JIT_SLOTS; i++) {

@@ -139,7 +139,7 @@ static bool make(CPUX86State *env, unsigned cls, MmuAccess access, uint64_t page
         free(w.ram);
         return false;
     }
-    mmu_empty_slots(env); /* those that lead to the window which has to go */
+    mmu_empty_slots(env, MMU_ALL_CLASSES); /* those that lead to the window which has to go */
     place = place ? place : oldest(tlb);
     drop(place);
     if ((maps_used += w.maps) > MAX_MAPS || !map_pages(&w)) {

@@ -831,13 +831,8 @@ bool mmu_can_fetch(CPUX86State *env, uint64_t linear)
 
 /* ---- upkeep ---- */
 
-CpuTlb *mmu_new(void)
+void mmu_init(CpuTlb *tlb)
 {
-    CpuTlb *tlb = calloc(1, sizeof(*tlb));
-
-    if (!tlb) {
-        abort();
-    }
     atomic_flag_clear(&tlb->lock);
     tlb->data = tlb->entries[MMU_KERNEL];
     for (unsigned c = 0; c < MMU_CLASSES; c++) {
@@ -848,6 +843,16 @@ CpuTlb *mmu_new(void)
     for (unsigned i = 0; i < PHYS_CACHE_SIZE; i++) {
         tlb->phys_cache[i].page = 1;
     }
+}
+
+CpuTlb *mmu_new(void)
+{
+    CpuTlb *tlb = calloc(1, sizeof(*tlb));
+
+    if (!tlb) {
+        abort();
+    }
+    mmu_init(tlb);
     return tlb;
 }
 
@@ -914,26 +919,32 @@ void tlb_flush(CPUX86State *env)
     if (env->tlb->twin) {
         flush_all(env->tlb->twin);
     }
-    mmu_empty_slots(env);
+    mmu_empty_slots(env, MMU_ALL_CLASSES);
     exec_mapping_changed(env, MAPPING_ALL, 0);
 }
 
-static void flush_nonglobal(CpuTlb *tlb)
+/* Returns the classes that may have had such entries, a bit each. */
+static unsigned flush_nonglobal(CpuTlb *tlb)
 {
+    unsigned classes = 0;
+
     tlb_lock(tlb);
     for (unsigned c = 0; c < MMU_CLASSES; c++) {
+        classes |= (unsigned)!!tlb->local[c].words << c;
         invalidate_set(tlb, c, &tlb->local[c]); /* they stay in `used`, empty */
     }
     tlb_unlock(tlb);
+    return classes;
 }
 
 void tlb_flush_nonglobal(CPUX86State *env)
 {
-    flush_nonglobal(env->tlb);
+    unsigned classes = flush_nonglobal(env->tlb);
+
     if (env->tlb->twin) {
-        flush_nonglobal(env->tlb->twin);
+        classes |= flush_nonglobal(env->tlb->twin);
     }
-    mmu_empty_slots(env);
+    mmu_empty_slots(env, classes); /* others hold global pages only: a slot holds what the TLB has held since the last flush */
     exec_mapping_changed(env, MAPPING_NONGLOBAL, 0);
 }
 
@@ -950,22 +961,15 @@ static bool entry_of_page(const TlbEntry *e, uint64_t page, uint64_t mask)
 /* Entries of other parts of a large page that holds the address. */
 static void flush_large_page(CpuTlb *tlb, unsigned cls, uint64_t page)
 {
-    _Static_assert(TLB_BITS >= 22 - GUEST_PAGE_BITS, "an area has a slot for each of its pages");
-    enum { AREA_SLOTS = 1u << (22 - GUEST_PAGE_BITS) }; /* of the largest page but those of 1 GB */
-    unsigned first = tlb_index(page) & ~(AREA_SLOTS - 1u), end = first + AREA_SLOTS;
+    enum { AREA_BITS = 22, AREA_PAGES = 1u << (AREA_BITS - GUEST_PAGE_BITS) }; /* of the largest page but those of 1 GB */
+    uint64_t area = page & ~((1ull << AREA_BITS) - 1);
+    unsigned n = tlb->huge_seen ? TLB_SIZE : AREA_PAGES;
 
-    if (tlb->huge_seen) {
-        first = 0;
-        end = TLB_SIZE;
-    }
-    for (unsigned word = first / 64; word < end / 64; word++) {
-        for (uint64_t bits = tlb->used[cls].bits[word]; bits; bits &= bits - 1) {
-            unsigned slot = word * 64 + (unsigned)__builtin_ctzll(bits);
-            unsigned page_bits = tlb->info[cls][slot].page_bits;
-            if (page_bits > GUEST_PAGE_BITS &&
-                entry_of_page(&tlb->entries[cls][slot], page, ~((1ull << page_bits) - 1))) {
-                invalidate(&tlb->entries[cls][slot]);
-            }
+    for (unsigned i = 0; i < n; i++) {
+        unsigned slot = tlb->huge_seen ? i : tlb_index(area + ((uint64_t)i << GUEST_PAGE_BITS));
+        unsigned page_bits = tlb->info[cls][slot].page_bits;
+        if (page_bits > GUEST_PAGE_BITS && entry_of_page(&tlb->entries[cls][slot], page, ~((1ull << page_bits) - 1))) {
+            invalidate(&tlb->entries[cls][slot]);
         }
     }
 }
@@ -996,7 +1000,7 @@ void tlb_flush_page(CPUX86State *env, uint64_t linear)
         flush_page(env->tlb->twin, page);
     }
     if (may_be_large(env->tlb, page)) {
-        mmu_empty_slots(env);
+        mmu_empty_slots(env, MMU_ALL_CLASSES);
         exec_mapping_changed(env, MAPPING_ALL, page);
     } else {
         mmu_empty_slots_of_page(env, page);

@@ -107,19 +107,26 @@ struct CpuTlb {
     uint64_t write_flags; /* for every write tag of RAM: 0 or TLB_LOG */
 };
 
+/* A CPU's TLB lies at CPU_TLB_OFFSET from its CPUX86State, where translated code finds it; all zero before mmu_init(). */
+#define CPU_TLB_OFFSET ((sizeof(CPUX86State) + 63) & ~(size_t)63)
+void mmu_init(CpuTlb *tlb);
+/* One of its own. */
 CpuTlb *mmu_new(void);
 void mmu_free(CpuTlb *tlb);
 /* Chooses the class of data accesses from hflags, CR4 and EFLAGS.AC. */
 void mmu_update_class(CPUX86State *env);
 
 /*
- * The parts of a kernel's address space begin at large powers of two: upper bits keep their pages apart. Pages
- * of an area of 4 MB still have slots of their own, all of an aligned 1024.
+ * Consecutive pages, pages of equal place in the large parts of a kernel's address space, and of arrays of any
+ * alignment: multiplying spreads all of them. Two that follow each other never have the same slot, so an access across
+ * pages misses when its last byte's page is looked for in the first one's.
  */
-#define TLB_HASH_SHIFT 10
+#define TLB_HASH_FACTOR 0x61c88647u
+#define TLB_HASH_SHIFT (32 - TLB_BITS)
+_Static_assert(TLB_HASH_FACTOR >> TLB_HASH_SHIFT != 0, "the next page is in another slot");
 static inline unsigned tlb_index(uint64_t linear)
 {
-    return (unsigned)((linear ^ linear >> TLB_HASH_SHIFT) >> GUEST_PAGE_BITS) & (TLB_SIZE - 1);
+    return (uint32_t)(linear >> GUEST_PAGE_BITS) * TLB_HASH_FACTOR >> TLB_HASH_SHIFT;
 }
 
 static inline TlbEntry *tlb_slot(CpuTlb *tlb, unsigned cls, uint64_t linear)
@@ -141,7 +148,9 @@ static inline void tlb_unlock(CpuTlb *tlb)
 
 /* ---- last-page slots (mmu-slots.c); the owner's thread ---- */
 void mmu_init_slots(CPUX86State *env);
-void mmu_empty_slots(CPUX86State *env);
+/* Those of some classes, a bit each. */
+#define MMU_ALL_CLASSES ((1u << MMU_CLASSES) - 1)
+void mmu_empty_slots(CPUX86State *env, unsigned classes);
 /* Those that a page lies in; others stay as they are, since nothing has changed for them. */
 void mmu_empty_slots_of_page(CPUX86State *env, uint64_t page);
 /*

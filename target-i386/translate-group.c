@@ -266,7 +266,8 @@ static Group *ready_group(Translator *t, unsigned ref)
 {
     uint8_t n = t->refs[t->at][ref];
 
-    if (n == NO_GROUP || t->plain || site_is_hashed(t) || is_behind_sti(t)) {
+    if (n == NO_GROUP || t->plain || site_is_hashed(t) || is_behind_sti(t) ||
+        (in_kernel(t) && t->groups[n].reg != R_SP)) {
         return NULL;
     }
     Group *g = &t->groups[n];

@@ -32,16 +32,17 @@ static uint32_t address_key(const Insn *insn, int64_t disp)
                      : (uint32_t)(disp >> GUEST_PAGE_BITS) << 8 | 1u << 31 | seg;
 }
 
-/* A field of the TLB entry at whose place in the first class's table a register points. */
+/* A field of the TLB entry at whose place in a class's table a register points; H_NONE: of the first entry. */
 static HostRm tlb_field(unsigned reg, unsigned cls, size_t field)
 {
-    return rm_mem(reg, (int32_t)(offsetof(CpuTlb, entries[0][0]) + cls * sizeof(((CpuTlb *)0)->entries[0]) + field));
+    return rm_env_reg(reg, CPU_TLB_OFFSET + offsetof(CpuTlb, entries[0][0]) + cls * sizeof(((CpuTlb *)0)->entries[0]) + field);
 }
 
 void gen_stack_address(Translator *t, int32_t disp)
 {
     t->address_key = R_SP | 16u << 5;
     t->segment = SEG_COUNT;
+    t->fixed = false;
     emit_lea(&t->e, t->word, S0, rm_mem(GUEST_SP, disp));
 }
 
@@ -74,6 +75,9 @@ void gen_address(Translator *t)
         }
     }
     t->segment = segment_is_flat(t, insn->seg) ? SEG_COUNT : insn->seg;
+    t->fixed = rm.base == H_NONE && rm.index == H_NONE && width == t->word && t->segment == SEG_COUNT &&
+               insn->seg != SEG_FS && insn->seg != SEG_GS;
+    t->fixed_address = t->mode64 ? (uint64_t)disp : (uint32_t)disp;
     if (t->mode64 && (insn->seg == SEG_FS || insn->seg == SEG_GS)) {
         emit_load(e, W64, S1, rm_env(offsetof(CPUX86State, segs) + insn->seg * sizeof(Segment) +
                                      offsetof(Segment, base)));
@@ -205,27 +209,44 @@ Stub *gen_slot_check(Translator *t, uint32_t slot, unsigned size, MmuAccess acce
 static void gen_tlb_index(Emitter *e, unsigned reg)
 {
     emit_mov(e, W64, reg, S0);
-    emit_shr(e, W64, reg, TLB_HASH_SHIFT);
-    emit_alu(e, W32, ALU_XOR, reg, rm_reg(S0));
-    emit_shr(e, W32, reg, GUEST_PAGE_BITS - TLB_ENTRY_SHIFT);
-    emit_alu_imm(e, W32, ALU_AND, rm_reg(reg), (TLB_SIZE - 1) << TLB_ENTRY_SHIFT);
+    emit_shr(e, W64, reg, GUEST_PAGE_BITS);
+    emit_imul_imm(e, W32, reg, (int32_t)TLB_HASH_FACTOR);
+    emit_shr(e, W32, reg, TLB_HASH_SHIFT);
+    emit_shl(e, W32, reg, TLB_ENTRY_SHIFT);
 }
 
-/* S2 tells the TLB entry for the address in S0, whose tag is compared; see tlb_field(). */
-static void gen_hashed_check(Translator *t, unsigned size, MmuAccess access)
+/* The entry of an address that is known has a known place. */
+static HostRm gen_check_fixed(Translator *t, MmuAccess access)
+{
+    Emitter *e = &t->e;
+    uint64_t page = t->fixed_address & GUEST_PAGE_MASK;
+    size_t at = tlb_index(page) * sizeof(TlbEntry);
+    HostRm tag = tlb_field(H_NONE, t->cls, at + offsetof(TlbEntry, tag) + 8 * (size_t)access);
+
+    if ((int64_t)page == (int32_t)page) {
+        emit_alu_imm(e, W64, ALU_CMP, tag, (int32_t)page);
+    } else {
+        emit_mov_imm(e, S1, page);
+        emit_alu(e, W64, ALU_CMP, S1, tag);
+    }
+    gen_slow_unless(t, COND_E);
+    return tlb_field(H_NONE, t->cls, at + offsetof(TlbEntry, addend));
+}
+
+/* Looks into the TLB for the address in S0. Returns the addend's place, which S2 may be part of. */
+static HostRm gen_check_tlb(Translator *t, unsigned size, MmuAccess access)
 {
     Emitter *e = &t->e;
 
+    if (t->fixed && (t->fixed_address & ~GUEST_PAGE_MASK) + size <= GUEST_PAGE_SIZE) {
+        return gen_check_fixed(t, access);
+    }
     gen_tlb_index(e, S2);
-    emit_alu(e, W64, ALU_ADD, S2, rm_env(offsetof(CPUX86State, tlb)));
     emit_lea(e, W64, S1, rm_mem(S0, (int32_t)size - 1));
-    emit_alu(e, W64, ALU_XOR, S1, rm_reg(S0));
-    emit_alu_imm(e, W64, ALU_AND, rm_reg(S1), -(int32_t)GUEST_PAGE_SIZE);
-    gen_slow_unless(t, COND_E);
-    emit_mov(e, W64, S1, S0);
     emit_alu_imm(e, W64, ALU_AND, rm_reg(S1), -(int32_t)GUEST_PAGE_SIZE);
     emit_alu(e, W64, ALU_CMP, S1, tlb_field(S2, t->cls, offsetof(TlbEntry, tag) + 8 * (size_t)access));
     gen_slow_unless(t, COND_E);
+    return tlb_field(S2, t->cls, offsetof(TlbEntry, addend));
 }
 
 bool site_is_hashed(const Translator *t)
@@ -233,6 +254,23 @@ bool site_is_hashed(const Translator *t)
     unsigned bit = jit_site_bit(t->rip);
 
     return t->jit->hashed_sites[bit / 64] >> bit % 64 & 1;
+}
+
+bool in_kernel(const Translator *t)
+{
+    return !(t->key & HF_CPL_MASK) && t->key & HF_PG;
+}
+
+/*
+ * Kernels run through more code between two visits of a place than there are slots, and what they point to is anywhere: all but
+ * the stack and what FS and GS are for looks into the TLB at once.
+ */
+static bool looks_into_tlb(const Translator *t)
+{
+    bool on_stack = (t->address_key & (0x3ffu | 1u << 31)) == (R_SP | 16u << 5);
+    unsigned seg = t->address_key & 1u << 31 ? t->address_key & 7 : t->address_key >> 10 & 7;
+
+    return site_is_hashed(t) || (in_kernel(t) && !on_stack && seg != SEG_FS && seg != SEG_GS);
 }
 
 void gen_load_delta(Translator *t, uint32_t slot)
@@ -244,9 +282,8 @@ void gen_load_delta(Translator *t, uint32_t slot)
 void gen_delta(Translator *t, unsigned size, MmuAccess access)
 {
     gen_to_linear(t, size, access);
-    if (site_is_hashed(t)) {
-        gen_hashed_check(t, size, access);
-        emit_load(&t->e, W64, S2, tlb_field(S2, t->cls, offsetof(TlbEntry, addend)));
+    if (looks_into_tlb(t)) {
+        emit_load(&t->e, W64, S2, gen_check_tlb(t, size, access));
         t->delta_slot = 0;
         return;
     }
@@ -258,9 +295,8 @@ void gen_delta(Translator *t, unsigned size, MmuAccess access)
 void gen_translate(Translator *t, unsigned size, MmuAccess access)
 {
     gen_to_linear(t, size, access);
-    if (site_is_hashed(t)) {
-        gen_hashed_check(t, size, access);
-        emit_alu(&t->e, W64, ALU_ADD, S0, tlb_field(S2, t->cls, offsetof(TlbEntry, addend)));
+    if (looks_into_tlb(t)) {
+        emit_alu(&t->e, W64, ALU_ADD, S0, gen_check_tlb(t, size, access));
         t->delta_slot = 0;
         return;
     }
@@ -334,6 +370,21 @@ static void gen_fill_slot(Translator *t, unsigned cls, MmuAccess access, HostRm 
     emit_patch(done, e->p);
 }
 
+/* The rest of it for kernels: their stacks and data by FS and GS lie in few pages, ranges are not worth looking for. */
+static void gen_refill_page(Translator *t, unsigned cls, MmuAccess access)
+{
+    Emitter *e = &t->e;
+    HostRm tag = tlb_field(H_AX, cls, offsetof(TlbEntry, tag) + 8 * (size_t)access);
+
+    gen_tlb_index(e, H_AX);
+    emit_alu(e, W64, ALU_CMP, S1, tag);
+    uint8_t *miss = emit_jcc(e, COND_NE);
+    gen_fill_slot(t, cls, access, tag, tlb_field(H_AX, cls, offsetof(TlbEntry, addend)));
+    emit_patch(miss, e->p);
+    emit_pop(e, H_AX);
+    emit_ret(e);
+}
+
 /*
  * Called with S0 the address, S1 the page of its last byte, S2 the slot's offset. ZF set: a range or the TLB had it, the slot
  * is filled.
@@ -349,6 +400,10 @@ void gen_common_refill(Translator *t, unsigned cls, MmuAccess access)
 
     t->jit->refill[cls][access] = e->p;
     emit_push(e, H_AX);
+    if (cls != MMU_USER) {
+        gen_refill_page(t, cls, access);
+        return;
+    }
     for (unsigned i = 0; i < JIT_RANGES; i++) {
         emit_mov(e, W64, H_AX, S0);
         emit_alu(e, W64, ALU_SUB, H_AX, rm_env(ranges + i * sizeof(JitRange) + offsetof(JitRange, tag)));
@@ -360,14 +415,12 @@ void gen_common_refill(Translator *t, unsigned cls, MmuAccess access)
     emit_alu(e, W64, ALU_CMP, H_AX, rm_reg(S1));
     uint8_t *crosses = emit_jcc(e, COND_NE);
     gen_tlb_index(e, H_AX);
-    emit_alu(e, W64, ALU_ADD, H_AX, rm_env(offsetof(CPUX86State, tlb)));
     emit_alu(e, W64, ALU_CMP, S1, tag);
     uint8_t *miss = emit_jcc(e, COND_NE);
     uint8_t *often = count_miss(e);
     emit_load(e, W64, H_AX, slot_page_limit);
     emit_store(e, W64, slot_limit, H_AX);
     gen_tlb_index(e, H_AX);
-    emit_alu(e, W64, ALU_ADD, H_AX, rm_env(offsetof(CPUX86State, tlb)));
     gen_fill_slot(t, cls, access, tag, addend);
     emit_patch(miss, e->p);
     emit_patch(crosses, e->p);

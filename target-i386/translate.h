@@ -130,6 +130,8 @@ typedef struct Translator {
     JitInsn *ji;
     unsigned first_stub;
     unsigned segment;     /* that the address in S0 is an offset in; SEG_COUNT: it is linear */
+    bool fixed;           /* it is the address that is known: */
+    uint64_t fixed_address;
     unsigned at;          /* its number */
     uint32_t address_key; /* what the address in S0 is made of: accesses with the same share a slot */
     uint8_t kept[3];      /* R12 to R15 in S0, S1, S2: translate-registers.c; 0: none */
@@ -229,6 +231,8 @@ uint32_t new_slot(Translator *t, unsigned size, MmuAccess access);
 void gen_compare_limit(Translator *t, unsigned distance, uint32_t slot, unsigned size);
 /* Whether the instruction looks into the TLB at once. */
 bool site_is_hashed(const Translator *t);
+/* CPL 0 with paging. */
+bool in_kernel(const Translator *t);
 /* Out of line: fills the slot, or goes on below. */
 void gen_refill(Translator *t, const Stub *s);
 /* The common part of that. */
