@@ -39,7 +39,7 @@
 #include "util/loop.h"
 
 enum {
-    MOST_INSTRUCTIONS = 20000,   /* of the executor, in search of the translator's state */
+    MOST_INSTRUCTIONS = 1000000, /* of the executor, in search of the translator's state; calls that never return look for requests by the stack alone */
     OUTSIDE_WRITES = 4096,       /* notes kept between blocks; more are worked off at once */
     BLOCKS_PER_CHECK = 1 << 22,  /* of all RAM */
     STRING_ELEMENTS = 1 << 16,   /* then a string looks whether there is something else to do */
