@@ -690,6 +690,12 @@ bool blk_resize(BlockBackend *blk, uint64_t size, Error **errp)
 
 bool blk_snapshot(BlockBackend *blk, const char *file, const char *format, bool reuse, Error **errp)
 {
+    return blk_snapshot_as(blk, file, format, reuse, NULL, errp);
+}
+
+bool blk_snapshot_as(BlockBackend *blk, const char *file, const char *format, bool reuse,
+                     const char *node_name, Error **errp)
+{
     BlockNode *old = blk->root ? blk_node(blk) : NULL;
 
     format = format ? format : "qcow2";
@@ -706,6 +712,9 @@ bool blk_snapshot(BlockBackend *blk, const char *file, const char *format, bool 
     }
     BlockOptions *o = blkopts_new();
     blkopts_set(o, "driver", format);
+    if (node_name) {
+        blkopts_set(o, "node-name", node_name);
+    }
     BlockNode *node = bdrv_open(file, o, BDRV_O_RDWR | BDRV_O_NO_BACKING, errp);
     if (!node) {
         return false;

@@ -125,5 +125,8 @@ bool blk_resize(BlockBackend *blk, uint64_t size, Error **errp);
  * one. */
 bool blk_snapshot(BlockBackend *blk, const char *file, const char *format, bool reuse,
                   Error **errp);
+/* The same; node_name: the new node's, NULL: none. */
+bool blk_snapshot_as(BlockBackend *blk, const char *file, const char *format, bool reuse,
+                     const char *node_name, Error **errp);
 
 #endif

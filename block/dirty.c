@@ -130,6 +130,44 @@ DirtyBitmap *dirty_open(BlockNode *node, const char *name, Error **errp)
     return b;
 }
 
+typedef struct Stored {
+    BlockNode *node;
+    const char *name;
+    uint32_t granularity;
+    bool add, disabled, ok;
+    Error **errp;
+} Stored;
+
+static void co_stored(void *opaque)
+{
+    Stored *s = opaque;
+    const BitmapOps *ops = s->node->driver->bitmaps;
+
+    s->ok = s->add ? ops->co_add(s->node, s->name, s->granularity, s->disabled, s->errp)
+                   : ops->co_remove(s->node, s->name, s->errp);
+}
+
+bool bdrv_bitmap_add(BlockNode *node, const char *name, uint32_t granularity, bool disabled,
+                     Error **errp)
+{
+    Stored s = {node, name, granularity, true, disabled, false, errp};
+
+    if (granularity && (granularity < MIN_GRANULARITY || (granularity & (granularity - 1)))) {
+        error_set(errp, "Granularity must be power of 2 and at least 512");
+        return false;
+    }
+    coroutine_run(co_stored, &s);
+    return s.ok;
+}
+
+bool bdrv_bitmap_remove(BlockNode *node, const char *name, Error **errp)
+{
+    Stored s = {.node = node, .name = name, .errp = errp};
+
+    coroutine_run(co_stored, &s);
+    return s.ok;
+}
+
 void dirty_free(DirtyBitmap *b)
 {
     if (!b) {

@@ -59,6 +59,11 @@ void dirty_merge(DirtyBitmap *to, const DirtyBitmap *from);
 uint64_t *dirty_save(const DirtyBitmap *b);
 void dirty_restore(DirtyBitmap *b, const uint64_t *words);
 
+/* Bitmaps that the image keeps; granularity 0: the format's choice. */
+bool bdrv_bitmap_add(struct BlockNode *node, const char *name, uint32_t granularity, bool disabled,
+                     Error **errp);
+bool bdrv_bitmap_remove(struct BlockNode *node, const char *name, Error **errp);
+
 /* For the generic layer: the node was written, has another size. */
 void dirty_mark(struct BlockNode *node, uint64_t offset, uint64_t bytes);
 void dirty_resized(struct BlockNode *node);

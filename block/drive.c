@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "block/driver.h"
+#include "block/job.h"
 #include "util/options.h"
 
 enum { IDE_PLACES = 4, NO_PLACE = -1 };
@@ -360,17 +361,51 @@ typedef struct NodeSpec {
 
 static NodeSpec *node_specs, **node_specs_tail = &node_specs;
 
-bool drive_add_node(const char *spec, Error **errp)
+static NodeSpec *new_node_spec(void)
 {
     NodeSpec *n = calloc(1, sizeof(*n));
 
     if (!n) {
         abort();
     }
-    n->text = copy(spec);
     *node_specs_tail = n;
     node_specs_tail = &n->next;
+    return n;
+}
+
+bool drive_add_node(const char *spec, Error **errp)
+{
+    new_node_spec()->text = copy(spec);
     return true;
+}
+
+void drive_hold_node(BlockNode *node)
+{
+    new_node_spec()->node = node;
+}
+
+bool drive_release_node(const char *name, Error **errp)
+{
+    for (NodeSpec **p = &node_specs, *n; (n = *p); p = &n->next) {
+        if (!n->node || strcmp(bdrv_node_name(n->node), name) != 0) {
+            continue;
+        }
+        if (n->node->parents || job_uses(n->node)) {
+            error_set(errp, "Block device %s is in use", name);
+            return false;
+        }
+        *p = n->next;
+        node_specs_tail = n->next ? node_specs_tail : p;
+        bdrv_unref(n->node);
+        free(n->text);
+        free(n);
+        return true;
+    }
+    error_set(errp,
+              bdrv_find_node(name) ? "Node %s is not owned by the monitor"
+                                   : "Failed to find node with node-name='%s'",
+              name);
+    return false;
 }
 
 void drive_close_nodes(void)

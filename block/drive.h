@@ -21,6 +21,10 @@ typedef enum DriveInterface {
 bool drive_add(const char *spec, Error **errp);
 /* -blockdev: a node for drives and -device to name. */
 bool drive_add_node(const char *spec, Error **errp);
+/* A node that was made later, as if by -blockdev; takes over the reference. */
+void drive_hold_node(BlockNode *node);
+/* Closes a node of -blockdev, or one held later, that nothing uses. */
+bool drive_release_node(const char *name, Error **errp);
 /* Lets go of those nodes; drives that use one hold it. */
 void drive_close_nodes(void);
 /* -hda FILE and its kin; place as DRIVE_IDE counts. */

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "block/block.h"
+#include "block/driver.h"
+#include "block/live.h"
 #include "monitor/monitor-int.h"
 #include "util/options.h"
 
@@ -87,4 +89,149 @@ void cmd_block_set_io_throttle(Monitor *mon, const ArgValue *args)
     if (blk) {
         blk_set_limits(blk, &limits);
     }
+}
+
+/* ---- jobs ---- */
+
+static void started(Monitor *mon, const BlockJob *job, Error *err)
+{
+    if (!job) {
+        monitor_error(mon, err);
+    }
+}
+
+/* block_stream DRIVE [SPEED [BASE]] */
+void cmd_block_stream(Monitor *mon, const ArgValue *args)
+{
+    Error *err = NULL;
+    const JobOptions job = {.id = args[0].text, .speed = args[1].present ? args[1].number : 0};
+    BlockNode *node = live_node(args[0].text, &err),
+              *base = node && args[2].present ? live_in_chain(node, args[2].text, &err) : NULL;
+
+    started(mon, !err && node ? stream_start(node, base, NULL, &job, &err) : NULL, err);
+}
+
+/* drive_mirror [-n] [-f] DRIVE FILE [FORMAT] */
+void cmd_drive_mirror(Monitor *mon, const ArgValue *args)
+{
+    Error *err = NULL;
+    const JobOptions job = {.id = args[2].text};
+    BlockNode *node = live_node(args[2].text, &err);
+    const JobSync sync = args[1].present || !node || !bdrv_backing(node) ? SYNC_FULL : SYNC_TOP;
+    const LiveTarget t = {.file = args[3].text,
+                          .format = args[4].present ? args[4].text : NULL,
+                          .existing = args[0].present,
+                          .sync = sync};
+    const MirrorOptions o = {.sync = sync, .target_is_zero = !t.existing, .set_backing = true};
+    BlockNode *target = node ? live_open_target(node, &t, &err) : NULL;
+
+    started(mon, target ? mirror_start(node, target, &o, &job, &err) : NULL, err);
+}
+
+/* drive_backup [-n] [-f] [-c] DRIVE FILE [FORMAT] */
+void cmd_drive_backup(Monitor *mon, const ArgValue *args)
+{
+    Error *err = NULL;
+    const JobOptions job = {.id = args[3].text};
+    BlockNode *node = live_node(args[3].text, &err);
+    const JobSync sync = args[1].present || !node || !bdrv_backing(node) ? SYNC_FULL : SYNC_TOP;
+    const LiveTarget t = {.file = args[4].text,
+                          .format = args[5].present ? args[5].text : NULL,
+                          .existing = args[0].present,
+                          .sync = sync};
+    const BackupOptions o = {.sync = sync, .compress = args[2].present};
+    BlockNode *target = node ? live_open_target(node, &t, &err) : NULL;
+
+    if (target && o.compress && !target->driver->supports_compressed) {
+        error_set(&err, "-c: format %s is never compressed", bdrv_format_name(target));
+        bdrv_unref(target);
+        target = NULL;
+    }
+    started(mon, target ? backup_start(node, target, &o, &job, &err) : NULL, err);
+}
+
+static BlockJob *find_job(Monitor *mon, const char *id)
+{
+    BlockJob *job = job_find(id);
+
+    if (!job) {
+        monitor_printf(mon, "there is no block job '%s'; info block-jobs lists them\n", id);
+    }
+    return job;
+}
+
+static void verdict(Monitor *mon, bool ok, Error *err)
+{
+    if (!ok && err) {
+        monitor_error(mon, err);
+    }
+}
+
+/* block_job_cancel [-f] DRIVE */
+void cmd_block_job_cancel(Monitor *mon, const ArgValue *args)
+{
+    BlockJob *job = find_job(mon, args[1].text);
+    Error *err = NULL;
+
+    verdict(mon, job && job_cancel(job, args[0].present, &err), err);
+}
+
+void cmd_block_job_complete(Monitor *mon, const ArgValue *args)
+{
+    BlockJob *job = find_job(mon, args[0].text);
+    Error *err = NULL;
+
+    verdict(mon, job && job_complete(job, &err), err);
+}
+
+void cmd_block_job_pause(Monitor *mon, const ArgValue *args)
+{
+    BlockJob *job = find_job(mon, args[0].text);
+    Error *err = NULL;
+
+    verdict(mon, job && job_pause(job, &err), err);
+}
+
+void cmd_block_job_resume(Monitor *mon, const ArgValue *args)
+{
+    BlockJob *job = find_job(mon, args[0].text);
+    Error *err = NULL;
+
+    verdict(mon, job && job_resume(job, &err), err);
+}
+
+void cmd_block_job_set_speed(Monitor *mon, const ArgValue *args)
+{
+    BlockJob *job = find_job(mon, args[0].text);
+    Error *err = NULL;
+
+    verdict(mon, job && job_set_speed(job, args[1].number, &err), err);
+}
+
+static void print_job(BlockJob *job, void *opaque)
+{
+    JobInfo i;
+
+    job_info(job, &i);
+    monitor_printf(opaque,
+                   "Type %s, device %s: %s, completed %" PRIu64 " of %" PRIu64
+                   " bytes, speed limit %" PRIu64 " bytes/s%s%s\n",
+                   i.type, i.id, job_status_name(i.status), i.offset, i.len, i.speed,
+                   i.error ? ": " : "", i.error ? i.error : "");
+}
+
+static void count_job(BlockJob *job, void *opaque)
+{
+    ++*(unsigned *)opaque;
+}
+
+void info_block_jobs(Monitor *mon, const ArgValue *args)
+{
+    unsigned count = 0;
+
+    job_each(count_job, &count);
+    if (!count) {
+        monitor_printf(mon, "No active jobs\n");
+    }
+    job_each(print_job, mon);
 }

@@ -306,6 +306,7 @@ static void info_qdm(Monitor *mon, const ArgValue *args)
 /* clang-format off */
 const MonitorCommand info_commands[] = {
     {"block", {{0}}, "disk drives and their images", info_block, NULL},
+    {"block-jobs", {{0}}, "copies, commits and their like that run beside the guest", info_block_jobs, NULL},
     {"blockstats", {{0}}, "what the disk drives have done so far", info_blockstats, NULL},
     {"chardev", {{0}}, "character devices", info_chardev, NULL},
     {"cpus", {{0}}, "the CPUs; * marks the one that commands look at", info_cpus, NULL},

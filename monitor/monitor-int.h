@@ -99,6 +99,15 @@ void cmd_ringbuf_write(Monitor *mon, const ArgValue *args);
 void cmd_sum(Monitor *mon, const ArgValue *args);
 
 /* ---- block-commands.c ---- */
+void cmd_block_job_cancel(Monitor *mon, const ArgValue *args);
+void cmd_block_job_complete(Monitor *mon, const ArgValue *args);
+void cmd_block_job_pause(Monitor *mon, const ArgValue *args);
+void cmd_block_job_resume(Monitor *mon, const ArgValue *args);
+void cmd_block_job_set_speed(Monitor *mon, const ArgValue *args);
+void cmd_block_stream(Monitor *mon, const ArgValue *args);
+void cmd_drive_backup(Monitor *mon, const ArgValue *args);
+void cmd_drive_mirror(Monitor *mon, const ArgValue *args);
+void info_block_jobs(Monitor *mon, const ArgValue *args);
 void cmd_block_resize(Monitor *mon, const ArgValue *args);
 void cmd_block_set_io_throttle(Monitor *mon, const ArgValue *args);
 void cmd_commit(Monitor *mon, const ArgValue *args);

@@ -72,6 +72,7 @@ void qmp_watch_machine(void)
         machine_add_state_handler(on_run_state, NULL);
         machine_set_event_handler(on_machine_event);
         blk_set_error_handler(on_block_error);
+        qmp_watch_jobs();
         mc146818_set_time_handler(on_time_set);
     }
 }

@@ -27,7 +27,7 @@ typedef struct QmpArg {
     bool optional;
 } QmpArg;
 
-#define QMP_MAX_ARGS 8
+#define QMP_MAX_ARGS 20
 
 typedef struct QmpCommand {
     const char *name; /* NULL: the table's end */
@@ -103,6 +103,42 @@ json_t *qmp_snapshot_delete(json_t *args, Error **errp);
 json_t *qmp_query_jobs(json_t *args, Error **errp);
 json_t *qmp_job_dismiss(json_t *args, Error **errp);
 json_t *qmp_job_cancel(json_t *args, Error **errp);
+
+/* ---- qmp-block.c ---- */
+json_t *qmp_any_job_cancel(json_t *args, Error **errp);
+json_t *qmp_any_job_dismiss(json_t *args, Error **errp);
+json_t *qmp_bitmap_add(json_t *args, Error **errp);
+json_t *qmp_bitmap_clear(json_t *args, Error **errp);
+json_t *qmp_bitmap_disable(json_t *args, Error **errp);
+json_t *qmp_bitmap_enable(json_t *args, Error **errp);
+json_t *qmp_bitmap_merge(json_t *args, Error **errp);
+json_t *qmp_bitmap_remove(json_t *args, Error **errp);
+json_t *qmp_block_commit(json_t *args, Error **errp);
+json_t *qmp_block_job_cancel(json_t *args, Error **errp);
+json_t *qmp_block_job_complete(json_t *args, Error **errp);
+json_t *qmp_block_job_dismiss(json_t *args, Error **errp);
+json_t *qmp_block_job_finalize(json_t *args, Error **errp);
+json_t *qmp_block_job_pause(json_t *args, Error **errp);
+json_t *qmp_block_job_resume(json_t *args, Error **errp);
+json_t *qmp_block_job_set_speed(json_t *args, Error **errp);
+json_t *qmp_block_resize(json_t *args, Error **errp);
+json_t *qmp_block_stream(json_t *args, Error **errp);
+json_t *qmp_blockdev_add(json_t *args, Error **errp);
+json_t *qmp_blockdev_backup(json_t *args, Error **errp);
+json_t *qmp_blockdev_del(json_t *args, Error **errp);
+json_t *qmp_blockdev_mirror(json_t *args, Error **errp);
+json_t *qmp_blockdev_snapshot(json_t *args, Error **errp);
+json_t *qmp_blockdev_snapshot_sync(json_t *args, Error **errp);
+json_t *qmp_change_backing_file(json_t *args, Error **errp);
+json_t *qmp_drive_backup(json_t *args, Error **errp);
+json_t *qmp_drive_mirror(json_t *args, Error **errp);
+json_t *qmp_query_any_jobs(json_t *args, Error **errp);
+json_t *qmp_query_block_jobs(json_t *args, Error **errp);
+json_t *qmp_transaction(json_t *args, Error **errp);
+/* The actions of a transaction that change images; false with an error. */
+bool qmp_do_snapshot(json_t *args, Error **errp);
+bool qmp_do_snapshot_sync(json_t *args, Error **errp);
+void qmp_watch_jobs(void);
 
 /* ---- qmp-schema.c ---- */
 json_t *qmp_query_schema(json_t *args, Error **errp);

@@ -12,7 +12,7 @@ check-block: block-tests
 	$(Q)$(B)/tests/block/crash --points 3000 --faults 500
 	$(Q)tests/block/judge $(B)/tests/block/crash 100
 	$(Q)$(B)/tests/block/interleave --schedules 100000
-	$(Q)$(B)/tests/block/jobs --schedules 2000
+	$(Q)$(B)/tests/block/jobs --schedules 500
 
 check-block-long: block-tests
 	$(Q)$(B)/tests/block/crash --points 40000 --faults 20000 --seed 2
