@@ -16,6 +16,7 @@
 
 #include "block/block.h"
 #include "block/drive.h"
+#include "block/nbd-server.h"
 #include "char/char.h"
 #include "gdbstub/gdbstub.h"
 #include "hw/device.h"
@@ -47,6 +48,8 @@ static int pidfile_fd = -1;
 static void die(Error *err)
 {
     error_report_free(err);
+    nbd_server_free(nbd_monitor_server);
+    nbd_monitor_server = NULL;
     blk_close_all();
     drive_close_nodes();
     chr_close_all();
@@ -433,6 +436,8 @@ int main(int argc, char **argv)
     machine_stop(RUN_STATE_SHUTDOWN);
     vcpu_stop_threads();
     jit_log_summary();
+    nbd_server_free(nbd_monitor_server);
+    nbd_monitor_server = NULL;
     blk_close_all();
     drive_close_nodes();
     chr_close_all();

@@ -64,6 +64,15 @@ void qmp_session_free(QmpSession *q);
 void qmp_session_feed(QmpSession *q, const uint8_t *data, size_t size);
 Buffer *qmp_session_output(QmpSession *q);
 
+/* ---- qmp-nbd.c ---- */
+json_t *qmp_nbd_server_start(json_t *args, Error **errp);
+json_t *qmp_nbd_server_add(json_t *args, Error **errp);
+json_t *qmp_nbd_server_remove(json_t *args, Error **errp);
+json_t *qmp_nbd_server_stop(json_t *args, Error **errp);
+json_t *qmp_block_export_add(json_t *args, Error **errp);
+json_t *qmp_block_export_del(json_t *args, Error **errp);
+json_t *qmp_query_block_exports(json_t *args, Error **errp);
+
 /* ---- qmp-query.c ---- */
 json_t *qmp_query_version(json_t *args, Error **errp);
 json_t *qmp_query_commands(json_t *args, Error **errp);
