@@ -224,6 +224,9 @@ static void listener_protect(ram_addr addr, uint64_t size)
         if (cpus[i]) {
             tlb_empty_write_slots(cpus[i]);
         }
+        if (cpus[i] && cpus[i] != current_cpu) {
+            cpu_request_exit(cpus[i]); /* a loop may rely on what it has seen there */
+        }
     }
 }
 

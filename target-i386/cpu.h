@@ -282,6 +282,7 @@ struct CPUX86State {
     bool jit_x87_possible;     /* the host has XSAVE */
     uint32_t jit_flags;   /* arithmetic flags as LAHF and SETO leave them in AX */
     int32_t jit_budget;   /* lockstep: leave at the block entry where it runs out */
+    int32_t jit_rounds;   /* and after so many more rounds of a loop */
     struct Lockstep *lockstep;
     Segment segs[SEG_COUNT];
 

@@ -100,54 +100,67 @@ static uint8_t sib(unsigned scale, unsigned index, unsigned base)
     return (uint8_t)(shift << 6 | (index & 7) << 3 | (base & 7));
 }
 
+/* Stores through Emitter.p would have it loaded again after each byte: what follows counts along itself. */
+static uint8_t *put32(uint8_t *p, uint32_t v)
+{
+    memcpy(p, &v, 4);
+    return p + 4;
+}
+
 /* ModRM, SIB and displacement. */
-static void emit_rm_bytes(Emitter *e, unsigned reg, HostRm rm)
+static uint8_t *put_rm(uint8_t *p, unsigned reg, HostRm rm)
 {
     if (rm.kind == RM_REG) {
-        emit_byte(e, modrm(3, reg, rm.base));
-        return;
+        *p++ = modrm(3, reg, rm.base);
+        return p;
     }
     if (rm.base == H_NONE) {
-        emit_byte(e, modrm(0, reg, RM_SIB));
-        emit_byte(e, sib(rm.scale, rm.index == H_NONE ? SIB_NO_INDEX : rm.index, SIB_NO_BASE));
-        emit_imm32(e, (uint32_t)rm.disp);
-        return;
+        *p++ = modrm(0, reg, RM_SIB);
+        *p++ = sib(rm.scale, rm.index == H_NONE ? SIB_NO_INDEX : rm.index, SIB_NO_BASE);
+        return put32(p, (uint32_t)rm.disp);
     }
     unsigned mod = rm.disp == 0 && (rm.base & 7) != H_BP ? 0
                    : rm.disp == (int8_t)rm.disp           ? 1
                                                           : 2;
     if (rm.index != H_NONE || (rm.base & 7) == H_SP) {
-        emit_byte(e, modrm(mod, reg, RM_SIB));
-        emit_byte(e, sib(rm.scale, rm.index == H_NONE ? SIB_NO_INDEX : rm.index, rm.base));
+        *p++ = modrm(mod, reg, RM_SIB);
+        *p++ = sib(rm.scale, rm.index == H_NONE ? SIB_NO_INDEX : rm.index, rm.base);
     } else {
-        emit_byte(e, modrm(mod, reg, rm.base));
+        *p++ = modrm(mod, reg, rm.base);
     }
     if (mod == 1) {
-        emit_byte(e, (uint8_t)rm.disp);
-    } else if (mod == 2) {
-        emit_imm32(e, (uint32_t)rm.disp);
+        *p++ = (uint8_t)rm.disp;
     }
+    return mod == 2 ? put32(p, (uint32_t)rm.disp) : p;
+}
+
+static uint8_t *put_prefixes(uint8_t *p, unsigned flags, HostRm rm)
+{
+    if (flags & EMIT_LOCK) {
+        *p++ = PFX_LOCK;
+    }
+    if (rm.kind == RM_ENV) {
+        *p++ = PFX_GS;
+    }
+    if (flags & EMIT_66) {
+        *p++ = PFX_OPSIZE;
+    }
+    if (flags & EMIT_F2) {
+        *p++ = PFX_F2;
+    }
+    if (flags & EMIT_F3) {
+        *p++ = PFX_F3;
+    }
+    return p;
 }
 
 void emit_op(Emitter *e, unsigned flags, uint8_t opcode, unsigned reg, HostRm rm)
 {
-    uint8_t rex = 0;
+    uint8_t rex = 0, *p = e->p;
 
     e->named |= (uint16_t)(1u << reg | (rm.kind == RM_REG ? 1u << rm.base : 0));
-    if (flags & EMIT_LOCK) {
-        emit_byte(e, PFX_LOCK);
-    }
-    if (rm.kind == RM_ENV) {
-        emit_byte(e, PFX_GS);
-    }
-    if (flags & EMIT_66) {
-        emit_byte(e, PFX_OPSIZE);
-    }
-    if (flags & EMIT_F2) {
-        emit_byte(e, PFX_F2);
-    }
-    if (flags & EMIT_F3) {
-        emit_byte(e, PFX_F3);
+    if (rm.kind == RM_ENV || flags & (EMIT_LOCK | EMIT_66 | EMIT_F2 | EMIT_F3)) {
+        p = put_prefixes(p, flags, rm);
     }
     rex |= flags & EMIT_W ? REX | REX_W : 0;
     rex |= reg & 8 ? REX | REX_R : 0;
@@ -157,19 +170,19 @@ void emit_op(Emitter *e, unsigned flags, uint8_t opcode, unsigned reg, HostRm rm
         rex |= REX;
     }
     if (rex) {
-        emit_byte(e, rex);
+        *p++ = rex;
     }
     if (flags & (EMIT_0F | EMIT_0F38 | EMIT_0F3A)) {
-        emit_byte(e, OPC_ESCAPE);
+        *p++ = OPC_ESCAPE;
     }
     if (flags & EMIT_0F38) {
-        emit_byte(e, OPC_ESCAPE_38);
+        *p++ = OPC_ESCAPE_38;
     }
     if (flags & EMIT_0F3A) {
-        emit_byte(e, OPC_ESCAPE_3A);
+        *p++ = OPC_ESCAPE_3A;
     }
-    emit_byte(e, opcode);
-    emit_rm_bytes(e, reg, rm);
+    *p++ = opcode;
+    e->p = put_rm(p, reg, rm);
 }
 
 void emit_vex(Emitter *e, VexForm form, uint8_t opcode, unsigned reg, HostRm rm)
@@ -186,7 +199,7 @@ void emit_vex(Emitter *e, VexForm form, uint8_t opcode, unsigned reg, HostRm rm)
                            (extended_base ? 0 : VEX_B) | form.map));
     emit_byte(e, (uint8_t)((form.w ? VEX_W : 0) | (~form.vvvv & 15) << 3 | (form.l ? VEX_L : 0) | form.pp));
     emit_byte(e, opcode);
-    emit_rm_bytes(e, reg, rm);
+    e->p = put_rm(e->p, reg, rm);
 }
 
 static unsigned width_flags(unsigned width)

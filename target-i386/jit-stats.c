@@ -209,6 +209,7 @@ void jit_stats_block(CPUX86State *env, const JitBlock *b, const Insn *insns, uns
 void jit_stats_enter(CPUX86State *env)
 {
     env->jit_budget = 1;
+    env->jit_rounds = 0;
     if (log_enabled(LOG_CPU)) {
         Buffer text = {0};
         cpu_x87_sync(env);

@@ -1,8 +1,8 @@
 /*
  * -d lockstep: the translator and the reference executor run the same guest side by side.
  *
- * Translated code is entered as ever, chained and all, but with a budget of some block entries, or one. So whatever a block has become
- * (patched jumps, jump tables, code that spans several guest blocks) runs as it does without lockstep, up to a
+ * Translated code is entered as ever, chained and all, but with a budget of some block entries, or one, and a few rounds of loops. So whatever
+ * a block has become (patched jumps, jump tables, code that spans several guest blocks) runs as it does without lockstep, up to a
  * place where it would look at requests. Then the CPU's state is put back, and the executor runs one
  * instruction after the other until its state is the one that the translator reached; when it does not get there, or
  * has written something else to memory, that is a difference: it is reported, and the program ends.
@@ -414,6 +414,7 @@ static uint64_t run_translated(CPUX86State *env, Lockstep *ls, const uint8_t *co
     ls->times_read = ls->times_given = 0;
     use_tlb(env, ls->twin);
     env->jit_budget = run_length(ls);
+    env->jit_rounds = (int32_t)(ls->blocks % 4);
     env->fault_jmp = &ls->landing;
     int how = setjmp(ls->landing);
     if (how == 0) {

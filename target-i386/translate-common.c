@@ -43,7 +43,11 @@ Stub *add_stub(Translator *t, StubKind kind, uint8_t *rel)
 {
     Stub *s = &t->stubs[t->nstubs++];
 
-    *s = (Stub){.kind = kind, .rel = rel, .x87_pointers = t->x87_pointers};
+    memset(s, 0, offsetof(Stub, groups)); /* the rest is large, and has its number */
+    s->kind = kind;
+    s->rel = rel;
+    s->x87_pointers = t->x87_pointers;
+    s->swapped = t->swapped;
     return s;
 }
 

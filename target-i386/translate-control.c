@@ -35,7 +35,7 @@ static void gen_goto_other_page(Translator *t, uint64_t target)
     emit_jmp_rm(&t->e, gen_find_known(t, target));
 }
 
-static Stub *add_link(Translator *t, uint8_t *rel, uint64_t target)
+Stub *add_link(Translator *t, uint8_t *rel, uint64_t target)
 {
     Stub *s = add_stub(t, STUB_LINK, rel);
 
@@ -137,6 +137,10 @@ static bool gen_jcc(Translator *t)
         return false;
     }
     uint8_t *rel = emit_jcc(&t->e, t->insn->cond);
+    if (t->at == t->loop) {
+        t->loop_jump = rel;
+        return true;
+    }
     if (same_page(t, target)) {
         add_link(t, rel, target);
     } else {
@@ -317,9 +321,15 @@ static void gen_stub_handler(Translator *t, const Stub *s)
     Emitter *e = &t->e;
 
     bool saved = stub_flags_from(t, s) == JIT_FROM_MEMORY;
+    if (s->swapped) {
+        gen_swap_out(t);
+    }
     emit_mov_imm(e, S0, record_offset(t, s->ji));
     emit_patch(emit_call(e), saved ? t->jit->exec_insn_saved : t->jit->exec_insn);
     if (s->back) {
+        if (s->swapped) {
+            gen_swap_in(t);
+        }
         gen_groups_again(t, s);
         gen_back_from_handler(t, s->fpu);
         gen_kept_again(t, s);
@@ -343,6 +353,7 @@ static void gen_stub(Translator *t, const Stub *s)
     uint64_t link;
 
     emit_patch(s->rel, e->p);
+    assume_swapped(t, s->swapped);
     if (s->kind == STUB_REFILL || s->kind == STUB_GROUP) {
         gen_refill(t, s);
     }
@@ -356,6 +367,9 @@ static void gen_stub(Translator *t, const Stub *s)
         break;
     case STUB_GROUP: {
         unsigned from = stub_flags_from(t, s);
+        if (s->swapped) {
+            gen_swap_out(t);
+        }
         uint8_t *rel = emit_jmp(e);
         emit_patch(rel, e->p);
         gen_leave_to_link(t, s->target, rel, (from == JIT_FROM_EFLAGS ? JIT_LINK_EFLAGS : JIT_LINK_MEMORY) | JIT_LINK_PLAIN, from);
@@ -366,12 +380,21 @@ static void gen_stub(Translator *t, const Stub *s)
         link = s->flags_at == FLAGS_IN_EFLAGS ? JIT_LINK_EFLAGS : 0;
         link |= s->in_memory ? JIT_LINK_MEMORY : 0;
         link |= s->poll ? JIT_LINK_POLL : 0;
-        gen_leave_to_link(t, s->target, s->rel, link, from);
+        uint8_t *rel = s->rel;
+        if (s->swapped) {
+            gen_swap_out(t);
+            rel = emit_jmp(e);
+            emit_patch(rel, e->p);
+        }
+        gen_leave_to_link(t, s->target, rel, link, from);
         break;
     }
     case STUB_GOTO:
         if (!s->in_memory) {
             gen_save_flags(t);
+        }
+        if (s->swapped) {
+            gen_swap_out(t);
         }
         gen_goto_other_page(t, s->target);
         break;
@@ -382,6 +405,9 @@ static void gen_stub(Translator *t, const Stub *s)
     case STUB_KICK: {
         gen_kick_or_load(t, s);
         bool saved = stub_flags_from(t, s) == JIT_FROM_MEMORY;
+        if (s->swapped) {
+            gen_swap_out(t);
+        }
         if (t->env->lockstep && s->flags_at == FLAGS_IN_EFLAGS) {
             emit_store_imm(e, W32, rm_env(offsetof(CPUX86State, jit_budget)), JIT_BUDGET_FLAGS_DEAD);
         }
@@ -398,4 +424,5 @@ void gen_stubs(Translator *t)
     for (unsigned i = 0; i < t->nstubs; i++) {
         gen_stub(t, &t->stubs[i]);
     }
+    assume_swapped(t, false);
 }

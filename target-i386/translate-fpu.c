@@ -248,19 +248,19 @@ static void gen_kick_unless_zero(Translator *t, unsigned width, size_t field, St
 }
 
 /* Lockstep: leaves where the number of such places that may be passed is used up. */
-static void gen_kick_out_of_budget(Translator *t, Stub kick)
+static void gen_kick_out_of_budget(Translator *t, size_t budget, Stub kick)
 {
-    emit_alu_imm(&t->e, W32, ALU_SUB, ENV(jit_budget), 1);
+    emit_alu_imm(&t->e, W32, ALU_SUB, rm_env(budget), 1);
     kick.kind = STUB_KICK;
     kick.rel = emit_jcc(&t->e, COND_B);
     kick.fpu = (FpuUse){false, false};
     *add_stub(t, STUB_KICK, kick.rel) = kick;
 }
 
-void gen_look_for_requests(Translator *t, Stub kick)
+void gen_look_for_requests(Translator *t, Stub kick, bool round)
 {
     if (t->jit->budget) {
-        gen_kick_out_of_budget(t, kick);
+        gen_kick_out_of_budget(t, round ? offsetof(CPUX86State, jit_rounds) : offsetof(CPUX86State, jit_budget), kick);
     }
     size_t requests = offsetof(CPUX86State, exit_request), x87 = offsetof(CPUX86State, jit_x87_away);
 

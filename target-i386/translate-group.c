@@ -102,7 +102,8 @@ typedef struct Finder {
     Translator *t;
     unsigned insn;   /* its number */
     int32_t at[16];  /* by register: what has been added since its group began */
-    int8_t open[16]; /* the group, or -1 */
+    uint8_t open[16]; /* the group, of those in: */
+    unsigned opened;  /* a bit each */
     bool jumped;     /* some of what follows may not run */
 } Finder;
 
@@ -110,7 +111,7 @@ typedef struct Finder {
 static uint8_t add_access(Finder *f, unsigned reg, int32_t disp, unsigned size, bool write)
 {
     Translator *t = f->t;
-    Group *g = f->open[reg] >= 0 ? &t->groups[f->open[reg]] : NULL;
+    Group *g = f->opened >> reg & 1 ? &t->groups[f->open[reg]] : NULL;
     int32_t lo = (g ? f->at[reg] : 0) + disp, hi = lo + (int32_t)size;
 
     if (g) {
@@ -122,22 +123,18 @@ static uint8_t add_access(Finder *f, unsigned reg, int32_t disp, unsigned size, 
             g->write |= write;
             g->last = (uint8_t)f->insn;
             g->count++;
-            return (uint8_t)f->open[reg];
+            return f->open[reg];
         }
     }
     if (t->ngroups == MAX_GROUPS) {
         return NO_GROUP;
     }
-    f->open[reg] = (int8_t)t->ngroups;
+    f->open[reg] = (uint8_t)t->ngroups;
+    f->opened |= 1u << reg;
     f->at[reg] = 0;
     t->groups[t->ngroups] = (Group){.reg = (uint8_t)reg, .write = write, .count = 1, .first = (uint8_t)f->insn,
                                     .lo = disp, .hi = disp + (int32_t)size};
     return (uint8_t)t->ngroups++;
-}
-
-static void close_groups(Finder *f)
-{
-    memset(f->open, -1, sizeof(f->open));
 }
 
 static void find_in_insn(Finder *f, const Insn *insn, uint8_t refs[2])
@@ -168,16 +165,49 @@ static void find_in_insn(Finder *f, const Insn *insn, uint8_t refs[2])
         f->jumped = true;
     }
     if (insn->op == OP_CALL || insn->op == OP_CALL_IND) {
-        close_groups(f);
+        f->opened = 0;
     }
-    for (unsigned reg = 0; reg < 16; reg++) {
-        if (f->open[reg] < 0) {
-            continue;
-        }
+    for (unsigned left = f->opened; left; left &= left - 1) {
+        unsigned reg = (unsigned)__builtin_ctz(left);
         if (changes_by(t, insn, reg, &by)) {
             f->at[reg] += by;
         } else {
-            f->open[reg] = -1;
+            f->opened &= ~(1u << reg);
+        }
+    }
+}
+
+static bool is_constant_in_loop(const Translator *t, const Insn *insns, unsigned reg)
+{
+    int32_t by;
+
+    for (unsigned i = 0; i <= t->loop; i++) {
+        if (!changes_by(t, &insns[i], reg, &by) || by) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Leaves out those of one access. */
+static void keep_groups(Translator *t, unsigned n)
+{
+    uint8_t numbers[MAX_GROUPS];
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < t->ngroups; i++) {
+        bool keep = t->groups[i].count > 1 || t->groups[i].constant;
+        numbers[i] = keep ? (uint8_t)kept : NO_GROUP;
+        if (keep) {
+            t->groups[kept++] = t->groups[i];
+        }
+    }
+    t->ngroups = kept;
+    for (unsigned i = 0; i < n; i++) {
+        for (unsigned r = REF_OPERAND; r <= REF_STACK; r++) {
+            if (t->refs[i][r] != NO_GROUP) {
+                t->refs[i][r] = numbers[t->refs[i][r]];
+            }
         }
     }
 }
@@ -186,19 +216,15 @@ void find_groups(Translator *t, const Insn *insns, unsigned n)
 {
     Finder f = {.t = t};
 
-    close_groups(&f);
     for (unsigned i = 0; i < n; i++) {
         t->refs[i][REF_OPERAND] = t->refs[i][REF_STACK] = NO_GROUP;
         f.insn = i;
         find_in_insn(&f, &insns[i], t->refs[i]);
     }
-    for (unsigned i = 0; i < n; i++) {
-        for (unsigned r = REF_OPERAND; r <= REF_STACK; r++) {
-            if (t->refs[i][r] != NO_GROUP && t->groups[t->refs[i][r]].count < 2) {
-                t->refs[i][r] = NO_GROUP;
-            }
-        }
+    for (unsigned i = 0; i < t->ngroups && t->loop != NO_LOOP; i++) {
+        t->groups[i].constant = is_constant_in_loop(t, insns, t->groups[i].reg);
     }
+    keep_groups(t, n);
 }
 
 /* ---- using them ---- */
@@ -209,10 +235,10 @@ void groups_after_insn(Translator *t)
 
     for (unsigned i = 0; i < t->ngroups; i++) {
         Group *g = &t->groups[i];
-        if (g->count > 1 && t->at >= g->first && t->at < g->last && changes_by(t, t->insn, g->reg, &by)) {
+        if (t->at >= g->first && t->at < g->last && changes_by(t, t->insn, g->reg, &by)) {
             g->moved += by;
         }
-        if (t->at >= g->last) {
+        if (t->at >= g->last && !g->constant) {
             g->active = false; /* nobody asks for it any more */
         }
     }
@@ -362,10 +388,14 @@ void gen_groups_again(Translator *t, const Stub *s)
         for (unsigned i = 0; i < s->ngroups; i++) {
             emit_patch(wrong[i], e->p);
         }
+        if (s->swapped) {
+            gen_swap_out(t);
+        }
         uint64_t behind = s->ji->rip + s->ji->len;
         emit_mov_imm(e, S0, behind & t->ip_mask);
         emit_patch(emit_jmp(e), t->jit->leave_saved_miss);
         emit_patch(right, e->p);
+        assume_swapped(t, s->swapped);
         emit_patch(emit_call(e), t->jit->restore_flags);
     }
     if (s->back_slot) {

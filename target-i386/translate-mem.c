@@ -89,15 +89,35 @@ void gen_address(Translator *t)
 
 /* ---- checks ---- */
 
+static uint32_t slot_offset(unsigned cls, MmuAccess access, unsigned slot)
+{
+    return (uint32_t)(offsetof(CPUX86State, jit_slots) +
+                      ((cls * 2 + (access == MMU_WRITE)) * JIT_SLOTS + slot) * sizeof(JitSlot));
+}
+
+/* What a group has looked at nobody else may fill. */
+static bool is_a_groups(const Translator *t, uint32_t slot)
+{
+    for (unsigned i = 0; i < t->ngroups; i++) {
+        if (t->groups[i].slot == slot) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /*
  * The slot for the address at hand: accesses with the same registers in a block share one, since they mostly fall into the same
  * page. Others take the next free one in turn.
  */
 static unsigned next_slot(Translator *t, unsigned log, MmuAccess access)
 {
-    unsigned first = jit_slot_first[log], n = jit_slot_first[log + 1] - first;
+    unsigned first = jit_slot_first[log], n = jit_slot_first[log + 1] - first, slot, tried = 0;
 
-    return first + t->jit->next_slot[access][log]++ % n;
+    do {
+        slot = first + t->jit->next_slot[access][log]++ % n;
+    } while (is_a_groups(t, slot_offset(t->cls, access, slot)) && ++tried < n);
+    return slot;
 }
 
 /* Whose slots are for accesses of `size` bytes. An odd size takes the next larger, which only means that its limit is too low. */
@@ -129,12 +149,6 @@ static unsigned choose_slot(Translator *t, unsigned size, MmuAccess access)
         t->nslots++;
     }
     return slot;
-}
-
-static uint32_t slot_offset(unsigned cls, MmuAccess access, unsigned slot)
-{
-    return (uint32_t)(offsetof(CPUX86State, jit_slots) +
-                      ((cls * 2 + (access == MMU_WRITE)) * JIT_SLOTS + slot) * sizeof(JitSlot));
 }
 
 uint32_t new_slot(Translator *t, unsigned size, MmuAccess access)

@@ -5,7 +5,7 @@
  * works with (S0 to S2, and RSP's). But between memory accesses these are idle, so a value that was loaded or computed in
  * one stays there for the instructions that follow: kept[]. What changes a guest register stores it at once; so nothing has to be
  * written back before control leaves, and whoever needs S0 to S2 just takes them: the emitter notes which registers were
- * operands (Emitter.named), and one that was is not trusted any more.
+ * operands (Emitter.named), and one that was is not trusted any more. In loops they may have a host register: translate-loop.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -16,9 +16,17 @@
 enum { SCRATCHES = 3 };
 _Static_assert(S1 == S0 + 1 && S2 == S0 + 2, "kept[] goes by the number");
 
+static _Thread_local uint8_t hosts[16] = {H_AX, H_CX, H_DX, H_BX, GUEST_SP, H_BP, H_SI, H_DI, H_8, H_9, H_10, H_11,
+                                          H_NONE, H_NONE, H_NONE, H_NONE};
+
 unsigned host_of(unsigned guest)
 {
-    return guest == R_SP ? (unsigned)GUEST_SP : guest >= R_12 ? H_NONE : guest;
+    return hosts[guest];
+}
+
+void set_host_of(unsigned guest, unsigned host)
+{
+    hosts[guest] = (uint8_t)host;
 }
 
 HostRm env_reg(unsigned guest)

@@ -80,9 +80,16 @@ static void gen_handler_call(Translator *t)
     JitInsn *ji = insn_record(t);
 
     keep_insn(t);
+    bool swapped = t->swapped;
     gen_flags_to_eflags(t);
+    if (swapped) {
+        gen_swap_out(t);
+    }
     emit_mov_imm(&t->e, S0, record_offset(t, ji));
     emit_patch(emit_call(&t->e), t->jit->exec_insn);
+    if (swapped) {
+        gen_swap_in(t);
+    }
     t->ended = ji->end != JIT_END_NONE;
     t->in_eflags = true;
     t->in_memory = false;
@@ -205,7 +212,7 @@ static bool flags_are_needed(const Insn *insns, unsigned n)
 /* Looks whether somebody wants the thread, and at where the FPU's registers are. */
 static void gen_poll(Translator *t, FlagsAt flags)
 {
-    gen_look_for_requests(t, (Stub){.fpu = t->entry_use, .target = t->block_rip, .flags_at = (uint8_t)flags});
+    gen_look_for_requests(t, (Stub){.fpu = t->entry_use, .target = t->block_rip, .flags_at = (uint8_t)flags}, false);
 }
 
 static bool checks_fpu(const Translator *t)
@@ -282,8 +289,7 @@ static void gen_rare_entries(Translator *t, JitBlock *b)
     b->wants_memory = !t->live;
 }
 
-/* Counts in memory of our own. Changes no flag. */
-static void gen_count(Translator *t, uint64_t *counter)
+void gen_count(Translator *t, uint64_t *counter)
 {
     Emitter *e = &t->e;
 
@@ -356,6 +362,23 @@ static bool is_flat32(const CPUX86State *env)
     return (env->hflags & all) == all;
 }
 
+void gen_insn_at(Translator *t, const Insn *insns, const uint16_t *live, unsigned i)
+{
+    const Insn *insn = &insns[i];
+
+    t->at = i;
+    t->insn = insn;
+    if (t->jit->stats.ops) {
+        gen_count(t, &t->jit->stats.ops[2 * insn->op]);
+    }
+    t->next_rip = (t->rip + insn->len) & t->ip_mask;
+    t->live = live[i] || keeps_some_flags(insn);
+    t->live_behind = live[i + 1];
+    t->last = i == t->last_insn;
+    gen_insn(t);
+    t->rip = t->next_rip;
+}
+
 JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, ram_addr ram, bool plain)
 {
     CpuJit *jit = env->jit;
@@ -366,18 +389,12 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
     if (n == 0) {
         return NULL;
     }
-    live[n] = 0;
-    for (unsigned i = n; i--;) {
-        live[i] = live_before(&insns[i], live[i + 1]);
-    }
-
     static _Thread_local Translator translator; /* large, and most of it needs no clearing */
     Translator *t = &translator;
     memset(t, 0, offsetof(Translator, stubs));
     t->nstubs = 0;
     t->e = (Emitter){jit->write + jit->code_used, jit->exec - jit->write, 0};
     t->insns = insns;
-    t->ninsns = n;
     t->env = env;
     t->jit = jit;
     t->mode64 = env->hflags & HF_CS64;
@@ -387,8 +404,21 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
     t->cls = env->tlb->data_class;
     t->key = jit_key(env);
     t->block_rip = t->rip = env->rip;
+    t->loop = find_loop(t, insns, n);
+    if (t->loop != NO_LOOP) {
+        n = t->loop + 1;
+    }
+    t->ninsns = n;
+    t->last_insn = n - 1;
+    live[n] = 0;
+    for (unsigned i = n; i--;) {
+        live[i] = live_before(&insns[i], live[i + 1]);
+    }
     t->in_two_pages = find_in_two_pages(env, host, avail, insns, n);
     t->live = live[0] || keeps_some_flags(&insns[0]);
+    if (t->live) {
+        t->loop = NO_LOOP;
+    }
     t->needs_flags = flags_are_needed(insns, n);
     t->entry_use = fpu_use(t, insns, n);
     t->plain = plain || !t->word || t->key & HF_AC;
@@ -406,24 +436,17 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
     const uint8_t *places[JIT_BLOCK_MAX_INSNS + 1];
     unsigned made = 0;
     for (unsigned i = 0; i < n && !t->ended; i++) {
-        t->at = i;
-        t->insn = &insns[i];
         places[made++] = t->e.p;
-        if (jit->stats.ops) {
-            gen_count(t, &jit->stats.ops[2 * insns[i].op]);
-        }
-        t->next_rip = (t->rip + insns[i].len) & t->ip_mask;
-        t->live = live[i] || keeps_some_flags(&insns[i]);
-        t->live_behind = live[i + 1];
-        t->last = i + 1 == n;
-        gen_insn(t);
-        t->rip = t->next_rip;
+        gen_insn_at(t, insns, live, i);
     }
     if (!t->ended) {
         gen_before_insn_x87(t, true);
         gen_goto(t, t->rip);
     }
     places[made] = t->e.p;
+    if (t->loop_jump) {
+        gen_loop(t, insns, live, jit->profile ? &b->runs : NULL);
+    }
     t->live = live_on_entry;
     gen_rare_entries(t, b);
     gen_stubs(t);

@@ -60,6 +60,7 @@ typedef struct Group {
     uint8_t reg;
     bool write;
     bool active;    /* looked at: the accesses may be made */
+    bool constant;  /* nothing in the block's loop changes the register: a look is good for all rounds */
     uint8_t count;
     uint8_t first, last; /* instructions */
     int32_t lo, hi; /* the range, from where the register points before the first one */
@@ -67,7 +68,7 @@ typedef struct Group {
     uint32_t slot;  /* its offset in CPUX86State */
 } Group;
 
-enum { MAX_GROUPS = 16, MAX_STUB_GROUPS = 3, NO_GROUP = 0xff };
+enum { MAX_GROUPS = 16, MAX_STUB_GROUPS = 3, NO_GROUP = 0xff, NO_LOOP = JIT_BLOCK_MAX_INSNS };
 enum { REF_OPERAND, REF_STACK }; /* an instruction's accesses: of its operand, of the stack by itself */
 
 /* Code out of line, made when the block is complete. */
@@ -82,6 +83,7 @@ typedef struct Stub {
     uint8_t flags_at; /* FlagsAt */
     bool in_memory;   /* STUB_LINK: jit_flags has the flags as well */
     bool poll;        /* STUB_LINK: the target is to look whether somebody wants the thread */
+    bool swapped;     /* guest registers have changed places: translate-loop.c */
     uint8_t access;   /* STUB_REFILL: MmuAccess */
     uint16_t size;    /* and bytes */
     FlagsRecipe recipe;
@@ -126,6 +128,7 @@ typedef struct Translator {
     uint64_t rip, next_rip;
     bool live, live_behind; /* its flags on entry matter; those behind it */
     bool last;              /* nothing follows in the block */
+    unsigned last_insn;     /* number of the one of which that is so */
     bool saved; /* EFLAGS are being used for something else */
     JitInsn *ji;
     unsigned first_stub;
@@ -141,6 +144,14 @@ typedef struct Translator {
     unsigned ninsns;
     uint32_t delta_slot;  /* the slot whose addend is in S2, by its offset; 0: none. Who changes S2 says so here. */
 
+    unsigned loop;       /* the instruction that jumps back to the block's start, or NO_LOOP */
+    uint8_t *loop_jump;  /* its displacement, made last */
+    bool swapped;        /* guest registers are now */
+    unsigned nswaps;     /* in: */
+    struct {
+        uint8_t guest, place; /* where the other one lives elsewhere */
+    } swaps[4];
+
     unsigned ngroups;
     Group groups[MAX_GROUPS];
     unsigned nslots;
@@ -155,6 +166,22 @@ typedef struct Translator {
     uint8_t refs[JIT_BLOCK_MAX_INSNS][2]; /* each instruction's groups */
 } Translator;
 
+/* ---- translate.c ---- */
+/* The i-th instruction, at t->rip. */
+void gen_insn_at(Translator *t, const Insn *insns, const uint16_t *live, unsigned i);
+/* Counts in memory of our own. Changes no flag. */
+void gen_count(Translator *t, uint64_t *counter);
+
+/* ---- translate-loop.c ---- */
+/* The last instruction that jumps back to the block's start; the block ends behind it. Or NO_LOOP. */
+unsigned find_loop(Translator *t, const Insn *insns, unsigned n);
+/* All rounds behind the first, where the block's code ends; the translator still stands at the jump back. runs: a counter, or NULL. */
+void gen_loop(Translator *t, const Insn *insns, const uint16_t *live, uint64_t *runs);
+/* Guest registers to where they are in the loop, and back. Flags are kept. */
+void gen_swap_in(Translator *t);
+void gen_swap_out(Translator *t);
+void assume_swapped(Translator *t, bool swapped);
+
 /* ---- translate-registers.c ---- */
 /* Copies a guest register into a host register, and back. */
 void gen_load_guest(Translator *t, unsigned host, unsigned guest);
@@ -163,6 +190,8 @@ void gen_store_guest(Translator *t, unsigned guest, unsigned host);
 unsigned host_of(unsigned guest);
 /* The same, or the one that happens to hold it now. It is not to be written to. */
 unsigned host_now(const Translator *t, unsigned guest);
+/* From now on; translate-loop.c only. */
+void set_host_of(unsigned guest, unsigned host);
 HostRm env_reg(unsigned guest);
 /* One of S0, S1, S2 that may be used: not in the mask `busy`, not in use for memory, best not needed soon. */
 unsigned choose_scratch(Translator *t, unsigned busy);
@@ -312,14 +341,16 @@ void gen_need_vectors(Translator *t);
 void gen_need_x87(Translator *t);
 /* Out of line: loads them if they are away. Flags are destroyed. */
 void gen_load_if_away(Translator *t, FpuUse use);
-/* At the start of a block: on to a stub like `kick` for a request, or where something of kick.fpu is away. Flags are destroyed. */
-void gen_look_for_requests(Translator *t, Stub kick);
+/* At the start of a block, or of a round: on to a stub like `kick` for a request, or where something of kick.fpu is away. Flags are destroyed. */
+void gen_look_for_requests(Translator *t, Stub kick, bool round);
 /* The start of that stub: loads and goes back, or comes out behind for a request. */
 void gen_kick_or_load(Translator *t, const Stub *s);
 
 /* ---- translate-control.c ---- */
 /* Ends the block: goes on at target. */
 bool target_of(const Translator *t, uint64_t *target);
+/* The jump whose displacement is at `rel` is to be linked to target. */
+Stub *add_link(Translator *t, uint8_t *rel, uint64_t target);
 /* Translated code's own call of `target`, which returns to behind it with S0 the address; flags are in memory. */
 void gen_call_to(Translator *t, uint64_t target);
 void gen_goto(Translator *t, uint64_t target);

@@ -288,6 +288,11 @@ static unsigned random_jump(const Program *p, uint8_t *code, uint64_t rip)
     }
 }
 
+static ProgramSpace space_of(const Program *p)
+{
+    return (ProgramSpace){.mode64 = p->mode == MODE64, .pointer = some_pointer, .place = some_code, .wanted = wanted, .opaque = p};
+}
+
 static unsigned make_insn(const Program *p, uint8_t *code, uint64_t rip)
 {
     unsigned kind = below(100);
@@ -295,9 +300,57 @@ static unsigned make_insn(const Program *p, uint8_t *code, uint64_t rip)
     if (kind < 14) {
         return random_jump(p, code, rip);
     }
-    ProgramSpace space = {.mode64 = p->mode == MODE64, .pointer = some_pointer, .place = some_code, .wanted = wanted, .opaque = p};
+    ProgramSpace space = space_of(p);
     return kind < 18 ? program_code_store(&space, code, rip) : kind < 24 ? program_set_pointer(&space, code)
                                                              : program_insn(&space, code, rip);
+}
+
+/* One that mostly names all registers it uses, as compiled loops have them. */
+static unsigned integer_insn(const Program *p, uint8_t *code, uint64_t rip)
+{
+    ProgramSpace space = space_of(p);
+    Insn insn;
+
+    for (unsigned tries = 0; tries < 400; tries++) {
+        unsigned len = program_insn(&space, code, rip);
+        if (len && guest_decode(code, len, p->mode == MODE64, &insn) == INSN_OK && insn.len == len &&
+            insn.insn_class == INSN_CLASS_INTEGER && !(insn.flags & (INSN_ENDS_BLOCK | INSN_STRING))) {
+            return len;
+        }
+    }
+    return 0;
+}
+
+/* A few instructions, and a jump back to the first; its length, or 0. */
+static unsigned random_loop(Program *p, unsigned at, uint8_t *code)
+{
+    static const uint8_t ends[][3] = {{0x83, 0xea, 1}, {0x83, 0xe9, 1}, {0x39, 0xca, 0}, {0x85, 0xd2, 0}, {0xff, 0xca, 0}};
+    unsigned end = below(5), end_len = end < 2 ? 3 : 2, len = 0;
+
+    if (chance(70)) {
+        code[0] = 0xba; /* mov $rounds,%edx, outside of it */
+        code[1] = (uint8_t)(1 + below(7));
+        p->at[p->count++] = (uint16_t)at;
+        len = 5;
+    }
+    unsigned start = len;
+    for (unsigned n = 1 + below(6); n; n--) {
+        uint8_t insn[24] = {0};
+        unsigned insn_len = integer_insn(p, insn, p->start + at + len);
+        if (!insn_len || len + insn_len > CHUNK - 16) {
+            break;
+        }
+        memcpy(code + len, insn, insn_len);
+        p->at[p->count++] = (uint16_t)(at + len);
+        len += insn_len;
+    }
+    memcpy(code + len, ends[end], end_len);
+    p->at[p->count++] = (uint16_t)(at + len);
+    len += end_len;
+    code[len] = (uint8_t)(0x70 + (chance(70) ? 5 : below(16)));
+    code[len + 1] = (uint8_t)(start - len - 2);
+    p->at[p->count++] = (uint16_t)(at + len);
+    return len + 2;
 }
 
 static void make_code(Program *p)
@@ -308,9 +361,15 @@ static void make_code(Program *p)
     p->count = 0;
     memset(p->code, 0x90, sizeof(p->code));
     for (unsigned at = 0; at + 24 < p->size && p->count < MOST_INSNS;) {
-        uint8_t code[24] = {0};
-        unsigned len = make_insn(p, code, p->start + at);
+        uint8_t code[CHUNK] = {0};
         unsigned chunk_end = (at / CHUNK + 1) * CHUNK;
+        if (p->mode != MODE16 && at % CHUNK == 0 && chance(30) && p->count + 12 < MOST_INSNS) {
+            unsigned loop_len = random_loop(p, at, code);
+            memcpy(p->code + at, code, loop_len);
+            at += loop_len;
+            continue;
+        }
+        unsigned len = make_insn(p, code, p->start + at);
         if (!len) {
             continue;
         }
