@@ -19,6 +19,8 @@ const BlockDriver *const block_drivers[] = {
     &bdrv_vpc,
     &bdrv_parallels,
     &bdrv_luks,
+    &bdrv_cloop,
+    &bdrv_dmg,
     /* protocols; plain files come last, as they take every name */
     &bdrv_mem,
     &bdrv_overlay,

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/base64.h"
 #include "util/options.h"
 
 enum { MAX_SECRET = 65536 }; /* bytes; key files are far shorter */
@@ -68,44 +69,6 @@ static bool read_file(const char *option, const char *name, uint8_t *data, size_
     return ok;
 }
 
-static int base64_digit(uint8_t c)
-{
-    return c >= 'A' && c <= 'Z'   ? c - 'A'
-           : c >= 'a' && c <= 'z' ? c - 'a' + 26
-           : c >= '0' && c <= '9' ? c - '0' + 52
-           : c == '+'             ? 62
-           : c == '/'             ? 63
-                                  : -1;
-}
-
-/* In place; white space counts for nothing. */
-static bool decode_base64(uint8_t *data, size_t *bytes)
-{
-    uint32_t group = 0;
-    unsigned digits = 0, padding = 0;
-    size_t out = 0;
-
-    for (size_t i = 0; i < *bytes; i++) {
-        uint8_t c = data[i];
-        if (c == ' ' || c == '\n' || c == '\r' || c == '\t') {
-            continue;
-        }
-        int digit = base64_digit(c);
-        padding += c == '=';
-        if ((digit < 0 && c != '=') || (digit >= 0 && padding) || padding > 2) {
-            return false;
-        }
-        group = group << 6 | (digit < 0 ? 0 : (uint32_t)digit);
-        if (++digits % 4 == 0) {
-            data[out++] = (uint8_t)(group >> 16);
-            data[out++] = (uint8_t)(group >> 8);
-            data[out++] = (uint8_t)group;
-        }
-    }
-    *bytes = out - padding;
-    return digits % 4 == 0;
-}
-
 static bool get_bytes(const char *option, const SubOptions *so, Secret *s, Error **errp)
 {
     const char *data = suboptions_get(so, "data"), *file = suboptions_get(so, "file");
@@ -134,7 +97,7 @@ static bool get_bytes(const char *option, const SubOptions *so, Secret *s, Error
     } else if (!read_file(option, file, s->data, &s->bytes, errp)) {
         return false;
     }
-    if (format && !strcmp(format, "base64") && !decode_base64(s->data, &s->bytes)) {
+    if (format && !strcmp(format, "base64") && !base64_decode(s->data, &s->bytes)) {
         error_set(errp, "%s: the secret is no base64", option);
         return false;
     }
