@@ -894,7 +894,7 @@ static void qcow2_get_specific(BlockNode *node, InfoTree *info)
 
 /* ---- options of an existing image ---- */
 
-static int qcow2_co_change_backing(BlockNode *node, const char *file, const char *format)
+int qcow2_co_change_backing(BlockNode *node, const char *file, const char *format)
 {
     Qcow2State *s = node->state;
     char *old_file = node->backing_file, *old_format = node->backing_format;
@@ -918,60 +918,6 @@ static int qcow2_co_change_backing(BlockNode *node, const char *file, const char
         free(old_format);
     }
     return ret;
-}
-
-static bool qcow2_co_amend(BlockNode *node, BlockOptions *options, bool force,
-                           BlockProgress *progress, void *opaque, Error **errp)
-{
-    Qcow2State *s = node->state;
-    bool lazy = s->h.compatible & QCOW2_COMPAT_LAZY;
-    static const char *const compats[] = {"0.10", "v2", "1.1", "v3", NULL};
-    int compat = s->h.version >= 3 ? 2 : 0, was = compat;
-    uint64_t size = node->size;
-    char *backing = NULL, *backing_format = NULL;
-    bool ok = blkopts_take_word(options, "compat", compats, &compat, errp) &&
-              blkopts_take_bool(options, "lazy_refcounts", &lazy, errp) &&
-              blkopts_take_size(options, "size", &size, errp);
-
-    backing = blkopts_take(options, "backing_file");
-    backing_format = blkopts_take(options, "backing_fmt");
-    ok = ok && blkopts_check_empty(options, "amend of qcow2", qcow2_create_options, errp);
-    if (ok && compat < 2 && was >= 2) {
-        error_set(errp,
-                  "image %s: compat=0.10: going back to version 2 is not supported; convert it",
-                  node->filename);
-        ok = false;
-    }
-    if (ok && lazy && compat < 2) {
-        error_set(errp, "image %s: lazy_refcounts=on needs compat=1.1", node->filename);
-        ok = false;
-    }
-    if (ok) {
-        co_mutex_lock(&s->lock);
-        int ret = qcow2_settle(node);
-        s->h.version = compat >= 2 ? 3 : 2;
-        s->h.compatible =
-            lazy ? s->h.compatible | QCOW2_COMPAT_LAZY : s->h.compatible & ~QCOW2_COMPAT_LAZY;
-        s->lazy = lazy;
-        ret = ret < 0 ? ret : qcow2_set_dirty(node, false);
-        ret = ret < 0 ? ret : qcow2_write_header(node);
-        co_mutex_unlock(&s->lock);
-        if (ret == 0 && (backing || backing_format)) {
-            const char *file = backing ? backing : node->backing_file;
-            const char *format = backing_format ? backing_format : node->backing_format;
-            ret = qcow2_co_change_backing(node, file && *file ? file : NULL, format);
-        }
-        if (ret < 0) {
-            error_set_errno(errp, -ret, "cannot change %s", node->filename);
-        }
-        ok = ret == 0;
-    }
-    if (ok && size != node->size) {
-        ok = qcow2_co_truncate(node, ROUND_UP(size, BLK_SECTOR_SIZE), false, PREALLOC_OFF, errp);
-    }
-    free(backing);
-    free(backing_format);
-    return ok;
 }
 
 static const BlockOptionDesc qcow2_options[] = {

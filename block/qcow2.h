@@ -237,6 +237,8 @@ static inline BlockChild *qcow2_data(BlockNode *node)
     return node->data ? node->data : node->file;
 }
 
+int qcow2_co_change_backing(BlockNode *node, const char *file, const char *format);
+
 /* qcow2-cache.c: under the lock */
 Qcow2Cache *qcow2_cache_new(uint32_t entry_size, uint64_t bytes);
 void qcow2_cache_free(Qcow2Cache *c);
@@ -343,6 +345,10 @@ int qcow2_co_pwritev_compressed(BlockNode *node, uint64_t offset, uint64_t bytes
    compressed clusters that follow as are read and unpacked together; sets *bytes. */
 int qcow2_read_compressed(BlockNode *node, uint64_t entry, uint64_t guest, uint64_t *bytes,
                           IoVector *v, size_t at);
+
+/* qcow2-amend.c */
+bool qcow2_co_amend(BlockNode *node, BlockOptions *options, bool force, BlockProgress *progress,
+                    void *opaque, Error **errp);
 
 /* qcow2-create.c */
 bool qcow2_co_create(BlockCreate *create, Error **errp);
