@@ -42,7 +42,7 @@ static uint64_t tsc_zero; /* the virtual time of the last power-on reset */
 
 /* ---- hflags ---- */
 
-static bool flat_data(const Segment *s)
+bool segment_is_flat_data(const Segment *s)
 {
     const uint16_t care = SEG_ATTR_P | SEG_ATTR_S | SEG_ATTR_CODE | SEG_ATTR_DC | SEG_ATTR_RW;
 
@@ -71,8 +71,8 @@ static uint32_t segment_hflags(const CPUX86State *env)
     if (ss->attr & SEG_ATTR_DB) {
         hf |= HF_SS32;
     }
-    if (flat_code(cs) && flat_data(ss) && flat_data(&env->segs[SEG_DS]) &&
-        flat_data(&env->segs[SEG_ES])) {
+    if (flat_code(cs) && segment_is_flat_data(ss) && segment_is_flat_data(&env->segs[SEG_DS]) &&
+        segment_is_flat_data(&env->segs[SEG_ES])) {
         hf |= HF_FLAT;
     }
     return hf;

@@ -368,6 +368,8 @@ void cpu_free(CPUX86State *env);
 /* Power-on (or INIT: FPU, MSRs, caches keep what SDM vol. 3, table 10-1 says). APs come up waiting for SIPI. */
 void cpu_reset(CPUX86State *env, bool init);
 void cpu_update_hflags(CPUX86State *env);
+/* Expands up from 0 over all 4 GB, writable. */
+bool segment_is_flat_data(const Segment *s);
 extern const struct VMState cpu_vmstate;
 
 /* The CPU that the calling thread runs, or NULL (main thread). */

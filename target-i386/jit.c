@@ -15,6 +15,7 @@
 #include "target-i386/jit-stats.h"
 #include "target-i386/lockstep.h"
 #include "target-i386/mem.h"
+#include "target-i386/seg.h"
 #include "target-i386/vcpu.h"
 #include "util/log.h"
 
@@ -337,10 +338,24 @@ static JitWindow window_of(const CPUX86State *env, const Segment *s)
 static void update_windows(CPUX86State *env)
 {
     if (!(env->hflags & HF_CS64)) {
-        for (unsigned seg = SEG_ES; seg <= SEG_GS; seg++) {
+        /* Flat code asks for those of FS and GS only, see segment_is_flat(). */
+        for (unsigned seg = env->hflags & HF_FLAT ? SEG_FS : SEG_ES; seg <= SEG_GS; seg++) {
             env->jit_windows[seg] = window_of(env, &env->segs[seg]);
         }
     }
+}
+
+uint64_t jit_load_segment(CPUX86State *env, uint64_t selector)
+{
+    unsigned seg = (unsigned)(selector >> 16);
+
+    if (!seg_load_at_hand(env, seg, (uint16_t)selector)) {
+        return 0;
+    }
+    if (!(env->hflags & HF_CS64)) {
+        env->jit_windows[seg] = window_of(env, &env->segs[seg]);
+    }
+    return 1;
 }
 
 static bool loads_segment(const Insn *insn)

@@ -291,6 +291,11 @@ const Insn *jit_insn(CPUX86State *env, const JitInsn *ji);
 uint64_t jit_exec_insn(CPUX86State *env, const JitInsn *ji);
 /* Called from translated code at CPL 0, of STAC and CLAC: sets EFLAGS.AC, and the mode that comes of it. */
 uint64_t jit_set_ac(CPUX86State *env, uint64_t set);
+/*
+ * Called from translated code: loads a segment register but CS and SS, its number in bits 16 and up, with the selector below. 0: its
+ * handler has to do it.
+ */
+uint64_t jit_load_segment(CPUX86State *env, uint64_t selector);
 /* As jit_exec_insn(), for a return whose target is no address: takes back that it moved the stack pointer before. */
 uint64_t jit_undo_return(CPUX86State *env, const JitInsn *ji);
 

@@ -61,7 +61,7 @@ void desc_fetch_or_raise(CPUX86State *env, uint16_t selector, Descriptor *d, int
 
 void desc_set_accessed(CPUX86State *env, Descriptor *d)
 {
-    if (!(d->high & 0x100)) {
+    if (!desc_accessed(d)) {
         d->high |= 0x100;
         mem_sys_write(env, d->linear + 5, d->high >> 8 & 0xff, 1);
     }
@@ -124,7 +124,7 @@ static Segment check_data(CPUX86State *env, uint16_t selector)
     unsigned cpl = cpu_cpl(env);
 
     desc_fetch_or_raise(env, selector, &d, EXCP_GP, 0);
-    if (!desc_is_segment(&d) || (desc_is_code(&d) && !(d.high & 0x200))) {
+    if (!desc_is_segment(&d) || (desc_is_code(&d) && !desc_readable(&d))) {
         cpu_raise_error(env, EXCP_GP, selector_error(selector, 0));
     }
     if (!(desc_is_code(&d) && desc_is_conforming(&d)) &&
@@ -415,20 +415,53 @@ void sys_lsl(CPUX86State *env, const Insn *insn)
     exec_reg_write(env, &insn->ops[0], desc_segment(&d, selector).limit, insn->opsize);
 }
 
+/* False: not in the GDT, or the TLB has not got it. */
+static bool desc_at_hand(CPUX86State *env, uint16_t selector, Descriptor *d)
+{
+    uint64_t bytes, linear = env->gdt.base + (selector & 0xfff8u);
+
+    if (selector & 4 || (selector & 0xfff8u) + 7 > env->gdt.limit ||
+        !mmu_read_at_hand(env, MMU_KERNEL, env->hflags & HF_LMA ? linear : (uint32_t)linear, &bytes, 8)) {
+        return false;
+    }
+    *d = (Descriptor){.low = (uint32_t)bytes, .high = (uint32_t)(bytes >> 32)};
+    return true;
+}
+
 uint64_t seg_verw_at_hand(CPUX86State *env, uint64_t v)
 {
     uint16_t selector = (uint16_t)v;
-    uint64_t bytes, linear = env->gdt.base + (selector & 0xfff8u);
+    Descriptor d;
 
     if (selector_is_null(selector)) {
         return 0;
     }
-    if (selector & 4 || (selector & 0xfff8u) + 7 > env->gdt.limit ||
-        !mmu_read_at_hand(env, MMU_KERNEL, env->hflags & HF_LMA ? linear : (uint32_t)linear, &bytes, 8)) {
+    if (!desc_at_hand(env, selector, &d)) {
         return 2;
     }
-    Descriptor d = {.low = (uint32_t)bytes, .high = (uint32_t)(bytes >> 32)};
     return desc_is_segment(&d) && visible(env, selector, &d) && desc_is_writable_data(&d);
+}
+
+bool seg_load_at_hand(CPUX86State *env, unsigned seg, uint16_t selector)
+{
+    Segment s = {.selector = selector};
+    Descriptor d;
+
+    if ((env->hflags & (HF_PE | HF_VM)) != HF_PE) {
+        return false;
+    }
+    if (!selector_is_null(selector)) {
+        if (!desc_at_hand(env, selector, &d) || !desc_is_segment(&d) || !visible(env, selector, &d) || !desc_present(&d) ||
+            !desc_accessed(&d) || (desc_is_code(&d) && !desc_readable(&d))) {
+            return false;
+        }
+        s = desc_segment(&d, selector);
+    }
+    if ((seg == SEG_DS || seg == SEG_ES) && segment_is_flat_data(&s) != segment_is_flat_data(&env->segs[seg])) {
+        return false;
+    }
+    env->segs[seg] = s;
+    return true;
 }
 
 void sys_verr_verw(CPUX86State *env, const Insn *insn)

@@ -54,6 +54,15 @@ static inline bool desc_is_conforming(const Descriptor *d)
 {
     return d->high & 0x400;
 }
+static inline bool desc_accessed(const Descriptor *d)
+{
+    return d->high & 0x100;
+}
+/* Of code. */
+static inline bool desc_readable(const Descriptor *d)
+{
+    return d->high & 0x200;
+}
 static inline bool desc_is_writable_data(const Descriptor *d)
 {
     return (d->high & 0x1a00) == 0x1200;
@@ -92,6 +101,11 @@ bool seg_range_ok(const Segment *s, uint64_t off, unsigned size);
 
 /* VERW's answer, 0 or 1; 2 when it takes a descriptor that the TLB has not at hand. Changes nothing. */
 uint64_t seg_verw_at_hand(CPUX86State *env, uint64_t selector);
+/*
+ * Loads ES, DS, FS or GS where nothing but the segment changes: its descriptor is at hand and all right, and the mode stays. False:
+ * nothing happened.
+ */
+bool seg_load_at_hand(CPUX86State *env, unsigned seg, uint16_t selector);
 /* MOV Sreg, POP Sreg, LDS ... in whatever mode (not CS). */
 void seg_load(CPUX86State *env, unsigned seg, uint16_t selector);
 /* As real mode and V86 load: base is selector * 16. Real mode keeps limit and attributes. */

@@ -255,14 +255,66 @@ static bool gen_mov_cr(Translator *t)
     return true;
 }
 
-/* A selector out of a segment register. */
+/* Segment registers whose loads seldom change more than themselves. */
+static bool is_data_segment(uint32_t key, unsigned seg)
+{
+    return seg != SEG_CS && seg != SEG_SS && (key & (HF_PE | HF_VM)) == HF_PE;
+}
+
+/* The selector in S0 is loaded; flags are destroyed. */
+static void gen_load_segment(Translator *t, unsigned seg)
+{
+    emit_alu_imm(&t->e, W32, ALU_OR, rm_reg(S0), (int32_t)(seg << 16));
+    gen_call_c(t, (uintptr_t)jit_load_segment);
+    emit_alu_imm(&t->e, W32, ALU_CMP, rm_reg(S0), 0);
+    gen_slow_unless(t, COND_NE);
+}
+
+static bool gen_mov_to_seg(Translator *t)
+{
+    const Insn *insn = t->insn;
+
+    if (!is_data_segment(t->key, insn->ops[0].reg) || (insn->ops[1].kind == OPND_MEM && !can_address(t))) {
+        return false;
+    }
+    gen_flags_away(t);
+    if (insn->ops[1].kind == OPND_MEM) {
+        gen_address(t);
+        gen_translate(t, 2, MMU_READ);
+        emit_load_u16(&t->e, S0, rm_mem(S0, 0));
+    } else {
+        gen_load_guest(t, S0, insn->ops[1].reg);
+        emit_movzx16(&t->e, S0, S0);
+    }
+    gen_load_segment(t, insn->ops[0].reg);
+    gen_flags_back(t);
+    return true;
+}
+
+static bool gen_pop_seg(Translator *t)
+{
+    const Insn *insn = t->insn;
+
+    if (insn->opsize != t->word || !is_data_segment(t->key, insn->ops[0].reg)) {
+        return false;
+    }
+    gen_flags_away(t);
+    gen_stack_address(t, 0);
+    gen_translate(t, 2, MMU_READ);
+    emit_load_u16(&t->e, S0, rm_mem(S0, 0));
+    gen_load_segment(t, insn->ops[0].reg);
+    gen_flags_back(t);
+    emit_lea(&t->e, t->word, GUEST_SP, rm_mem(GUEST_SP, (int32_t)t->word));
+    return true;
+}
+
 static bool gen_mov_seg(Translator *t)
 {
     const Insn *insn = t->insn;
     Emitter *e = &t->e;
 
     if (insn->ops[1].kind != OPND_SEG) {
-        return false;
+        return gen_mov_to_seg(t);
     }
     HostRm selector = env_seg(insn->ops[1].reg, offsetof(Segment, selector));
     if (insn->ops[0].kind == OPND_MEM) {
@@ -447,6 +499,9 @@ bool system_goes_on(uint32_t key, const Insn *insn)
     case OP_PUSHF:
     case OP_POPF:
         return at_cpl0(key) || (key & HF_CPL_MASK) == 3;
+    case OP_MOV_SEG:
+    case OP_POP_SEG:
+        return insn->ops[0].kind == OPND_SEG && is_data_segment(key, insn->ops[0].reg);
     default:
         return false;
     }
@@ -480,6 +535,8 @@ bool gen_system(Translator *t)
         return gen_mov_seg(t);
     case OP_PUSH_SEG:
         return gen_push_seg(t);
+    case OP_POP_SEG:
+        return gen_pop_seg(t);
     case OP_RDFSBASE:
         return gen_read_base(t, SEG_FS);
     case OP_RDGSBASE:
