@@ -51,6 +51,7 @@ struct BlockDriver {
     bool supports_backing;
     bool is_filter;
     bool internal;            /* not for users to name */
+    bool maps_as_data; /* `map` shows all as data, as others' do; copies still skip the holes */
     bool supports_compressed; /* co_pwritev_compressed() is there */
     const BlockOptionDesc *open_options, *create_options;
 

@@ -17,6 +17,7 @@ const BlockDriver *const block_drivers[] = {
     &bdrv_vdi,
     &bdrv_vmdk,
     &bdrv_vpc,
+    &bdrv_vhdx,
     &bdrv_parallels,
     &bdrv_luks,
     &bdrv_cloop,

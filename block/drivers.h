@@ -26,6 +26,7 @@ extern const BlockDriver bdrv_qcow;
 extern const BlockDriver bdrv_qcow2;
 extern const BlockDriver bdrv_raw;
 extern const BlockDriver bdrv_vdi;
+extern const BlockDriver bdrv_vhdx;
 extern const BlockDriver bdrv_vmdk;
 extern const BlockDriver bdrv_vpc;
 

@@ -313,6 +313,9 @@ static bool next_entry(const Image *image, uint64_t offset, uint64_t bytes, MapE
                         offset);
         return false;
     }
+    if (image->node->driver->maps_as_data) {
+        ret = BDRV_BLOCK_DATA | BDRV_BLOCK_ALLOCATED;
+    }
     *e = (MapEntry){.start = offset,
                     .length = n,
                     .offset = map,

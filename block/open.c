@@ -214,7 +214,6 @@ static bool looks_foreign(const uint8_t *head, const char *filename, Error **err
         const char *name, *magic;
         size_t offset, size;
     } foreign[] = {
-        {"vhdx", "vhdxfile", 0, 8},
         {"qed", "QED", 0, 4},
     };
 
