@@ -307,6 +307,11 @@ bool blk_readonly(const BlockBackend *blk)
     return blk->cdrom || (blk->root && bdrv_readonly(blk_node(blk)));
 }
 
+bool blk_writethrough(const BlockBackend *blk)
+{
+    return blk->writethrough;
+}
+
 bool blk_has_medium(const BlockBackend *blk)
 {
     return blk->root != NULL;

@@ -73,6 +73,7 @@ const char *blk_file(const BlockBackend *blk); /* NULL: no medium */
 const char *blk_format(const BlockBackend *blk);
 uint64_t blk_size(const BlockBackend *blk); /* bytes */
 bool blk_readonly(const BlockBackend *blk);
+bool blk_writethrough(const BlockBackend *blk); /* each write is flushed */
 bool blk_has_medium(const BlockBackend *blk);
 bool blk_is_cdrom(const BlockBackend *blk);
 /* The topmost node of the medium, or NULL: for snapshots and other things of block/node.h. */

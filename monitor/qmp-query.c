@@ -222,93 +222,15 @@ json_t *qmp_query_cpu_definitions(json_t *args, Error **errp)
     return list;
 }
 
-/* ---- disks ---- */
+/* ---- lines, screens, mice ---- */
 
-/* A file's name may be no UTF-8. */
+/* A name may be no UTF-8. */
 static json_t *text(const char *s)
 {
     json_t *t = s ? json_string(s) : NULL;
 
     return t ? t : json_string("");
 }
-
-static json_t *inserted(BlockBackend *blk)
-{
-    json_t *image = json_pack("{s:o, s:s, s:I}", "filename", text(blk_file(blk)), "format",
-                              blk_format(blk), "virtual-size", (json_int_t)blk_size(blk));
-
-    return json_pack("{s:o, s:b, s:s, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:o}",
-                     "file", text(blk_file(blk)), "ro", blk_readonly(blk), "drv", blk_format(blk),
-                     "encrypted", 0, "bps", 0, "bps_rd", 0, "bps_wr", 0, "iops", 0, "iops_rd", 0,
-                     "iops_wr", 0, "backing_file_depth", 0, "write_threshold", 0, "detect_zeroes",
-                     "off", "image", image);
-}
-
-static void add_block(BlockBackend *blk, void *opaque)
-{
-    json_t *b = json_pack("{s:s, s:s, s:b, s:b, s:s}", "device", blk_id(blk), "qdev", blk_id(blk),
-                          "removable", blk_is_cdrom(blk), "locked", 0, "type", "unknown");
-
-    if (blk_is_cdrom(blk)) {
-        json_object_set_new(b, "tray_open", json_boolean(!blk_has_medium(blk)));
-    }
-    if (blk_has_medium(blk)) {
-        json_object_set_new(b, "inserted", inserted(blk));
-        json_object_set_new(b, "io-status", json_string("ok"));
-    }
-    json_array_append_new(opaque, b);
-}
-
-json_t *qmp_query_block(json_t *args, Error **errp)
-{
-    json_t *list = json_array();
-
-    blk_each(add_block, list);
-    return list;
-}
-
-/* Only the uppermost node of each drive has a name, the drive's. */
-static void add_node(BlockBackend *blk, void *opaque)
-{
-    if (blk_has_medium(blk)) {
-        json_t *node = inserted(blk);
-        json_object_set_new(node, "node-name", json_string(blk_id(blk)));
-        json_array_append_new(opaque, node);
-    }
-}
-
-json_t *qmp_query_named_block_nodes(json_t *args, Error **errp)
-{
-    json_t *list = json_array();
-
-    blk_each(add_node, list);
-    return list;
-}
-
-static void add_block_stats(BlockBackend *blk, void *opaque)
-{
-    const BlkStats *s = blk_stats(blk);
-    json_t *stats =
-        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rd_bytes",
-                  (json_int_t)s->rd_bytes, "wr_bytes", (json_int_t)s->wr_bytes, "rd_operations",
-                  (json_int_t)s->rd_ops, "wr_operations", (json_int_t)s->wr_ops, "flush_operations",
-                  (json_int_t)s->flush_ops, "rd_total_time_ns", (json_int_t)s->rd_ns,
-                  "wr_total_time_ns", (json_int_t)s->wr_ns, "flush_total_time_ns",
-                  (json_int_t)s->flush_ns, "failed_operations", (json_int_t)s->failed_ops);
-
-    json_array_append_new(opaque, json_pack("{s:s, s:s, s:o}", "device", blk_id(blk), "qdev",
-                                            blk_id(blk), "stats", stats));
-}
-
-json_t *qmp_query_blockstats(json_t *args, Error **errp)
-{
-    json_t *list = json_array();
-
-    blk_each(add_block_stats, list);
-    return list;
-}
-
-/* ---- lines, screens, mice ---- */
 
 static void add_chardev(CharBackend *chr, void *opaque)
 {
