@@ -480,9 +480,14 @@ static void reset_one(Device *dev, int depth, void *opaque)
     }
 }
 
-void devices_reset(void)
+void devices_reset_only(void)
 {
     device_each(reset_one, NULL);
+}
+
+void devices_reset(void)
+{
+    devices_reset_only();
     for (ResetHook *hook = reset_hooks; hook; hook = hook->next) {
         hook->fn(hook->opaque);
     }

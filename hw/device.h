@@ -95,6 +95,9 @@ Device *device_root(void);
 Device *device_add(const char *spec, Error **errp);
 /* Every device, parents first. */
 void devices_reset(void);
+/* The devices alone, without what reset_register() added: before a saved state is loaded, whose missing fields then have what a
+ * reset gives them. */
+void devices_reset_only(void);
 void device_each(void (*fn)(Device *dev, int depth, void *opaque), void *opaque);
 /* A property's present value as the user would write it; the string is the caller's (free). */
 char *device_property_text(Device *dev, const Property *prop);

@@ -190,17 +190,25 @@ static bool goto_snapshots(Load *l, Error **errp)
 
 /* ---- loading ---- */
 
+/* A field that the state does not have, as it is older, keeps what the reset gives it. */
+static bool load_devices(const uint8_t *state, size_t size, Error **errp)
+{
+    Reader r = {.data = state, .size = size};
+
+    devices_reset_only();
+    vcpu_reset_all();
+    return vmstate_load_all(&r, errp);
+}
+
 static bool try_devices(Load *l, Error **errp)
 {
     Buffer before = {0};
     Error *err = NULL;
 
     vmstate_save_all(&before);
-    Reader r = {.data = l->state, .size = l->header.device_size};
-    bool ok = vmstate_load_all(&r, errp);
+    bool ok = load_devices(l->state, l->header.device_size, errp);
     if (!ok) {
-        Reader back = {.data = before.data, .size = before.size};
-        if (!vmstate_load_all(&back, &err)) {
+        if (!load_devices(before.data, before.size, &err)) {
             error_prepend(errp, "the machine had to be reset (%s) as its state was refused: ", error_text(err));
             error_free(err);
             devices_reset();
@@ -267,6 +275,8 @@ static bool load(Load *l, const SnapshotTarget *target, Error **errp)
     bool ok = load_stopped(l, errp);
     if (running && !l->reset) {
         machine_start();
+    } else if (ok && machine_run_state() != RUN_STATE_PRELAUNCH) {
+        machine_stop(RUN_STATE_PAUSED); /* whatever stopped it was not in this machine's life */
     }
     return ok;
 }
