@@ -644,7 +644,12 @@ static const Option options[] = {
     {"bios", "FILE", START, "another BIOS image", NULL, opt_bios},
     {"L", "DIR", START, "look for BIOS images in DIR first", NULL, opt_data_dir},
 
-    {"hda", "FILE", DISKS, "first hard disk (primary master)", NULL, opt_hda},
+    {"hda", "FILE", DISKS, "first hard disk (primary master); fat:rw:DIR shows a directory as a disk",
+     "fat:DIR is a disk with a FAT file system that holds what is in the host's directory DIR; with fat:rw:DIR the "
+     "guest may write, and when it flushes or the machine ends, what it did is carried out in DIR if its file system "
+     "is in order. fat:12:, fat:16: and fat:32: choose the kind, fat:floppy: makes a floppy. The host should leave "
+     "the directory alone meanwhile.",
+     opt_hda},
     {"hdb", "FILE", DISKS, "second hard disk (primary slave)", NULL, opt_hdb},
     {"hdc", "FILE", DISKS, "third hard disk (secondary master)", NULL, opt_hdc},
     {"hdd", "FILE", DISKS, "fourth hard disk (secondary slave)", NULL, opt_hdd},

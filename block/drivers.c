@@ -23,6 +23,7 @@ const BlockDriver *const block_drivers[] = {
     &bdrv_cloop,
     &bdrv_dmg,
     /* protocols; plain files come last, as they take every name */
+    &bdrv_vvfat,
     &bdrv_mem,
     &bdrv_overlay,
     &bdrv_null_co,

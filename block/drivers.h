@@ -28,6 +28,7 @@ extern const BlockDriver bdrv_raw;
 extern const BlockDriver bdrv_vdi;
 extern const BlockDriver bdrv_vhdx;
 extern const BlockDriver bdrv_vmdk;
+extern const BlockDriver bdrv_vvfat;
 extern const BlockDriver bdrv_vpc;
 
 /* Those of libraries that may not be there. */
