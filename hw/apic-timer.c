@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "hw/apic-internal.h"
+#include "target-i386/vcpu.h"
 
 /* A period the host cannot keep up with must not keep it from anything else. */
 #define SHORTEST_PERIOD_NS (20 * NS_PER_US)
@@ -81,7 +82,9 @@ void apic_arm_timer(Apic *s)
         deadline = count_deadline_ns(s, clock_now(CLOCK_VIRTUAL));
     }
     if (deadline >= 0) {
+        int64_t wait = deadline - clock_now(CLOCK_VIRTUAL);
         timer_set(&s->timer, deadline);
+        vcpu_set_alarm(s->env, wait > 0 ? wait : 0);
     } else {
         timer_cancel(&s->timer);
     }

@@ -514,8 +514,16 @@ static void apic_cpu_reset(void *opaque, bool init)
     reset_registers(s);
 }
 
+static void apic_catch_up_running(void *opaque)
+{
+    if (clock_virtual_running()) {
+        apic_catch_up(opaque);
+    }
+}
+
 static const CpuIntController apic_int_controller = {
     .acknowledge = apic_acknowledge,
+    .catch_up = apic_catch_up_running,
     .get_tpr = apic_get_tpr,
     .set_tpr = apic_set_tpr,
     .get_base = apic_get_base,

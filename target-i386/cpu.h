@@ -170,6 +170,7 @@ typedef union FpuState {
  */
 typedef struct CpuIntController {
     int (*acknowledge)(void *opaque); /* the vector to deliver now, or -1: nothing (any more) */
+    void (*catch_up)(void *opaque);   /* what its timer's clock says by now has happened; or NULL */
     uint8_t (*get_tpr)(void *opaque); /* TPR 7:0; CR8 is its high nibble */
     void (*set_tpr)(void *opaque, uint8_t tpr);
     uint64_t (*get_base)(void *opaque); /* IA32_APIC_BASE */

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "hw/machine.h"
 #include "hw/vmstate.h"
@@ -48,6 +49,9 @@ typedef struct VCpu {
     bool dead;           /* shut down (triple fault) until reset */
     bool ending;
     VCpuWork *work, **work_tail;
+
+    _Atomic bool has_alarm; /* made by the thread, set under the machine lock */
+    timer_t alarm;
 
     /* The thread's own: of the guest's spinning. */
     uint64_t last_pause; /* host TSC */
@@ -150,6 +154,53 @@ void vcpu_kick(CPUX86State *env)
     v->kicked = true;
     pthread_cond_signal(&v->wakeup);
     pthread_mutex_unlock(&v->mutex);
+}
+
+/* ---- alarms: a host timer that interrupts just this thread ---- */
+
+static int alarm_signal(void)
+{
+    return SIGRTMIN;
+}
+
+static void on_alarm(int signal)
+{
+    if (current_cpu) {
+        cpu_request_exit(current_cpu);
+    }
+}
+
+static void make_alarm(VCpu *v)
+{
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = alarm_signal()};
+
+    event._sigev_un._tid = gettid();
+    sigaction(alarm_signal(), &action, NULL);
+    /* Where the host has no more timers the main loop's has to do. */
+    v->has_alarm = timer_create(CLOCK_MONOTONIC, &event, &v->alarm) == 0;
+}
+
+static void drop_alarm(VCpu *v)
+{
+    if (atomic_exchange(&v->has_alarm, false)) {
+        timer_delete(v->alarm);
+    }
+}
+
+void vcpu_set_alarm(CPUX86State *env, int64_t ns)
+{
+    VCpu *v = env->vcpu;
+    struct itimerspec when = {0};
+
+    if (!v || !atomic_load(&v->has_alarm)) {
+        return;
+    }
+    if (ns >= 0) {
+        when.it_value.tv_sec = ns / NS_PER_SEC;
+        when.it_value.tv_nsec = ns % NS_PER_SEC + !ns; /* 0 would disarm it */
+    }
+    timer_settime(v->alarm, 0, &when, NULL);
 }
 
 /*
@@ -262,6 +313,9 @@ static bool wait_until_runnable(VCpu *v)
                 vcpu_run_queued_work(env);
             }
             machine_lock();
+            if (env->intc && env->intc->catch_up) {
+                env->intc->catch_up(env->intc_opaque);
+            }
             bool runnable = !dead && (!(env->halted || env->wait_sipi) || cpu_has_work(env));
             machine_unlock();
             if (runnable) {
@@ -282,6 +336,7 @@ static void *vcpu_thread(void *arg)
 
     current_cpu = v->env;
     pthread_setname_np(pthread_self(), v->name);
+    make_alarm(v);
     while (wait_until_runnable(v)) {
         guest_enter();
         atomic_store(&v->env->code_epoch, memory_code_epoch()); /* before it looks into its TLB */
@@ -309,6 +364,9 @@ static void *vcpu_thread(void *arg)
             break;
         }
     }
+    machine_lock();
+    drop_alarm(v);
+    machine_unlock();
     current_cpu = NULL;
     return NULL;
 }
@@ -350,13 +408,14 @@ bool vcpu_start_threads(Error **errp)
     sigset_t all, old;
 
     /* Signals that the user or the system sends are the main loop's; a vCPU only takes its own
-     * faults. */
+     * faults and its alarm. */
     sigfillset(&all);
     sigdelset(&all, SIGFPE);
     sigdelset(&all, SIGSEGV);
     sigdelset(&all, SIGBUS);
     sigdelset(&all, SIGILL);
     sigdelset(&all, SIGABRT);
+    sigdelset(&all, alarm_signal());
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int err = 0;
     unsigned started = 0;

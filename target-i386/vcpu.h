@@ -33,6 +33,11 @@ void vcpu_reset_all(void);
 /* Out of guest code at the next chance, or out of HLT. Any thread. */
 void vcpu_kick(CPUX86State *env);
 /*
+ * Has the vCPU look at its interrupt controller's clock (CpuIntController.catch_up) in so many ns, if it runs guest code then; < 0:
+ * never. It does that on its own thread, so that a timer's interrupt need not wait until the host lets the main thread run.
+ */
+void vcpu_set_alarm(CPUX86State *env, int64_t ns);
+/*
  * Queues fn(env, data) to run on the vCPU's own thread before it executes anything further. Any
  * thread, no lock needed; data is fn's to free.
  */
