@@ -417,11 +417,23 @@ static bool create_image(BlockCreate *create, const Settings *t, Error **errp)
         }
     }
     bdrv_root_detach(file);
+    /* Nobody has anything in a new image yet: one sync at its end is enough. */
+    const bool synced = !(create->file->flags & BDRV_O_NO_FLUSH);
+    create->file->flags |= BDRV_O_NO_FLUSH;
     BlockChild *root = ok ? open_new(create, data_file, errp) : NULL;
     ok = root && bdrv_co_truncate(root, create->size, false, (BlockPrealloc)t->prealloc, errp) &&
          encrypt_new(bdrv_child_node(root), t, errp) &&
          set_names(bdrv_child_node(root), create, t, errp);
     bdrv_root_detach(root);
+    if (synced) {
+        create->file->flags &= ~BDRV_O_NO_FLUSH;
+        create->file->write_gen++;
+        int ret = bdrv_co_flush(create->file);
+        if (ok && ret < 0) {
+            error_set_errno(errp, -ret, "cannot complete %s", create->filename);
+            ok = false;
+        }
+    }
     free(data_file);
     return ok;
 }

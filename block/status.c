@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/dirty.h"
 #include "block/driver.h"
+#include "block/job.h"
 #include "block/util.h"
 
 /* ---- block status ---- */
@@ -459,7 +461,16 @@ bool bdrv_snapshot_goto(BlockNode *node, const char *id_or_name, Error **errp)
 {
     Ask a = {.what = ASK_SNAP_GOTO, .node = node, .text = id_or_name, .errp = errp};
 
-    return snapshot_call(&a, node->driver->co_snapshot_goto);
+    if (job_uses(node)) {
+        error_set(errp, "image %s is in use by a block job", node->filename);
+        return false;
+    }
+    bool ok = snapshot_call(&a, node->driver->co_snapshot_goto);
+    dirty_resized(node);
+    for (DirtyBitmap *b = ok ? node->dirty : NULL; b; b = b->next) {
+        dirty_set(b, 0, node->size); /* all of it is another disk now */
+    }
+    return ok;
 }
 
 bool bdrv_snapshot_delete(BlockNode *node, const char *id_or_name, Error **errp)
