@@ -73,10 +73,9 @@ static int parallels_probe(const uint8_t *head, size_t bytes, const char *filena
 static int parallels_co_table(SparseMap *m, uint64_t cluster, bool make, SparseTable *t)
 {
     const ParallelsState *s = m->opaque;
-    bool there = cluster < s->entries;
 
-    *t = (SparseTable){there ? PH_HEADER : 0, s->entries, cluster};
-    return there || !make ? 0 : -EIO; /* what the table does not cover is a hole */
+    *t = (SparseTable){PH_HEADER, s->entries, cluster};
+    return cluster < s->entries ? 0 : -EIO;
 }
 
 static void parallels_get(const SparseMap *m, const uint8_t *entry, uint64_t cluster,
@@ -169,6 +168,9 @@ static bool check_header(BlockNode *node, Error **errp)
     s->entries = load_le32(h + PH_ENTRIES);
     if (s->entries > MAX_TABLE / 4 || 4 * s->entries + PH_HEADER > node->file->node->size) {
         return bad(node, "its block table is too large, or longer than the file", errp);
+    }
+    if (sectors > s->entries * tracks) {
+        return bad(node, "its block table is too short for its size", errp);
     }
     node->size = sectors * BLK_SECTOR_SIZE;
     s->map.cluster = tracks * BLK_SECTOR_SIZE;

@@ -14,7 +14,7 @@
 #include "block/util.h"
 
 /* What is allocated at once; one write takes data with what surrounds it up to this size. */
-enum { MAX_ALLOC = 2 << 20, MAX_FILL = 1 << 20, SECTOR = 512 };
+enum { MAX_ALLOC = 2 << 20, MAX_FILL = 1 << 20, SECTOR = 512, MAX_STEPS = 1 << 20 };
 
 /* Clusters that are being filled: nobody else touches them, nothing points to them yet. */
 struct SparseAlloc {
@@ -75,8 +75,9 @@ static int find_slice(SparseMap *m, const SparseTable *t, bool wait, SparseSlice
     return wait ? sparse_slice_get(m, offset, (uint32_t)n * m->ops->entry_size, slice) : -EAGAIN;
 }
 
-/* wait: under the lock. Else -EAGAIN where the table has to be read. */
-static int get_entry(SparseMap *m, uint64_t cluster, bool wait, SparseEntry *e)
+/* wait: under the lock. Else -EAGAIN where the table has to be read. *span: for how many clusters
+ * it is known to be so. */
+static int get_span(SparseMap *m, uint64_t cluster, bool wait, SparseEntry *e, uint64_t *span)
 {
     SparseTable t;
     SparseSlice *slice;
@@ -84,7 +85,9 @@ static int get_entry(SparseMap *m, uint64_t cluster, bool wait, SparseEntry *e)
     int ret = m->ops->co_table(m, cluster, false, &t);
 
     *e = (SparseEntry){SPARSE_HOLE, 0, 0};
+    *span = 1;
     if (ret < 0 || !t.offset) {
+        *span = ret < 0 ? 1 : MAX(t.entries - t.index, 1);
         return ret;
     }
     ret = find_slice(m, &t, wait, &slice, &at);
@@ -92,6 +95,13 @@ static int get_entry(SparseMap *m, uint64_t cluster, bool wait, SparseEntry *e)
         decode(m, slice->data + at, cluster, e);
     }
     return ret;
+}
+
+static int get_entry(SparseMap *m, uint64_t cluster, bool wait, SparseEntry *e)
+{
+    uint64_t span;
+
+    return get_span(m, cluster, wait, e, &span);
 }
 
 static int put_entry(SparseMap *m, uint64_t cluster, const SparseEntry *e)
@@ -131,8 +141,9 @@ static int find_run(SparseMap *m, uint64_t offset, uint64_t bytes, bool wait, Sp
                     uint64_t *n)
 {
     uint64_t cluster = (offset - m->start) / m->cluster, skip = (offset - m->start) % m->cluster;
+    uint64_t span;
     SparseEntry next;
-    int ret = get_entry(m, cluster, wait, e);
+    int ret = get_span(m, cluster, wait, e, &span);
 
     if (ret < 0) {
         return ret;
@@ -140,13 +151,13 @@ static int find_run(SparseMap *m, uint64_t offset, uint64_t bytes, bool wait, Sp
     if (e->kind == SPARSE_BAD) {
         return told_corrupt(m, cluster);
     }
-    uint64_t have = m->cluster;
-    while (have - skip < bytes) {
-        cluster++;
-        if (get_entry(m, cluster, false, &next) < 0 || !continues(m, e, &next, have)) {
+    uint64_t have = span * m->cluster;
+    for (unsigned steps = 0; have - skip < bytes && steps < MAX_STEPS; steps++) {
+        cluster += span;
+        if (get_span(m, cluster, false, &next, &span) < 0 || !continues(m, e, &next, have)) {
             break;
         }
-        have += m->cluster;
+        have += span * m->cluster;
     }
     *n = MIN(have - skip, bytes);
     return 0;

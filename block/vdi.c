@@ -95,7 +95,8 @@ static void vdi_get(const SparseMap *m, const uint8_t *entry, uint64_t cluster, 
 
 static void vdi_put(const SparseMap *m, uint8_t *entry, const SparseEntry *e)
 {
-    store_le32(entry, (uint32_t)((e->host - m->data_start) / BLOCK));
+    store_le32(entry,
+               e->kind == SPARSE_HOLE ? NONE : (uint32_t)((e->host - m->data_start) / BLOCK));
 }
 
 static int vdi_co_alloc(SparseMap *m, uint64_t *count, uint64_t *host)
@@ -272,30 +273,23 @@ static void __attribute__((format(printf, 2, 3))) found(BlockCheck *c, const cha
     }
 }
 
-static int clear_entry(VdiState *s, uint64_t block)
-{
-    uint8_t field[4];
-
-    store_le32(field, NONE);
-    return bdrv_co_pwrite(s->map.file, s->map_offset + 4 * block, sizeof(field), field, 0);
-}
-
 /* Every block of the file belongs to one entry at most, and the header counts them. */
 static int check_entries(BlockNode *node, BlockCheck *c, BlockCheckFix fix, uint8_t *seen,
                          uint32_t *used)
 {
+    static const SparseEntry none = {SPARSE_HOLE, 0, 0};
     VdiState *s = node->state;
-    uint8_t field[4];
+    SparseEntry e;
 
     for (uint64_t block = 0; block < s->blocks; block++) {
-        int ret = bdrv_co_pread(node->file, s->map_offset + 4 * block, sizeof(field), field, 0);
+        int ret = sparse_entry(&s->map, block, &e);
         if (ret < 0) {
             return ret;
         }
-        uint32_t v = load_le32(field);
-        if (v >= DISCARDED) {
+        if (e.kind == SPARSE_HOLE) {
             continue;
         }
+        uint32_t v = (uint32_t)((e.host - s->map.data_start) / BLOCK);
         if (v < s->blocks && !(seen[v / 8] & 1 << v % 8)) {
             seen[v / 8] |= (uint8_t)(1 << v % 8);
             ++*used;
@@ -307,12 +301,15 @@ static int check_entries(BlockNode *node, BlockCheck *c, BlockCheckFix fix, uint
               block, v);
         c->corruptions++;
         /* Of two that share a place both stay: one of them has its data there. */
-        if ((fix & CHECK_FIX_ERRORS) && v >= s->blocks && (ret = clear_entry(s, block)) < 0) {
-            return ret;
+        if ((fix & CHECK_FIX_ERRORS) && v >= s->blocks) {
+            ret = sparse_set_entry(&s->map, block, &none);
+            if (ret < 0) {
+                return ret;
+            }
         }
         c->corruptions_fixed += (fix & CHECK_FIX_ERRORS) && v >= s->blocks;
     }
-    return 0;
+    return fix & CHECK_FIX_ERRORS ? sparse_flush(&s->map) : 0;
 }
 
 static int vdi_co_check(BlockNode *node, BlockCheck *c, BlockCheckFix fix)

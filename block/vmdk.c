@@ -680,26 +680,39 @@ static int64_t vmdk_co_get_allocated(BlockNode *node)
 
 /* ---- check ---- */
 
+static void found(BlockCheck *c, const char *what, uint64_t at)
+{
+    char line[160];
+
+    snprintf(line, sizeof(line), "ERROR: %s at byte %" PRIu64 " stands behind the end of the file",
+             what, at);
+    if (c->report) {
+        c->report(c->opaque, line);
+    }
+    c->corruptions++;
+}
+
 static int check_extent(VmdkExtent *x, BlockCheck *c)
 {
-    uint64_t grains = DIV_ROUND_UP(x->size, x->map.cluster);
+    const uint64_t grains = DIV_ROUND_UP(x->size, x->map.cluster), file = x->file->node->size;
     SparseEntry e;
 
     for (uint64_t i = 0; i < grains; i++) {
-        char line[160];
+        uint64_t table = x->gd[i / x->gtes];
+        if (!table || table * VMDK_SECTOR >= file) {
+            if (table) {
+                found(c, "the table for the clusters", x->start + i * x->map.cluster);
+            }
+            i += x->gtes - i % x->gtes - 1;
+            continue;
+        }
         int ret = sparse_entry(&x->map, i, &e);
         if (ret < 0) {
             return ret;
         }
         bool stored = e.kind == SPARSE_DATA || e.kind == SPARSE_PACKED;
-        if (e.kind == SPARSE_BAD || (stored && e.host >= x->file->node->size)) {
-            snprintf(line, sizeof(line),
-                     "ERROR: the cluster at byte %" PRIu64 " stands behind the end of the file",
-                     x->start + i * x->map.cluster);
-            if (c->report) {
-                c->report(c->opaque, line);
-            }
-            c->corruptions++;
+        if (e.kind == SPARSE_BAD || (stored && e.host >= file)) {
+            found(c, "the cluster", x->start + i * x->map.cluster);
         }
     }
     return 0;

@@ -24,13 +24,14 @@
 #include "block/luks.h"
 #include "block/mem.h"
 #include "block/util.h"
+#include "block/vhdx.h"
 #include "util/secret.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-enum { MAX_SEEDS = 256, MAX_IMAGE = 4 << 20, SECONDS_AN_IMAGE = 20, CHUNK = 192 * 1024 };
+enum { MAX_SEEDS = 256, MAX_IMAGE = 8 << 20, SECONDS_AN_IMAGE = 20, CHUNK = 192 * 1024 };
 
 static uint64_t rng_state;
 
@@ -148,6 +149,35 @@ static void damage(void)
     }
 }
 
+/* Checksums that would keep all damage out become right again, mostly. */
+static void mend_checksums(void)
+{
+    static const size_t headers[] = {VX_HEADER_1, VX_HEADER_2};
+    static const size_t tables[] = {VX_REGIONS_1, VX_REGIONS_2};
+
+    if (image_size < VX_MB || memcmp(image, VX_FILE_MAGIC, 8) != 0 || !below(4)) {
+        return;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t *h = image + headers[i], *t = image + tables[i];
+        store_le32(h + 4, vhdx_checksum(h, XH_HEADER, 4));
+        store_le32(t + 4, vhdx_checksum(t, VX_REGIONS_SIZE, 4));
+    }
+}
+
+/* Places that a format has far behind its start. */
+static void damage_vhdx(void)
+{
+    static const size_t places[] = {VX_HEADER_1, VX_HEADER_2, VX_REGIONS_1,      VX_REGIONS_2,
+                                    1 << 20,     2 << 20,     (2 << 20) + 65536, 3 << 20};
+    size_t at = places[below(ARRAY_SIZE(places))] + (below(128) & ~3ull);
+
+    if (at + 8 <= image_size) {
+        uint64_t v = odd_value();
+        memcpy(image + at, &v, 1u << below(4));
+    }
+}
+
 static void make_image(void)
 {
     unsigned i = (unsigned)below(seed_count);
@@ -156,7 +186,11 @@ static void make_image(void)
     memcpy(image, seeds[i].data, image_size);
     for (uint64_t n = 1 + below(below(3) ? 3 : 20); n; n--) {
         damage();
+        if (image_size > VX_MB && !memcmp(image, VX_FILE_MAGIC, 8)) {
+            damage_vhdx();
+        }
     }
+    mend_checksums();
 }
 
 /* ---- use ---- */
