@@ -57,6 +57,8 @@ typedef struct Save {
     uint32_t next_chunk, chunks;
     unsigned packers;
     CoQueue packers_done;
+    unsigned writebacks;
+    CoQueue writebacks_done;
     int ret; /* the first failure of writing */
     SnapshotTimes times;
     Error *err;
@@ -130,13 +132,70 @@ static void write_file(void *opaque)
     }
 }
 
+/* The host begins to write to its disk what it has in its cache, so that the flush at the end has less to wait for. */
+typedef struct Writeback {
+    WorkItem item;
+    Save *save;
+    int fd;
+    uint64_t offset, size;
+} Writeback;
+
+static void write_back(WorkItem *item)
+{
+    const Writeback *w = (const Writeback *)item;
+
+    sync_file_range(w->fd, (off_t)w->offset, (off_t)w->size, SYNC_FILE_RANGE_WRITE);
+}
+
+static void written_back(WorkItem *item)
+{
+    Save *s = ((Writeback *)item)->save;
+
+    if (--s->writebacks == 0) {
+        co_queue_all(&s->writebacks_done);
+    }
+    free(item);
+}
+
+static void start_writeback(Save *s, uint64_t pos, uint64_t size)
+{
+    Writeback *w = calloc(1, sizeof(*w));
+
+    if (!w) {
+        return;
+    }
+    *w = (Writeback){{write_back, written_back, NULL}, s, s->fd, pos, size};
+    if (!s->path) {
+        w->fd = bdrv_vmstate_fd(s->disks.state->node, pos, size, &w->offset, &w->size);
+    }
+    if (w->fd < 0) {
+        free(w);
+        return;
+    }
+    s->writebacks++;
+    worker_submit(&w->item);
+}
+
+/* They use a descriptor that is about to be closed. */
+static void wait_for_writebacks(Save *s)
+{
+    while (s->writebacks) {
+        co_queue_wait(&s->writebacks_done);
+    }
+}
+
 static int store(Save *s, uint64_t pos, const void *data, size_t size)
 {
-    if (!s->path) {
-        return bdrv_save_vmstate(s->disks.state->node, pos, data, size);
-    }
     FileWrite w = {.fd = s->fd, .pos = pos, .data = data, .size = size};
-    co_work(write_file, &w);
+
+    if (s->path) {
+        co_work(write_file, &w);
+    } else {
+        w.ret = bdrv_save_vmstate(s->disks.state->node, pos, data, size);
+    }
+    if (w.ret == 0 && size >= STREAM_PIECE / 2) {
+        start_writeback(s, pos, size);
+    }
     return w.ret;
 }
 
@@ -437,6 +496,7 @@ static void finish_file(Save *s)
 {
     FileWrite w = {.fd = s->fd};
 
+    wait_for_writebacks(s);
     if (!s->err) {
         co_work(sync_file, &w);
         if (w.ret < 0) {
@@ -516,6 +576,7 @@ static void co_save(void *opaque)
     } else {
         save_to_disks(s);
     }
+    wait_for_writebacks(s);
     disks_free(&s->disks);
     s->times.total_ns = clock_now(CLOCK_HOST) - start;
     s->times.bytes = s->header.total;
