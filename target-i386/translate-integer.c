@@ -216,6 +216,7 @@ static bool gen_bit_string(Translator *t)
     emit_shl(e, W64, S1, size == 4 ? 2 : 3);
     emit_alu(e, t->word, ALU_ADD, S0, rm_reg(S1));
     t->address_key |= 1u << 24 | index << 25;
+    t->fixed = false;
     gen_translate(t, size, insn->op == OP_BT ? MMU_READ : MMU_WRITE);
     gen_flags_back(t);
     emit_load(e, W64, S1, temp);

@@ -63,6 +63,7 @@ static void gen_store_fdp(Translator *t, const X87Pointers *p)
     t->insn = insn;
     t->next_rip = next_rip;
     t->segment = segment;
+    t->fixed = false; /* that was the other instruction's address */
     emit_store(&t->e, W64, ENV(fpu.fdp), S0);
 }
 

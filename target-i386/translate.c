@@ -156,6 +156,7 @@ static void gen_insn(Translator *t)
     t->ji = NULL;
     t->saved = false;
     t->segment = SEG_COUNT;
+    t->fixed = false; /* only gen_address() knows: LEAVE, strings, gathers have addresses of their own */
     gen_before_insn_x87(t, exec_ends_block(t->insn));
     t->first_stub = t->nstubs;
     if (loops_inside(t->insn)) {
