@@ -78,21 +78,27 @@ static void wait_ready(CoSocket *s, Coroutine **who)
     coroutine_yield();
 }
 
+static void go_on(void *opaque)
+{
+    coroutine_wake(opaque);
+}
+
+/* Those who wait hear of it a turn later: they may free what our caller is in the middle of. */
 void cosocket_shutdown(CoSocket *s, int error)
 {
+    Coroutine *waiting[] = {s->reader, s->writer};
+
     if (s->error) {
         return;
     }
     s->error = error;
     shutdown(s->fd, SHUT_RDWR);
-    Coroutine *reader = s->reader, *writer = s->writer;
     s->reader = s->writer = NULL;
     watch(s);
-    if (reader) {
-        coroutine_wake(reader);
-    }
-    if (writer) {
-        coroutine_wake(writer);
+    for (unsigned i = 0; i < 2; i++) {
+        if (waiting[i]) {
+            loop_defer(go_on, waiting[i]);
+        }
     }
 }
 

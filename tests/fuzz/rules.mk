@@ -25,6 +25,10 @@ $(B)/tests/fuzz/block: $(B)/tests/fuzz/block.o $(B)/libvole.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+$(B)/tests/fuzz/nbd: $(B)/tests/fuzz/nbd.o $(B)/libvole.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 # What tests/sanitize builds and runs.
 sanitize-tests: $(B)/tests/fuzz/block $(B)/vole-img block-tests $(UNIT_BINS) $(B)/tests/fuzz/devices $(B)/tests/fuzz/monitor \
 	$(B)/tests/fuzz/snapshot
@@ -48,12 +52,16 @@ fuzz-block: $(B)/tests/fuzz/block $(B)/vole-img
 		ASAN_OPTIONS=detect_leaks=0:hard_rss_limit_mb=2048:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
 		$(B)/tests/fuzz/block --format $$f $(FUZZ_BLOCK) $(FUZZ_SEEDS)/$$f/* || exit 1; done
 
+FUZZ_NBD = ASAN_OPTIONS=detect_leaks=0:max_allocation_size_mb=256:allocator_may_return_null=1 \
+	UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/nbd
+
 FUZZ_CPU = $(SANITIZED) $(B)/tests/fuzz/cpu
 
 FUZZ_GDB = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/gdb
 
-check-fuzz: $(B)/tests/fuzz/snapshot $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/blocks/blocks $(B)/tests/fuzz/gdb $(B)/tests/fuzz/monitor
+check-fuzz: $(B)/tests/fuzz/snapshot $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/blocks/blocks $(B)/tests/fuzz/gdb $(B)/tests/fuzz/monitor $(B)/tests/fuzz/nbd
 	$(Q)$(MAKE) fuzz-block
+	$(Q)$(FUZZ_NBD) --runs 1500
 	$(Q)$(FUZZ_MONITOR) --cases 5000
 	$(Q)$(SANITIZED) $(B)/tests/fuzz/snapshot --cases 1000
 	$(Q)$(FUZZ_CPU) -runs=4000
@@ -63,8 +71,9 @@ check-fuzz: $(B)/tests/fuzz/snapshot $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu
 	$(Q)$(FUZZ_DEVICES) --accesses 40000 --state 500
 	$(Q)$(FUZZ_DEVICES) --machine isapc --accesses 20000 --state 200
 
-check-fuzz-long: $(B)/tests/fuzz/snapshot $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/blocks/blocks $(B)/tests/fuzz/gdb $(B)/tests/fuzz/monitor
+check-fuzz-long: $(B)/tests/fuzz/snapshot $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/blocks/blocks $(B)/tests/fuzz/gdb $(B)/tests/fuzz/monitor $(B)/tests/fuzz/nbd
 	$(Q)$(MAKE) fuzz-block FUZZ_BLOCK="--seconds 1800"
+	$(Q)$(FUZZ_NBD) --seconds 1800
 	$(Q)$(FUZZ_MONITOR) --cases 500000
 	$(Q)$(SANITIZED) $(B)/tests/fuzz/snapshot --cases 200000
 	$(Q)$(FUZZ_CPU) -runs=400000
