@@ -227,6 +227,56 @@ static int snapshot_slot(bool used)
 }
 
 static bool quiet;
+static uint32_t snapshot_vmstate[8]; /* bytes of machine state; its pattern is made of the same number */
+
+static void fill_vmstate(uint8_t *buf, uint32_t bytes)
+{
+    for (uint32_t i = 0; i < bytes; i++) {
+        buf[i] = (uint8_t)(i * 7 + i / 251 + bytes);
+    }
+}
+
+/*
+ * As savevm does: the disk is kept now, machine state is written behind its end, at last the snapshot is listed, in place of one of
+ * that name; or all of it is given up. True where the snapshot is there.
+ */
+static bool machine_snapshot(BlockNode *node, BlockSnapshot *sn, bool give_up, bool *listed, Error **err)
+{
+    static uint8_t state[300000];
+    uint32_t bytes = 1 + below(sizeof(state) - 1);
+
+    *listed = false;
+    sn->pending = true;
+    if (!bdrv_snapshot_create(node, sn, err)) {
+        return false;
+    }
+    fill_vmstate(state, bytes);
+    int ret = 0;
+    for (uint32_t at = 0, n; at < bytes && ret == 0; at += n) {
+        n = MIN(1 + below(100000), bytes - at);
+        ret = bdrv_save_vmstate(node, at, state + at, n);
+    }
+    sn->vm_state_size = bytes;
+    if (ret == 0 && !give_up && bdrv_snapshot_finish(node, sn, err)) {
+        *listed = true;
+        return true;
+    }
+    Error *ignored = NULL;
+    bool gone = bdrv_snapshot_abandon(node, sn->id, give_up && ret == 0 ? err : &ignored);
+    error_free(ignored);
+    if (ret < 0) {
+        error_set_errno(err, -ret, "writing machine state");
+    }
+    return ret == 0 && give_up && gone;
+}
+
+static bool vmstate_is_there(BlockNode *node, uint32_t bytes)
+{
+    static uint8_t got[300000], want[300000];
+
+    fill_vmstate(want, bytes);
+    return bdrv_load_vmstate(node, 0, got, bytes) == 0 && memcmp(got, want, bytes) == 0;
+}
 
 static bool step_snapshot(GuestOp *op)
 {
@@ -242,15 +292,31 @@ static bool step_snapshot(GuestOp *op)
     }
     if (op->kind == G_SNAPSHOT) {
         snprintf(sn.name, sizeof(sn.name), "s%d", i);
-        strcpy(snapshot_name[i], sn.name);
-        ok = bdrv_snapshot_create(node, &sn, &err);
-        snapshot_state[i] = malloc(sizeof(now));
-        memcpy(snapshot_state[i], now, sizeof(now));
-        snapshot_size[i] = now_size;
+        bool listed = true;
+        if (below(2)) {
+            int used = below(3) ? -1 : snapshot_slot(true);
+            i = used < 0 ? i : used; /* one that gives way */
+            snprintf(sn.name, sizeof(sn.name), "s%d", i);
+            ok = machine_snapshot(node, &sn, below(4) == 0, &listed, &err);
+        } else {
+            ok = bdrv_snapshot_create(node, &sn, &err);
+        }
+        if (listed) {
+            strcpy(snapshot_name[i], sn.name);
+            free(snapshot_state[i]);
+            snapshot_state[i] = malloc(sizeof(now));
+            memcpy(snapshot_state[i], now, sizeof(now));
+            snapshot_size[i] = now_size;
+            snapshot_vmstate[i] = (uint32_t)sn.vm_state_size;
+        }
     } else if (op->kind == G_GOTO) {
         ok = bdrv_snapshot_goto(node, snapshot_name[i], &err);
         memcpy(now, snapshot_state[i], sizeof(now));
         now_size = snapshot_size[i];
+        if (ok && snapshot_vmstate[i] && !quiet && !vmstate_is_there(node, snapshot_vmstate[i])) {
+            printf("# the machine state of snapshot %s is another\n", snapshot_name[i]);
+            return false;
+        }
         op->state = malloc(sizeof(now));
         memcpy(op->state, now, sizeof(now));
     } else {
