@@ -1,6 +1,6 @@
 /*
- * Jobs of the JSON monitor: snapshot-save, snapshot-load, snapshot-delete, and what asks about them. A job stays in the list when
- * it has ended, until it is dismissed.
+ * Jobs of the JSON monitor: snapshot-save, snapshot-load, snapshot-delete, and what asks about
+ * them. A job stays in the list when it has ended, until it is dismissed.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -11,7 +11,14 @@
 #include "snapshot/snapshot.h"
 #include "util/loop.h"
 
-typedef enum JobStatus { JOB_CREATED, JOB_RUNNING, JOB_WAITING, JOB_PENDING, JOB_CONCLUDED, JOB_NULL } JobStatus;
+typedef enum JobStatus {
+    JOB_CREATED,
+    JOB_RUNNING,
+    JOB_WAITING,
+    JOB_PENDING,
+    JOB_CONCLUDED,
+    JOB_NULL
+} JobStatus;
 
 typedef struct Job {
     char *id;
@@ -26,7 +33,8 @@ static Job *jobs;
 
 static const char *status_name(JobStatus s)
 {
-    static const char *const names[] = {"created", "running", "waiting", "pending", "concluded", "null"};
+    static const char *const names[] = {"created", "running",   "waiting",
+                                        "pending", "concluded", "null"};
 
     return names[s];
 }
@@ -34,7 +42,8 @@ static const char *status_name(JobStatus s)
 static void set_status(Job *job, JobStatus s)
 {
     job->status = s;
-    qmp_event("JOB_STATUS_CHANGE", json_pack("{s:s, s:s}", "status", status_name(s), "id", job->id));
+    qmp_event("JOB_STATUS_CHANGE",
+              json_pack("{s:s, s:s}", "status", status_name(s), "id", job->id));
 }
 
 static Job *find_job(const char *id)
@@ -189,9 +198,9 @@ json_t *qmp_query_jobs(json_t *args, Error **errp)
     json_t *list = json_array();
 
     for (Job *job = jobs; job; job = job->next) {
-        json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:i}", "id", job->id, "type", job->type, "status",
-                              status_name(job->status), "current-progress", job->status == JOB_CONCLUDED,
-                              "total-progress", 1);
+        json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:i}", "id", job->id, "type", job->type,
+                              "status", status_name(job->status), "current-progress",
+                              job->status == JOB_CONCLUDED, "total-progress", 1);
         if (job->error) {
             json_object_set_new(o, "error", json_string(job->error));
         }
@@ -208,7 +217,8 @@ json_t *qmp_job_dismiss(json_t *args, Error **errp)
         return NULL;
     }
     if (job->status != JOB_CONCLUDED) {
-        error_set(errp, "Job '%s' in state '%s' cannot accept command verb 'dismiss'", job->id, status_name(job->status));
+        error_set(errp, "Job '%s' in state '%s' cannot accept command verb 'dismiss'", job->id,
+                  status_name(job->status));
         return NULL;
     }
     for (Job **place = &jobs; *place; place = &(*place)->next) {
@@ -230,7 +240,8 @@ json_t *qmp_job_cancel(json_t *args, Error **errp)
     Job *job = need_job(args, errp);
 
     if (job) {
-        error_set(errp, "Job '%s' in state '%s' cannot accept command verb 'cancel'", job->id, status_name(job->status));
+        error_set(errp, "Job '%s' in state '%s' cannot accept command verb 'cancel'", job->id,
+                  status_name(job->status));
     }
     return NULL;
 }

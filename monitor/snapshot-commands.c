@@ -65,7 +65,8 @@ static void print_snapshot(const BlockSnapshot *s, const char *where, void *opaq
     if (l->count++ == 0 || (where && strcmp(where, l->where))) {
         bdrv_snapshot_row(NULL, NULL, row, sizeof(row));
         if (where) {
-            monitor_printf(l->mon, "\nList of partial (non-loadable) snapshots on '%s':\n%s\n", where, row);
+            monitor_printf(l->mon, "\nList of partial (non-loadable) snapshots on '%s':\n%s\n",
+                           where, row);
         } else {
             monitor_printf(l->mon, "List of snapshots present on all disks:\n%s\n", row);
         }

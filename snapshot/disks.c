@@ -49,10 +49,13 @@ static bool disk_can(const Disk *disk, Error **errp)
         return true;
     }
     if (!strcmp(bdrv_format_name(disk->node), "overlay")) {
-        error_set(errp, "drive '%s' has snapshot=on: nothing that is written to it outlives the machine", disk->name);
+        error_set(errp,
+                  "drive '%s' has snapshot=on: nothing that is written to it outlives the machine",
+                  disk->name);
     } else {
         error_set(errp,
-                  "drive '%s' can be written but its format %s holds no snapshots; qcow2 does (vole-img convert -O qcow2), and the "
+                  "drive '%s' can be written but its format %s holds no snapshots; qcow2 does "
+                  "(vole-img convert -O qcow2), and the "
                   "tag file:PATH saves the machine without its disks",
                   disk->name, bdrv_format_name(disk->node));
     }
@@ -90,7 +93,8 @@ static bool choose_state(Disks *d, const char *name, Error **errp)
 {
     d->state = d->count ? &d->list[0] : NULL;
     if (!d->count) {
-        error_set(errp, "the machine has no disk that could hold a snapshot (a qcow2 image that can be written); the tag file:PATH saves "
+        error_set(errp, "the machine has no disk that could hold a snapshot (a qcow2 image that "
+                        "can be written); the tag file:PATH saves "
                         "the machine to a file");
         return false;
     }
@@ -101,7 +105,8 @@ static bool choose_state(Disks *d, const char *name, Error **errp)
         }
     }
     if (name) {
-        error_set(errp, "'%s', which shall have the machine state, is none of the snapshot's disks", name);
+        error_set(errp, "'%s', which shall have the machine state, is none of the snapshot's disks",
+                  name);
         return false;
     }
     return true;
@@ -193,11 +198,15 @@ static bool describe(BlockBackend *blk, SnapshotDisk *disk, Error **errp)
     strncpy(disk->id, blk_id(blk), sizeof(disk->id) - 1);
     disk->size = blk_size(blk);
     if (!strcmp(bdrv_format_name(blk_node(blk)), "overlay")) {
-        error_set(errp, "drive '%s' has snapshot=on: what is written to it is in no file that could be kept", blk_id(blk));
+        error_set(
+            errp,
+            "drive '%s' has snapshot=on: what is written to it is in no file that could be kept",
+            blk_id(blk));
         return false;
     }
     if (stat(bdrv_filename(blk_node(blk)), &st) < 0) {
-        error_set_errno(errp, errno, "drive '%s': cannot see when '%s' is written", blk_id(blk), bdrv_filename(blk_node(blk)));
+        error_set_errno(errp, errno, "drive '%s': cannot see when '%s' is written", blk_id(blk),
+                        bdrv_filename(blk_node(blk)));
         return false;
     }
     disk->mtime_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
@@ -248,13 +257,17 @@ bool disks_unchanged(const SnapshotHeader *h, Error **errp)
             is = strcmp(now.disks[k].id, was->id) ? NULL : &now.disks[k];
         }
         if (!is || is->size != was->size) {
-            error_set(errp, is ? "drive '%s' has another size than when the machine was saved"
-                               : "the machine was saved with a drive '%s', which this one lacks",
+            error_set(errp,
+                      is ? "drive '%s' has another size than when the machine was saved"
+                         : "the machine was saved with a drive '%s', which this one lacks",
                       was->id);
             return false;
         }
         if (is->mtime_ns != was->mtime_ns) {
-            error_set(errp, "drive '%s' has been written since the machine was saved: its contents are not those that the guest knows", was->id);
+            error_set(errp,
+                      "drive '%s' has been written since the machine was saved: its contents are "
+                      "not those that the guest knows",
+                      was->id);
             return false;
         }
     }

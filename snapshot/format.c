@@ -1,6 +1,6 @@
 /*
- * A saved machine as bytes. Whatever is read is hostile until it is checked here: positions and sizes against what there is,
- * numbers against this machine.
+ * A saved machine as bytes. Whatever is read is hostile until it is checked here: positions and
+ * sizes against what there is, numbers against this machine.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -107,12 +107,14 @@ static bool header_valid(const SnapshotHeader *h, uint64_t available)
 {
     return h->total <= available && h->total < 1ull << 48 && h->machine.ram_bytes < 1ull << 46 &&
            h->index_size == (uint64_t)snapshot_chunks(h->machine.ram_bytes) * CHUNK_ENTRY &&
-           h->working_count <= snapshot_chunks(h->machine.ram_bytes) && h->device_size <= 64u << 20 &&
-           in_bounds(h, h->device_pos, h->device_size) && in_bounds(h, h->index_pos, h->index_size) &&
+           h->working_count <= snapshot_chunks(h->machine.ram_bytes) &&
+           h->device_size <= 64u << 20 && in_bounds(h, h->device_pos, h->device_size) &&
+           in_bounds(h, h->index_pos, h->index_size) &&
            in_bounds(h, h->working_pos, h->working_count * 4ull);
 }
 
-bool snapshot_header_decode(const uint8_t in[SNAPSHOT_HEADER], uint64_t available, SnapshotHeader *h, Error **errp)
+bool snapshot_header_decode(const uint8_t in[SNAPSHOT_HEADER], uint64_t available,
+                            SnapshotHeader *h, Error **errp)
 {
     uint8_t copy[SNAPSHOT_HEADER];
     Reader r = {.data = copy, .size = sizeof(copy)};
@@ -122,13 +124,15 @@ bool snapshot_header_decode(const uint8_t in[SNAPSHOT_HEADER], uint64_t availabl
     memcpy(copy, in, sizeof(copy));
     memcpy(&crc, copy + CRC_AT, sizeof(crc));
     memset(copy + CRC_AT, 0, sizeof(crc));
-    if (available < SNAPSHOT_HEADER || memcmp(reader_bytes(&r, sizeof(magic)), magic, sizeof(magic))) {
+    if (available < SNAPSHOT_HEADER ||
+        memcmp(reader_bytes(&r, sizeof(magic)), magic, sizeof(magic))) {
         error_set(errp, "this is no machine state of this program");
         return false;
     }
     uint32_t version = reader_le32(&r);
     if (version > SNAPSHOT_VERSION || version == 0) {
-        error_set(errp, "the machine state is of format %u, this program knows up to %d", version, SNAPSHOT_VERSION);
+        error_set(errp, "the machine state is of format %u, this program knows up to %d", version,
+                  SNAPSHOT_VERSION);
         return false;
     }
     reader_le32(&r);
@@ -155,8 +159,10 @@ bool snapshot_header_decode(const uint8_t in[SNAPSHOT_HEADER], uint64_t availabl
         h->disks[i].size = reader_le64(&r);
         h->disks[i].mtime_ns = reader_le64(&r);
     }
-    if (snapshot_crc(copy, sizeof(copy)) != crc || h->disk_count > SNAPSHOT_DISKS || !header_valid(h, available)) {
-        error_set(errp, h->total > available ? "the machine state is cut short" : "the machine state's header is damaged");
+    if (snapshot_crc(copy, sizeof(copy)) != crc || h->disk_count > SNAPSHOT_DISKS ||
+        !header_valid(h, available)) {
+        error_set(errp, h->total > available ? "the machine state is cut short"
+                                             : "the machine state's header is damaged");
         return false;
     }
     return true;
@@ -169,17 +175,24 @@ bool snapshot_machine_fits(const SnapshotHeader *h, Error **errp)
 
     snapshot_machine_here(&here);
     if (strcmp(saved->board, here.board)) {
-        error_set(errp, "the state is of a machine with -M %s, this one is %s", saved->board, here.board);
+        error_set(errp, "the state is of a machine with -M %s, this one is %s", saved->board,
+                  here.board);
     } else if (saved->ram_size != here.ram_size) {
         error_set(errp, "the state is of a machine with -m %lluK, this one has %lluK",
-                  (unsigned long long)saved->ram_size >> 10, (unsigned long long)here.ram_size >> 10);
+                  (unsigned long long)saved->ram_size >> 10,
+                  (unsigned long long)here.ram_size >> 10);
     } else if (saved->cpus != here.cpus) {
-        error_set(errp, "the state is of a machine with -smp %u, this one has %u", saved->cpus, here.cpus);
+        error_set(errp, "the state is of a machine with -smp %u, this one has %u", saved->cpus,
+                  here.cpus);
     } else if (strcmp(saved->cpu_model, here.cpu_model)) {
-        error_set(errp, "the state is of a machine with -cpu %s, this one has %s", saved->cpu_model, here.cpu_model);
+        error_set(errp, "the state is of a machine with -cpu %s, this one has %s", saved->cpu_model,
+                  here.cpu_model);
     } else if (saved->ram_bytes != here.ram_bytes) {
-        error_set(errp, "the state is of a machine with other ROMs or video memory: %lluK with RAM, this one has %lluK",
-                  (unsigned long long)saved->ram_bytes >> 10, (unsigned long long)here.ram_bytes >> 10);
+        error_set(errp,
+                  "the state is of a machine with other ROMs or video memory: %lluK with RAM, this "
+                  "one has %lluK",
+                  (unsigned long long)saved->ram_bytes >> 10,
+                  (unsigned long long)here.ram_bytes >> 10);
     } else {
         return true;
     }
@@ -210,7 +223,8 @@ static bool chunk_valid(const SnapshotHeader *h, const Chunk *c, bool last)
     if (c->method == CHUNK_PLAIN && c->size != chunk_page_count(c) * 4096 + 4) {
         return false;
     }
-    return c->method <= CHUNK_ZSTD && c->size > 0 && c->size <= CHUNK_PACKED_MAX && in_bounds(h, c->pos, c->size);
+    return c->method <= CHUNK_ZSTD && c->size > 0 && c->size <= CHUNK_PACKED_MAX &&
+           in_bounds(h, c->pos, c->size);
 }
 
 bool snapshot_index_decode(const SnapshotHeader *h, const uint8_t *in, Chunk *chunks, Error **errp)
@@ -230,13 +244,16 @@ bool snapshot_index_decode(const SnapshotHeader *h, const uint8_t *in, Chunk *ch
         c->method = in[14];
         zstd |= c->method == CHUNK_ZSTD;
         if (!chunk_valid(h, c, i == n - 1)) {
-            error_set(errp, "the machine state's index is not possible at %u MB of RAM", i >> (20 - CHUNK_BITS));
+            error_set(errp, "the machine state's index is not possible at %u MB of RAM",
+                      i >> (20 - CHUNK_BITS));
             return false;
         }
     }
 #ifndef CONFIG_ZSTD
     if (zstd) {
-        error_set(errp, "the machine state is compressed with zstd, which this program was built without");
+        error_set(
+            errp,
+            "the machine state is compressed with zstd, which this program was built without");
         return false;
     }
 #else

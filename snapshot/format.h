@@ -5,10 +5,11 @@
  *     4096     chunks of RAM, packed, in any order
  *     ...      state of the devices (hw/vmstate.h)
  *     ...      index: 16 bytes a chunk of RAM
- *     ...      working set: the chunks that were touched first behind the moment of saving, 4 bytes each
+ *     ...      working set: the chunks that were touched first behind the moment of saving, 4 bytes
+ * each
  *
- * All numbers are little endian. It stands as the machine state of an internal snapshot of a disk image, or in a file of its own.
- * The header is written last.
+ * All numbers are little endian. It stands as the machine state of an internal snapshot of a disk
+ * image, or in a file of its own. The header is written last.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -51,8 +52,8 @@ typedef struct SnapshotHeader {
     uint64_t device_pos, index_pos, working_pos;
     uint32_t device_size, index_size, working_count; /* bytes, bytes, entries */
     uint32_t device_crc, index_crc, working_crc;
-    uint64_t clock_ns;         /* the guest's */
-    uint64_t date_ns;          /* since 1970 */
+    uint64_t clock_ns; /* the guest's */
+    uint64_t date_ns;  /* since 1970 */
     SnapshotMachine machine;
     uint32_t disk_count;
     SnapshotDisk disks[SNAPSHOT_DISKS];
@@ -72,7 +73,8 @@ uint32_t snapshot_chunks(uint64_t ram_bytes);
 void snapshot_machine_here(SnapshotMachine *m);
 void snapshot_header_encode(const SnapshotHeader *h, uint8_t out[SNAPSHOT_HEADER]);
 /* Everything in it is checked but for whether it fits this machine. available: bytes there are. */
-bool snapshot_header_decode(const uint8_t in[SNAPSHOT_HEADER], uint64_t available, SnapshotHeader *h, Error **errp);
+bool snapshot_header_decode(const uint8_t in[SNAPSHOT_HEADER], uint64_t available,
+                            SnapshotHeader *h, Error **errp);
 /* Whether this machine can take it: names what is different. */
 bool snapshot_machine_fits(const SnapshotHeader *h, Error **errp);
 void chunk_encode(const Chunk *c, uint8_t out[CHUNK_ENTRY]);
@@ -81,8 +83,8 @@ bool snapshot_index_decode(const SnapshotHeader *h, const uint8_t *in, Chunk *ch
 uint32_t snapshot_crc(const void *data, size_t size);
 
 /*
- * Packing. `data` are the pages of c->pages one behind the other; out has CHUNK_PACKED_MAX bytes. Sets c's method and size.
- * packer: chunk_packer_new(), one a thread.
+ * Packing. `data` are the pages of c->pages one behind the other; out has CHUNK_PACKED_MAX bytes.
+ * Sets c's method and size. packer: chunk_packer_new(), one a thread.
  */
 enum { CHUNK_PACKED_MAX = CHUNK_SIZE + 1024 };
 typedef struct ChunkPacker ChunkPacker;

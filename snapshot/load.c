@@ -1,9 +1,9 @@
 /*
  * Loading, deleting, listing.
  *
- * A state is looked at as a whole before anything is changed: header, index, devices' state. The devices' state is tried on the
- * stopped machine, whose own was put aside: if one device refuses, that comes back. Then the disks go to their snapshots, and
- * RAM begins to come (restore.c).
+ * A state is looked at as a whole before anything is changed: header, index, devices' state. The
+ * devices' state is tried on the stopped machine, whose own was put aside: if one device refuses,
+ * that comes back. Then the disks go to their snapshots, and RAM begins to come (restore.c).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -83,7 +83,8 @@ static bool read_state(Load *l, Error **errp)
 {
     uint8_t head[SNAPSHOT_HEADER];
     SnapshotHeader *h = &l->header;
-    int ret = source_size(l->source) < sizeof(head) ? 0 : source_read(l->source, 0, head, sizeof(head));
+    int ret =
+        source_size(l->source) < sizeof(head) ? 0 : source_read(l->source, 0, head, sizeof(head));
 
     if (ret < 0) {
         error_set_errno(errp, -ret, "the machine state cannot be read");
@@ -93,8 +94,9 @@ static bool read_state(Load *l, Error **errp)
         error_set(errp, "this is no machine state of this program");
         return false;
     }
-    if (!snapshot_header_decode(head, source_size(l->source), h, errp) || !snapshot_machine_fits(h, errp) ||
-        !source_map(l->source, h->total, errp) || !read_index(l, errp) || !read_working_set(l, errp)) {
+    if (!snapshot_header_decode(head, source_size(l->source), h, errp) ||
+        !snapshot_machine_fits(h, errp) || !source_map(l->source, h->total, errp) ||
+        !read_index(l, errp) || !read_working_set(l, errp)) {
         return false;
     }
     l->state = read_piece(l, h->device_pos, h->device_size, errp);
@@ -121,23 +123,28 @@ static bool find_on_disks(Load *l, const char *tag, Error **errp)
     BlockSnapshot state, found;
 
     if (!disk_find(l->disks.state, tag, &state)) {
-        error_set(errp, "drive '%s' has no snapshot '%s'; info snapshots lists them", l->disks.state->name, tag);
+        error_set(errp, "drive '%s' has no snapshot '%s'; info snapshots lists them",
+                  l->disks.state->name, tag);
         return false;
     }
     if (!state.vm_state_size) {
-        error_set(errp, "snapshot '%s' of drive '%s' is of the disk alone, without a machine (vole-img snapshot -a applies it)", tag,
-                  l->disks.state->name);
+        error_set(errp,
+                  "snapshot '%s' of drive '%s' is of the disk alone, without a machine (vole-img "
+                  "snapshot -a applies it)",
+                  tag, l->disks.state->name);
         return false;
     }
     for (unsigned i = 0; i < l->disks.count; i++) {
         Disk *d = &l->disks.list[i];
         if (!disk_find(d, tag, &found)) {
-            error_set(errp, "drive '%s' has no snapshot '%s', drive '%s' has", d->name, tag, l->disks.state->name);
+            error_set(errp, "drive '%s' has no snapshot '%s', drive '%s' has", d->name, tag,
+                      l->disks.state->name);
             return false;
         }
         if (found.date_sec != state.date_sec || found.date_nsec != state.date_nsec) {
-            error_set(errp, "snapshot '%s' of drive '%s' is not of the moment of that of drive '%s'", tag, d->name,
-                      l->disks.state->name);
+            error_set(errp,
+                      "snapshot '%s' of drive '%s' is not of the moment of that of drive '%s'", tag,
+                      d->name, l->disks.state->name);
             return false;
         }
         memcpy(d->id, found.id, sizeof(d->id));
@@ -209,7 +216,8 @@ static bool try_devices(Load *l, Error **errp)
     bool ok = load_devices(l->state, l->header.device_size, errp);
     if (!ok) {
         if (!load_devices(before.data, before.size, &err)) {
-            error_prepend(errp, "the machine had to be reset (%s) as its state was refused: ", error_text(err));
+            error_prepend(errp, "the machine had to be reset (%s) as its state was refused: ",
+                          error_text(err));
             error_free(err);
             devices_reset();
             vcpu_reset_all();
@@ -226,7 +234,9 @@ static void give_up_machine(Load *l, Error **errp)
     devices_reset();
     vcpu_reset_all();
     l->reset = true;
-    error_prepend(errp, "the machine was reset and is stopped, as the snapshot could not be loaded as a whole: ");
+    error_prepend(
+        errp,
+        "the machine was reset and is stopped, as the snapshot could not be loaded as a whole: ");
 }
 
 static bool load_stopped(Load *l, Error **errp)
@@ -242,7 +252,8 @@ static bool load_stopped(Load *l, Error **errp)
         give_up_machine(l, errp);
         return false;
     }
-    bool all = vcpu_count() && vcpu_env(0)->lockstep; /* its copy of RAM hears of no page that comes later */
+    bool all = vcpu_count() &&
+               vcpu_env(0)->lockstep; /* its copy of RAM hears of no page that comes later */
     SnapshotSource *source = l->source;
     Chunk *chunks = l->chunks;
     uint32_t *working = l->working;
@@ -379,7 +390,8 @@ static bool on_all(Disks *disks, const BlockSnapshot *s)
     return true;
 }
 
-void snapshot_each(void (*fn)(const BlockSnapshot *snapshot, const char *where, void *opaque), void *opaque)
+void snapshot_each(void (*fn)(const BlockSnapshot *snapshot, const char *where, void *opaque),
+                   void *opaque)
 {
     Disks disks;
     BlockSnapshot *list;

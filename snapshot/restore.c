@@ -1,10 +1,12 @@
 /*
- * RAM that comes out of a saved state when it is needed. All TLBs are empty when it begins, so the first access to a page passes
- * memory_page_lookup(), and DMA memory-access.c: both call the hook, which brings the chunk of 64 KB on the caller's own
- * thread (some 100 us). Behind the guest a thread brings the working set that was recorded and then everything
- * else; when all is there the hook goes.
+ * RAM that comes out of a saved state when it is needed. All TLBs are empty when it begins, so the
+ * first access to a page passes memory_page_lookup(), and DMA memory-access.c: both call the hook,
+ * which brings the chunk of 64 KB on the caller's own thread (some 100 us). Behind the guest a
+ * thread brings the working set that was recorded and then everything else; when all is there the
+ * hook goes.
  *
- * What a device reaches through a region's host pointer (ROMs, video memory) is brought before the guest runs.
+ * What a device reaches through a region's host pointer (ROMs, video memory) is brought before the
+ * guest runs.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -134,8 +136,10 @@ static void report_failure(void *opaque)
     char text[160];
 
     (void)opaque;
-    snprintf(text, sizeof(text), "loadvm: a piece of the machine state is damaged or cannot be read: the machine is stopped; it needs "
-                                 "another loadvm or system_reset");
+    snprintf(text, sizeof(text),
+             "loadvm: a piece of the machine state is damaged or cannot be read: the machine is "
+             "stopped; it needs "
+             "another loadvm or system_reset");
     machine_stop(RUN_STATE_INTERNAL_ERROR);
     if (failed_handler) {
         failed_handler(text);
@@ -155,8 +159,8 @@ static void chunk_failed(void)
 }
 
 /*
- * Unpacked first and put into RAM then, so that others wait for a few microseconds only, not for a thread of low priority that the
- * host lets wait in the middle. Two may unpack the same.
+ * Unpacked first and put into RAM then, so that others wait for a few microseconds only, not for a
+ * thread of low priority that the host lets wait in the middle. Two may unpack the same.
  */
 static void bring(uint32_t chunk)
 {
@@ -196,7 +200,8 @@ static void before_access(ram_addr addr, uint64_t size)
 static void all_there(void *opaque)
 {
     (void)opaque;
-    if (res.active && atomic_load(&res.thread_done)) { /* else this is a call of one that was given up */
+    if (res.active &&
+        atomic_load(&res.thread_done)) { /* else this is a call of one that was given up */
         restore_wait();
     }
 }
@@ -297,7 +302,8 @@ static void forget_old_ram(void)
     }
 }
 
-bool restore_begin(SnapshotSource *source, Chunk *chunks, uint32_t *working, uint32_t working_count, bool all, Error **errp)
+bool restore_begin(SnapshotSource *source, Chunk *chunks, uint32_t *working, uint32_t working_count,
+                   bool all, Error **errp)
 {
     restore_stop();
     free((void *)res.state);

@@ -1,14 +1,17 @@
 /*
  * Saving. A coroutine on the main loop, in these steps:
  *
- *  1. disks: what was written is flushed while the guest runs; then its requests are held back, and those under way end;
+ *  1. disks: what was written is flushed while the guest runs; then its requests are held back, and
+ * those under way end;
  *  2. the moment: vCPUs stop, the devices' state is saved, RAM becomes copy on write, vCPUs go on;
- *  3. each disk keeps what it has as a snapshot that is in no list yet; then the guest's requests go on;
+ *  3. each disk keeps what it has as a snapshot that is in no list yet; then the guest's requests
+ * go on;
  *  4. worker threads pack RAM, the coroutine writes it;
  *  5. devices' state, index, working set, header; last each image lists its snapshot.
  *
- * So the guest stands still for 2 alone, and no disk is touched then. Requests held back at the moment are in the devices' state
- * as not done: both the guest that goes on and the one that is loaded begin them again.
+ * So the guest stands still for 2 alone, and no disk is touched then. Requests held back at the
+ * moment are in the devices' state as not done: both the guest that goes on and the one that is
+ * loaded begin them again.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -47,7 +50,7 @@ typedef struct Save {
     int fd;
     SnapshotHeader header;
     BlockSnapshot snapshot;
-    Buffer state;  /* the devices' */
+    Buffer state; /* the devices' */
     Buffer index;
     Buffer stream; /* waits to be written, from stream_pos on */
     uint64_t stream_pos;
@@ -132,7 +135,8 @@ static void write_file(void *opaque)
     }
 }
 
-/* The host begins to write to its disk what it has in its cache, so that the flush at the end has less to wait for. */
+/* The host begins to write to its disk what it has in its cache, so that the flush at the end has
+ * less to wait for. */
 typedef struct Writeback {
     WorkItem item;
     Save *save;
@@ -302,7 +306,8 @@ static void start_packing(Save *s)
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
     s->chunks = snapshot_chunks(memory_ram_used());
-    memset(buffer_extend(&s->index, (size_t)s->chunks * CHUNK_ENTRY), 0, (size_t)s->chunks * CHUNK_ENTRY);
+    memset(buffer_extend(&s->index, (size_t)s->chunks * CHUNK_ENTRY), 0,
+           (size_t)s->chunks * CHUNK_ENTRY);
     s->packers = cpus < 1 ? 1 : cpus > PACKERS_MAX ? PACKERS_MAX : (unsigned)cpus;
     s->packers++; /* one more, so that none waits while a piece is written */
     for (unsigned i = s->packers; i > 0; i--) {
@@ -389,7 +394,8 @@ static bool flush_disks(Save *s)
     for (unsigned i = 0; i < s->disks.count; i++) {
         int ret = bdrv_flush(s->disks.list[i].node);
         if (ret < 0) {
-            error_set_errno(&s->err, -ret, "savevm: drive '%s' could not be flushed", s->disks.list[i].name);
+            error_set_errno(&s->err, -ret, "savevm: drive '%s' could not be flushed",
+                            s->disks.list[i].name);
             return false;
         }
     }
@@ -452,7 +458,8 @@ static bool tag_is_free(Save *s)
 
     for (unsigned i = 0; i < s->disks.count && !s->target.replace; i++) {
         if (disk_find(&s->disks.list[i], s->snapshot.name, &found)) {
-            error_set(&s->err, "Snapshot '%s' already exists in one or more devices", s->snapshot.name);
+            error_set(&s->err, "Snapshot '%s' already exists in one or more devices",
+                      s->snapshot.name);
             return false;
         }
     }
@@ -632,7 +639,8 @@ static void copy_target(Save *s, const SnapshotTarget *target)
     }
     s->tag = target->tag ? copy(target->tag) : name_of_time();
     s->vmstate = copy(target->vmstate);
-    s->target = (SnapshotTarget){s->tag, s->vmstate, (const char *const *)s->devices, target->replace};
+    s->target =
+        (SnapshotTarget){s->tag, s->vmstate, (const char *const *)s->devices, target->replace};
 }
 
 static Save *new_save(const SnapshotTarget *target, Error **errp)
@@ -641,7 +649,8 @@ static Save *new_save(const SnapshotTarget *target, Error **errp)
         error_set(errp, "savevm: there is no machine to save");
         return NULL;
     }
-    if (target->tag && (!target->tag[0] || !strcmp(target->tag, "file:") || strlen(target->tag) > 255)) {
+    if (target->tag &&
+        (!target->tag[0] || !strcmp(target->tag, "file:") || strlen(target->tag) > 255)) {
         error_set(errp, "savevm: a tag has 1 to 255 characters");
         return NULL;
     }
@@ -673,7 +682,8 @@ bool snapshot_save(const SnapshotTarget *target, Error **errp)
     return ok;
 }
 
-void snapshot_save_start(const SnapshotTarget *target, void (*done)(void *opaque, Error *err), void *opaque)
+void snapshot_save_start(const SnapshotTarget *target, void (*done)(void *opaque, Error *err),
+                         void *opaque)
 {
     Error *err = NULL;
     Save *s = new_save(target, &err);

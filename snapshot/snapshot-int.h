@@ -24,7 +24,8 @@ typedef struct Disks {
     Disk *state; /* the one with the machine state */
 } Disks;
 
-/* The disks that take part, and which one has the machine state; false where there is none or one can hold no snapshot. */
+/* The disks that take part, and which one has the machine state; false where there is none or one
+ * can hold no snapshot. */
 bool disks_choose(Disks *d, const SnapshotTarget *target, Error **errp);
 /* All drives with a medium that can be written, whatever their format. */
 bool disks_all(Disks *d, Error **errp);

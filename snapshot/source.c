@@ -1,7 +1,8 @@
 /*
- * Where a machine's state is read from. An image is opened a second time, read-only, to look into a snapshot without touching the
- * disk; the places of its machine state in the host's file then serve every thread. They stay as they are while the
- * snapshot exists. Where there is no plain file (compressed, encrypted, remote) the state is read into memory.
+ * Where a machine's state is read from. An image is opened a second time, read-only, to look into a
+ * snapshot without touching the disk; the places of its machine state in the host's file then serve
+ * every thread. They stay as they are while the snapshot exists. Where there is no plain file
+ * (compressed, encrypted, remote) the state is read into memory.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -206,7 +207,8 @@ static bool read_all(SnapshotSource *s, uint64_t total, Error **errp)
 
     s->memory = malloc(total ? total : 1);
     if (!s->memory) {
-        error_set(errp, "no memory for a machine state of %llu MB", (unsigned long long)total >> 20);
+        error_set(errp, "no memory for a machine state of %llu MB",
+                  (unsigned long long)total >> 20);
         return false;
     }
     for (uint64_t pos = 0, n; pos < total; pos += n) {

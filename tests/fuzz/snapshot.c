@@ -1,6 +1,7 @@
 /*
- * Machine states out of damaged and hostile files: one that was saved is changed anywhere, its checksums made right again so that
- * what stands behind them is reached, and loaded. It must be refused or give some machine; sanitizers watch.
+ * Machine states out of damaged and hostile files: one that was saved is changed anywhere, its
+ * checksums made right again so that what stands behind them is reached, and loaded. It must be
+ * refused or give some machine; sanitizers watch.
  *
  * usage: snapshot [--cases N] [--seed N]
  *
@@ -20,7 +21,16 @@
 #include "snapshot/snapshot.h"
 #include "util/loop.h"
 
-enum { RAM = 1 << 20, HEADER_CRC = 12, DEVICE_POS = 24, INDEX_POS = 32, DEVICE_SIZE = 48, INDEX_SIZE = 52, DEVICE_CRC = 60, INDEX_CRC = 64 };
+enum {
+    RAM = 1 << 20,
+    HEADER_CRC = 12,
+    DEVICE_POS = 24,
+    INDEX_POS = 32,
+    DEVICE_SIZE = 48,
+    INDEX_SIZE = 52,
+    DEVICE_CRC = 60,
+    INDEX_CRC = 64
+};
 
 static uint64_t state = 88172645463325252;
 static MemoryRegion ram;
@@ -102,7 +112,9 @@ static void save(void)
 /* Values that checks are about. */
 static uint64_t value(void)
 {
-    static const uint64_t some[] = {0, 1, 15, 16, 4095, 4096, 65535, 65536, 65540, RAM, 1ull << 31, 1ull << 32, 1ull << 46, INT64_MAX, UINT64_MAX};
+    static const uint64_t some[] = {0,          1,          15,         16,        4095,
+                                    4096,       65535,      65536,      65540,     RAM,
+                                    1ull << 31, 1ull << 32, 1ull << 46, INT64_MAX, UINT64_MAX};
 
     switch (below(4)) {
     case 0:
@@ -228,6 +240,7 @@ int main(int argc, char **argv)
     bool still = load();
     restore_wait();
     unlink(path);
-    printf("%s - damaged machine states: %u of %u loaded\n", still && loaded < cases ? "ok 1" : "not ok 1", loaded, cases);
+    printf("%s - damaged machine states: %u of %u loaded\n",
+           still && loaded < cases ? "ok 1" : "not ok 1", loaded, cases);
     return !still;
 }

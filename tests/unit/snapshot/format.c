@@ -100,7 +100,8 @@ static void every_damaged_byte_of_the_header_is_found(void)
 /* With a good checksum, by who means harm. */
 static void places_out_of_bounds_are_refused(void)
 {
-    static const uint64_t bad[] = {0, 100, 4095, 99999, 100000, 100001, 1ull << 40, UINT64_MAX, UINT64_MAX - 999};
+    static const uint64_t bad[] = {0,      100,        4095,       99999,           100000,
+                                   100001, 1ull << 40, UINT64_MAX, UINT64_MAX - 999};
     uint64_t *places[] = {&header.device_pos, &header.index_pos, &header.working_pos};
     SnapshotHeader back;
 
@@ -155,7 +156,8 @@ static bool index_takes(uint32_t chunk, Chunk c)
 static void index_entries_are_checked(void)
 {
     CHECK(index_takes(3, (Chunk){.pos = 5000, .size = 100, .pages = 7, .method = CHUNK_ZSTD}));
-    CHECK(index_takes(3, (Chunk){.pos = 5000, .size = 3 * 4096 + 4, .pages = 7, .method = CHUNK_PLAIN}));
+    CHECK(index_takes(
+        3, (Chunk){.pos = 5000, .size = 3 * 4096 + 4, .pages = 7, .method = CHUNK_PLAIN}));
     CHECK(index_takes(CHUNKS - 1, (Chunk){0}));
     static const Chunk bad[] = {
         {.pos = 5000, .size = 100, .pages = 7, .method = 2},
@@ -205,5 +207,6 @@ static void chunks_there_and_back(void)
     chunk_packer_free(p);
 }
 
-TESTS(TEST(header_there_and_back), TEST(every_damaged_byte_of_the_header_is_found), TEST(places_out_of_bounds_are_refused),
-      TEST(other_machines_are_named), TEST(index_entries_are_checked), TEST(chunks_there_and_back))
+TESTS(TEST(header_there_and_back), TEST(every_damaged_byte_of_the_header_is_found),
+      TEST(places_out_of_bounds_are_refused), TEST(other_machines_are_named),
+      TEST(index_entries_are_checked), TEST(chunks_there_and_back))

@@ -1,6 +1,6 @@
 /*
- * RAM of one moment (capture.c) and RAM that comes when it is needed (restore.c): what is written by DMA afterwards does not get into
- * the one, and whoever looks finds the other.
+ * RAM of one moment (capture.c) and RAM that comes when it is needed (restore.c): what is written
+ * by DMA afterwards does not get into the one, and whoever looks finds the other.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -83,7 +83,8 @@ static bool captured(uint32_t chunk)
     for (unsigned i = 0; i < CHUNK_PAGES; i++) {
         const uint8_t *want = expected + (size_t)chunk * CHUNK_SIZE + i * 4096;
         static const uint8_t zero[4096];
-        if (memcmp(pages >> i & 1 ? p : zero, want, 4096) || (pages >> i & 1 && !memcmp(p, zero, 4096))) {
+        if (memcmp(pages >> i & 1 ? p : zero, want, 4096) ||
+            (pages >> i & 1 && !memcmp(p, zero, 4096))) {
             return false;
         }
         p += pages >> i & 1 ? 4096 : 0;
@@ -255,5 +256,6 @@ static void a_damaged_chunk_stops_the_machine(void)
     unlink(path);
 }
 
-TESTS(TEST(what_is_written_later_is_not_in_it), TEST(holes_are_skipped), TEST(what_is_touched_is_noted_in_order),
-      TEST(ram_comes_when_it_is_needed), TEST(a_damaged_chunk_stops_the_machine))
+TESTS(TEST(what_is_written_later_is_not_in_it), TEST(holes_are_skipped),
+      TEST(what_is_touched_is_noted_in_order), TEST(ram_comes_when_it_is_needed),
+      TEST(a_damaged_chunk_stops_the_machine))
