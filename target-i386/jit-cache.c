@@ -55,11 +55,11 @@ static void *map(size_t size, int prot, int flags, int fd)
     return p;
 }
 
-/* What small hosts can afford: 32 MB, 64 MB for all vCPUs together, but 8 MB for each. */
+/* What small hosts can afford: 64 MB for all vCPUs together, but 8 MB for each. Only what is used takes memory. */
 static uint64_t default_size(void)
 {
     unsigned n = vcpu_count();
-    uint64_t mb = n > 2 ? 64 / n : 32;
+    uint64_t mb = n > 1 ? 64 / n : 64;
 
     return (mb < 8 ? 8 : mb) << 20;
 }
@@ -315,9 +315,20 @@ static void empty_segment(CpuJit *jit, unsigned n)
     blocks_went(jit);
 }
 
+/* Where code is complete its pages are seldom written to: a jump is linked. The mapping for that need not count them, too. */
+static void forget_written(CpuJit *jit)
+{
+    enum { HOST_PAGE = 4096 };
+    size_t start = (segment_code(jit, jit->segment) + HOST_PAGE - 1) & ~(size_t)(HOST_PAGE - 1);
+    size_t end = segment_code(jit, jit->segment + 1) & ~(size_t)(HOST_PAGE - 1);
+
+    madvise(jit->write + start, end - start, MADV_DONTNEED);
+}
+
 void jit_cache_make_room(CpuJit *jit)
 {
     if (!room_for_block(jit)) {
+        forget_written(jit);
         jit->segment = (jit->segment + 1) % jit->nsegments;
         empty_segment(jit, jit->segment);
         jit->code_used = segment_code(jit, jit->segment);

@@ -272,12 +272,17 @@ bool site_is_hashed(const Translator *t)
 
 bool in_kernel(const Translator *t)
 {
-    return !(t->key & HF_CPL_MASK) && t->key & HF_PG;
+    bool upper_half = t->mode64 ? t->block_rip >> 63 : t->block_rip >> 31 & 1;
+
+    if (t->env->lockstep) {
+        upper_half ^= t->block_rip >> GUEST_PAGE_BITS & 1; /* whoever tests wants to see both */
+    }
+    return !(t->key & HF_CPL_MASK) && t->key & HF_PG && upper_half && t->loop == NO_LOOP;
 }
 
 /*
  * Kernels run through more code between two visits of a place than there are slots, and what they point to is anywhere: all but
- * the stack and what FS and GS are for looks into the TLB at once.
+ * the stack and what FS and GS are for looks into the TLB at once. Not so their loops; and what unpacks them does not lie where they do.
  */
 static bool looks_into_tlb(const Translator *t)
 {
