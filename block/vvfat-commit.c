@@ -403,6 +403,27 @@ static bool differs(const Commit *c, const FatNode *n)
     return false;
 }
 
+/* Something of that name that is not shown, or that came meanwhile, is not the guest's to replace.
+ */
+static int check_free(Commit *c, const FatNode *n)
+{
+    const FatTree *old = &c->v->tree;
+    uint32_t dir = c->t.nodes[n->parent].twin;
+    struct stat st;
+
+    if (n->twin != FAT_NONE || dir == FAT_NONE || find_child(old, dir, n->name) != FAT_NONE) {
+        return 0;
+    }
+    int fd = fat_open_dir(c->v, old, dir);
+    bool there = fd >= 0 && fstatat(fd, n->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd < 0  ? not_whole(c, "directory '%s' is gone on the host", old->nodes[dir].name)
+           : there ? not_whole(c, "'%s' is on the host already, though not shown", n->name)
+                   : 0;
+}
+
 static int compare_trees(Commit *c)
 {
     const FatTree *old = &c->v->tree;
@@ -424,6 +445,12 @@ static int compare_trees(Commit *c)
             c->kept[n->twin] = 1;
         }
         n->changed = n->twin == FAT_NONE || (!n->is_dir && differs(c, n));
+    }
+    for (uint32_t i = 1; i < c->t.count; i++) {
+        int ret = check_free(c, &c->t.nodes[i]);
+        if (ret) {
+            return ret;
+        }
     }
     for (uint32_t i = 1; i < old->count; i++) {
         c->in_way[i] |= c->in_way[old->nodes[i].parent];
@@ -595,6 +622,7 @@ int fat_commit(Vvfat *v, char *why, unsigned size)
 {
     Commit c = {.v = v, .why = why, .size = size};
 
+    snprintf(why, size, "it could not be written before");
     if (!v->dirty || v->broken) {
         return v->broken ? -EIO : 0;
     }

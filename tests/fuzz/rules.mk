@@ -29,8 +29,12 @@ $(B)/tests/fuzz/nbd: $(B)/tests/fuzz/nbd.o $(B)/libvole.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+$(B)/tests/fuzz/vvfat: $(B)/tests/fuzz/vvfat.o $(B)/libvole.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 # What tests/sanitize builds and runs.
-sanitize-tests: $(B)/tests/fuzz/block $(B)/vole-img block-tests $(UNIT_BINS) $(B)/tests/fuzz/devices $(B)/tests/fuzz/monitor \
+sanitize-tests: $(B)/tests/fuzz/block $(B)/tests/fuzz/vvfat $(B)/vole-img block-tests $(UNIT_BINS) $(B)/tests/fuzz/devices $(B)/tests/fuzz/monitor \
 	$(B)/tests/fuzz/snapshot
 
 run-unit-tests: $(UNIT_BINS)
@@ -55,12 +59,17 @@ fuzz-block: $(B)/tests/fuzz/block $(B)/vole-img
 FUZZ_NBD = ASAN_OPTIONS=detect_leaks=0:max_allocation_size_mb=256:allocator_may_return_null=1 \
 	UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/nbd
 
+# Guests that write anything into fat:rw:DIR.
+FUZZ_VVFAT ?= --seconds 5
+fuzz-vvfat: $(B)/tests/fuzz/vvfat
+	$(Q)$(SANITIZED) $(B)/tests/fuzz/vvfat $(FUZZ_VVFAT) $(B)/tests/fuzz/vvfat-work
+
 FUZZ_CPU = $(SANITIZED) $(B)/tests/fuzz/cpu
 
 FUZZ_GDB = ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 $(B)/tests/fuzz/gdb
 
 check-fuzz: $(B)/tests/fuzz/snapshot $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/blocks/blocks $(B)/tests/fuzz/gdb $(B)/tests/fuzz/monitor $(B)/tests/fuzz/nbd
-	$(Q)$(MAKE) fuzz-block
+	$(Q)$(MAKE) fuzz-block fuzz-vvfat
 	$(Q)$(FUZZ_NBD) --runs 1500
 	$(Q)$(FUZZ_MONITOR) --cases 5000
 	$(Q)$(SANITIZED) $(B)/tests/fuzz/snapshot --cases 1000
@@ -74,6 +83,7 @@ check-fuzz: $(B)/tests/fuzz/snapshot $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu
 check-fuzz-long: $(B)/tests/fuzz/snapshot $(B)/tests/fuzz/devices $(B)/tests/fuzz/cpu $(B)/tests/blocks/blocks $(B)/tests/fuzz/gdb $(B)/tests/fuzz/monitor $(B)/tests/fuzz/nbd
 	$(Q)$(MAKE) fuzz-block FUZZ_BLOCK="--seconds 1800"
 	$(Q)$(FUZZ_NBD) --seconds 1800
+	$(Q)$(MAKE) fuzz-vvfat FUZZ_VVFAT="--seconds 1800"
 	$(Q)$(FUZZ_MONITOR) --cases 500000
 	$(Q)$(SANITIZED) $(B)/tests/fuzz/snapshot --cases 200000
 	$(Q)$(FUZZ_CPU) -runs=400000
@@ -87,4 +97,4 @@ check-fuzz check-fuzz-long:
 	$(Q)$(MAKE) SANITIZE=1 B=build-sanitize $@
 endif
 
-.PHONY: fuzz-block sanitize-tests run-unit-tests check-fuzz check-fuzz-long
+.PHONY: fuzz-block fuzz-vvfat sanitize-tests run-unit-tests check-fuzz check-fuzz-long
