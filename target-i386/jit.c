@@ -68,16 +68,27 @@ void jit_forget_jumps(CpuJit *jit)
     }
 }
 
-static unsigned page_bit(uint64_t rip)
+/* Each page has two bits: most others' have at least one that is not set. */
+static unsigned page_bit(uint64_t linear, unsigned which)
 {
-    uint64_t page = rip >> GUEST_PAGE_BITS;
+    uint64_t page = linear >> GUEST_PAGE_BITS;
+    uint32_t product = (uint32_t)(page ^ page >> 26) * 0x9e3779b1u;
 
-    return (unsigned)(page ^ page >> 13 ^ page >> 26) % JIT_TABLE_PAGES;
+    return (which ? product >> 16 : (uint32_t)(page ^ page >> 14)) % JIT_TABLE_PAGES;
+}
+
+static void note_page(JitTable *table, uint64_t linear)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        table->pages[page_bit(linear, i) / 64] |= 1ull << page_bit(linear, i) % 64;
+    }
 }
 
 static bool leads_to_page(const JitTable *table, uint64_t linear)
 {
-    return table->pages[page_bit(linear) / 64] >> page_bit(linear) % 64 & 1;
+    unsigned first = page_bit(linear, 0), second = page_bit(linear, 1);
+
+    return table->pages[first / 64] >> first % 64 & table->pages[second / 64] >> second % 64 & 1;
 }
 
 /* Whether the address, an offset in CS, lies in the page, or so near before it that an instruction there may go on in it. */
@@ -120,7 +131,7 @@ static void add_jump(CPUX86State *env, JitTable *table, const uint8_t *code)
         table->places[table->filled - 1] = (uint16_t)at;
     }
     table->jumps[at] = (JitJump){env->rip, code};
-    table->pages[page_bit(linear) / 64] |= 1ull << page_bit(linear) % 64;
+    note_page(table, linear);
     table->nonglobal |= !mmu_page_is_global(env, linear);
     table->used = true;
 }
@@ -138,7 +149,7 @@ static void add_jump_of_two(CPUX86State *env, JitTable *table)
 {
     uint64_t second = second_page(env);
 
-    table->pages[page_bit(second) / 64] |= 1ull << page_bit(second) % 64;
+    note_page(table, second);
     table->nonglobal |= !mmu_page_is_global(env, second);
 }
 
