@@ -160,7 +160,7 @@ static bool flags_are_dead(CPUX86State *env)
             return false;
         }
         if (!(insn.flags & INSN_EFLAGS_COND)) {
-            left &= (uint16_t)~insn.eflags_written;
+            left &= (uint16_t)~(insn.eflags_written | insn.eflags_undefined); /* undefined: as the host makes them, on both */
         }
         if (!left) {
             return true;
