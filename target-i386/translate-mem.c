@@ -5,7 +5,7 @@
  * at with a few instructions at a fixed place in the CPU state, so nothing waits for the address but the last of them; a
  * miss refills it from the TLB, still without leaving translated code, and only what the TLB does not have goes to the
  * instruction's handler. A place that keeps missing is translated again, to look into the TLB at once (jit_note_often()).
- * Accesses that need no look of their own: translate-group.c.
+ * Kernels do so everywhere but for the stack, FS and GS (looks_into_tlb()). Accesses that need no look of their own: translate-group.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
