@@ -5,7 +5,7 @@
  * Layout (all numbers big-endian): a header of 48 bytes, the backing file's name, the L1 table of
  * 64-bit offsets of L2 tables; an L2 table of 64-bit entries, each the offset of a cluster, or with
  * bit 63 set that of a deflate stream whose length stands below bit 63. Source: "The QCOW Image
- * Format" (M. McLoughlin). Encrypted images are refused.
+ * Format" (M. McLoughlin). Images that are encrypted (AES) can be read.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -17,6 +17,7 @@
 
 #include "block/block.h"
 #include "block/drivers.h"
+#include "block/luks.h"
 #include "block/sparse.h"
 #include "block/util.h"
 
@@ -45,7 +46,8 @@ enum {
 #define PACKED       (1ull << 63)
 
 typedef struct QcowState {
-    SparseMap map; /* first */
+    SparseMap map;  /* first */
+    Cipher *cipher; /* NULL: not encrypted, or opened only to look at the header */
     unsigned cluster_bits, l2_bits;
     uint64_t l1_offset, l1_size;
     uint64_t *l1;               /* in the machine's byte order */
@@ -205,13 +207,20 @@ static bool check_header(BlockNode *node, const uint8_t *h, Error **errp)
                   node->filename, s->l2_bits);
         return false;
     }
-    if (load_be32(h + QC_CRYPT)) {
+    if (load_be32(h + QC_CRYPT) > 1) {
+        error_set(errp, "image %s: encryption method %" PRIu32 " is not known; possible: AES (1)",
+                  node->filename, load_be32(h + QC_CRYPT));
+        return false;
+    }
+    node->encrypted = load_be32(h + QC_CRYPT) == 1;
+    if (node->encrypted && !node->readonly && !(node->flags & BDRV_O_AUTO_READONLY)) {
         error_set(errp,
-                  "image %s is encrypted, which is not supported; decrypt it with the tool that "
-                  "made it",
+                  "image %s: encrypted images of format qcow can only be read; add readonly=on, or "
+                  "convert it to qcow2 with encrypt.format=luks",
                   node->filename);
         return false;
     }
+    node->readonly = node->readonly || node->encrypted;
     unsigned shift = s->cluster_bits + s->l2_bits;
     if (size <= 1 || size > INT64_MAX - (1ull << shift)) {
         error_set(errp, "image %s: a disk of %" PRIu64 " bytes is not possible", node->filename,
@@ -273,6 +282,59 @@ static bool load_l1(BlockNode *node, Error **errp)
     return true;
 }
 
+/* By the password that encrypt.key-secret= names; who only looks at the header needs none. */
+static bool open_encryption(BlockNode *node, BlockOptions *options, Error **errp)
+{
+    QcowState *s = node->state;
+    bool needed = node->encrypted && !(node->flags & (BDRV_O_NO_IO | BDRV_O_CHECK));
+    char *secret = blkopts_take(options, "encrypt.key-secret");
+
+    blkopts_remove(options, "encrypt.format");
+    if (needed) {
+        s->cipher = crypt_open_aes(secret, node->filename, errp);
+    }
+    free(secret);
+    return s->cipher || !needed;
+}
+
+/* Clusters are encrypted sector by sector; compressed ones and the backing file are not. */
+static int qcow_co_preadv(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
+                          unsigned flags)
+{
+    QcowState *s = node->state;
+
+    if (!node->encrypted) {
+        return sparse_preadv(&s->map, offset, bytes, v, at);
+    }
+    while (bytes) {
+        SparseEntry e;
+        uint64_t n;
+        int ret = s->cipher ? sparse_lookup(&s->map, offset, bytes, &e, &n) : -EACCES;
+        if (ret == 0) {
+            ret = e.kind == SPARSE_DATA
+                      ? crypt_co_preadv(s->cipher, node->file, e.host + offset % s->map.cluster,
+                                        offset / CIPHER_SECTOR, n, v, at)
+                      : sparse_preadv(&s->map, offset, n, v, at);
+        }
+        if (ret < 0) {
+            return ret;
+        }
+        offset += n;
+        at += n;
+        bytes -= n;
+    }
+    return 0;
+}
+
+static int qcow_co_block_status(BlockNode *node, bool precise, uint64_t offset, uint64_t bytes,
+                                uint64_t *pnum, uint64_t *map, BlockNode **file)
+{
+    int ret = sparse_co_block_status(node, precise, offset, bytes, pnum, map, file);
+
+    return ret >= 0 && node->encrypted ? ret & ~(BDRV_BLOCK_OFFSET_VALID | BDRV_BLOCK_RECURSE)
+                                       : ret;
+}
+
 static bool qcow_co_open(BlockNode *node, BlockOptions *options, Error **errp)
 {
     QcowState *s = node->state;
@@ -286,7 +348,12 @@ static bool qcow_co_open(BlockNode *node, BlockOptions *options, Error **errp)
         error_set_errno(errp, -ret, "image %s: cannot read the header", node->filename);
         return false;
     }
-    if (!check_header(node, h, errp) || !read_backing_name(node, h, errp) || !load_l1(node, errp)) {
+    if (!check_header(node, h, errp) || !read_backing_name(node, h, errp) ||
+        !open_encryption(node, options, errp)) {
+        return false;
+    }
+    if (!load_l1(node, errp)) {
+        cipher_free(s->cipher);
         return false;
     }
     node->request_alignment = BLK_SECTOR_SIZE;
@@ -312,6 +379,7 @@ static void qcow_co_close(BlockNode *node)
     QcowState *s = node->state;
 
     sparse_free(&s->map);
+    cipher_free(s->cipher);
     free(s->l1);
 }
 
@@ -398,22 +466,30 @@ static int qcow_co_make_empty(BlockNode *node)
     return ret;
 }
 
+static const BlockOptionDesc qcow_options[] = {
+    {"backing", "NODE", "the backing file, in place of the header's"},
+    {"encrypt.key-secret", "ID", "the secret with the password of an encrypted image"},
+    {"encrypt.format", "aes", "only for the sake of other programs' habits"},
+    {0},
+};
+
 const BlockDriver bdrv_qcow = {
     .name = "qcow",
     .state_size = sizeof(QcowState),
     .supports_backing = true,
     .supports_compressed = true,
+    .open_options = qcow_options,
     .create_options = qcow_create_options,
     .probe = qcow_probe,
     .co_open = qcow_co_open,
     .co_close = qcow_co_close,
     .co_create = qcow_co_create,
-    .co_preadv = sparse_co_preadv,
+    .co_preadv = qcow_co_preadv,
     .co_pwritev = sparse_co_pwritev,
     .co_pwritev_compressed = qcow_co_pwritev_compressed,
     .co_pwrite_zeroes = sparse_co_pwrite_zeroes,
     .co_flush = sparse_co_flush,
-    .co_block_status = sparse_co_block_status,
+    .co_block_status = qcow_co_block_status,
     .co_make_empty = qcow_co_make_empty,
     .co_get_info = sparse_co_get_info,
 };
