@@ -137,15 +137,14 @@ static bool same_part(const uint8_t *got, const uint8_t *want, size_t start, siz
 }
 
 /*
- * Whether the code at rip overwrites the arithmetic flags before it looks at them: then translated code need not have
+ * Whether the code at rip overwrites these arithmetic flags before it looks at them: then translated code need not have
  * them. Only straight-line code is looked at.
  */
-static bool flags_are_dead(CPUX86State *env)
+static bool flags_are_dead(CPUX86State *env, uint16_t left)
 {
     uint8_t bytes[64 + INSN_MAX_LENGTH];
     uint64_t linear = env->hflags & HF_CS64 ? env->rip : (uint32_t)(env->segs[SEG_CS].base + env->rip);
     unsigned avail = sizeof(bytes), at = 0, room = GUEST_PAGE_SIZE - (linear & (GUEST_PAGE_SIZE - 1));
-    uint16_t left = EFL_ARITH;
     Insn insn;
 
     /* The next page may not be there. */
@@ -183,7 +182,7 @@ static bool same_hot(CPUX86State *env, const Lockstep *ls, const LockstepState *
         return false;
     }
     return flags == translated ||
-           (((flags ^ translated) & ~FLAGS_ARITH) == 0 && (ls->flags_dead || flags_are_dead(env)));
+           (((flags ^ translated) & ~FLAGS_ARITH) == 0 && (ls->flags_dead || flags_are_dead(env, (uint16_t)(flags ^ translated))));
 }
 
 /* The rest but MSRs, x87 and vectors. */
