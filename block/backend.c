@@ -14,6 +14,8 @@
 #include "block/job.h"
 #include "util/loop.h"
 
+enum { CLOSE_SECONDS = 15 };
+
 typedef struct BlkRequest BlkRequest;
 
 struct BlockBackend {
@@ -205,12 +207,29 @@ void blk_close(BlockBackend *blk)
     free(blk);
 }
 
+static void give_up_waiting(void *opaque)
+{
+    for (BlockNode *node = bdrv_next(NULL); node; node = bdrv_next(node)) {
+        if (node->driver->cancel && node->in_flight) {
+            error_report("%s does not answer; what it has not stored yet is given up",
+                         node->filename);
+            node->driver->cancel(node);
+        }
+    }
+}
+
+/* A server that does not answer holds up the end for a while, not for ever. */
 void blk_close_all(void)
 {
+    Timer patience;
+
+    timer_init(&patience, CLOCK_HOST, give_up_waiting, NULL);
+    timer_set(&patience, clock_now(CLOCK_HOST) + CLOSE_SECONDS * NS_PER_SEC);
     job_cancel_all();
     while (backends) {
         blk_close(backends);
     }
+    timer_cancel(&patience);
 }
 
 static BlockBackend *find_backend(const char *id)
@@ -262,6 +281,7 @@ bool blk_change_medium(BlockBackend *blk, const BlkOpenOptions *options, Error *
 
 void blk_eject(BlockBackend *blk)
 {
+    blk_move_tray(blk, true);
     remove_medium(blk);
     if (blk->changed) {
         blk->changed(blk->changed_opaque);
@@ -312,9 +332,41 @@ bool blk_writethrough(const BlockBackend *blk)
     return blk->writethrough;
 }
 
+/* The drive of the host's that the medium is in, or NULL. */
+static BlockNode *host_drive(const BlockBackend *blk)
+{
+    BlockNode *node = blk_node(blk);
+
+    while (node && !node->driver->co_is_inserted) {
+        node = node->file ? node->file->node : NULL;
+    }
+    return node;
+}
+
+/* A drive of the host's says itself whether there is a medium in it. */
 bool blk_has_medium(const BlockBackend *blk)
 {
-    return blk->root != NULL;
+    BlockNode *drive = host_drive(blk);
+
+    return blk->root && (!drive || drive->driver->co_is_inserted(drive));
+}
+
+void blk_move_tray(BlockBackend *blk, bool out)
+{
+    BlockNode *drive = host_drive(blk);
+
+    if (drive && drive->driver->co_eject) {
+        drive->driver->co_eject(drive, out);
+    }
+}
+
+void blk_lock_medium(BlockBackend *blk, bool lock)
+{
+    BlockNode *drive = host_drive(blk);
+
+    if (drive && drive->driver->co_lock_medium) {
+        drive->driver->co_lock_medium(drive, lock);
+    }
 }
 
 bool blk_is_cdrom(const BlockBackend *blk)

@@ -97,6 +97,9 @@ int blk_pread(BlockBackend *blk, uint64_t offset, void *buf, size_t bytes);
 void blk_set_change_handler(BlockBackend *blk, void (*fn)(void *opaque), void *opaque);
 bool blk_change_medium(BlockBackend *blk, const BlkOpenOptions *options, Error **errp);
 void blk_eject(BlockBackend *blk);
+/* What the guest does to a removable drive, for drives of the host's; others take no notice. */
+void blk_move_tray(BlockBackend *blk, bool out);
+void blk_lock_medium(BlockBackend *blk, bool lock);
 
 /* The policy (werror/rerror; default: writes stop on ENOSPC, else report). STOP stops the machine
  * as well. */

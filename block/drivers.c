@@ -8,6 +8,7 @@
 
 #include "block/driver.h"
 #include "block/drivers.h"
+#include "block/host-device.h"
 
 const BlockDriver *const block_drivers[] = {
     &bdrv_raw,
@@ -32,6 +33,9 @@ const BlockDriver *const block_drivers[] = {
     &bdrv_blkdebug,
     &bdrv_blklogwrites,
     CURL_DRIVERS RBD_DRIVERS
+    &bdrv_host_device,
+    &bdrv_host_cdrom,
+    &bdrv_host_floppy,
     &bdrv_file,
     NULL,
 };
@@ -42,10 +46,6 @@ const BlockDriver *bdrv_find_driver(const char *name)
         if (!strcmp(block_drivers[i]->name, name)) {
             return block_drivers[i];
         }
-    }
-    /* A host device is opened as a file is. */
-    if (!strcmp(name, "host_device")) {
-        return &bdrv_file;
     }
     return NULL;
 }
@@ -96,7 +96,7 @@ const BlockDriver *bdrv_find_protocol(const char *filename, Error **errp)
                   filename, (int)n, filename, filename);
         return NULL;
     }
-    return &bdrv_file;
+    return host_driver_for(n ? filename + strlen("file:") : filename);
 }
 
 const BlockDriver *bdrv_probe(const uint8_t *head, size_t bytes, const char *filename)

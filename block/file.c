@@ -26,6 +26,7 @@
 #include "block/driver.h"
 #include "block/drivers.h"
 #include "block/file-lock.h"
+#include "block/host-device.h"
 #include "block/util.h"
 #include "util/worker.h"
 
@@ -502,7 +503,11 @@ static bool find_size(BlockNode *node, Error **errp)
     }
     s->is_device = S_ISBLK(st.st_mode);
     node->size = st.st_size;
-    if (s->is_device && ioctl(s->fd, BLKGETSIZE64, &node->size) < 0) {
+    if (!host_device_check(node, s->fd, errp)) {
+        return false;
+    }
+    if (s->is_device && ioctl(s->fd, BLKGETSIZE64, &node->size) < 0 &&
+        !(errno == ENOMEDIUM && node->driver->co_is_inserted)) { /* an empty drive has no size */
         error_set_errno(errp, errno, "cannot find the size of %s", node->filename);
         return false;
     }
@@ -539,8 +544,13 @@ static uint32_t direct_alignment(int fd)
 
 static int open_flags(const BlockNode *node, bool readonly)
 {
-    /* Without O_NONBLOCK the open of a FIFO would wait for its other end. */
-    return (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK |
+    const FileState *s = node->state;
+    struct stat st;
+    bool alone = !readonly && s->locking && stat(node->filename, &st) == 0 && S_ISBLK(st.st_mode);
+
+    /* Without O_NONBLOCK the open of a FIFO would wait for its other end. O_EXCL on a device: not
+       while the host itself has it in use. */
+    return (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | (alone ? O_EXCL : 0) |
            (node->flags & BDRV_O_DIRECT ? O_DIRECT : 0);
 }
 
@@ -571,6 +581,11 @@ static bool open_fd(BlockNode *node, Error **errp)
                 errp,
                 "cannot open %s past the host's cache: its file system does not support O_DIRECT",
                 node->filename);
+        } else if (errno == EBUSY && !node->readonly) {
+            error_set(errp,
+                      "device %s is in use on this machine (mounted, or part of something larger): "
+                      "unmount it, or open it read-only (locking=off: write it all the same)",
+                      node->filename);
         } else {
             error_set_errno(errp, errno, "cannot open %s%s", node->filename,
                             node->readonly ? "" : " for writing");
@@ -620,6 +635,13 @@ static bool file_co_open(BlockNode *node, BlockOptions *options, Error **errp)
 {
     FileState *s = node->state;
 
+    if (node->driver == &bdrv_host_cdrom && !node->readonly) {
+        if (!(node->flags & BDRV_O_AUTO_READONLY)) {
+            error_set(errp, "host_cdrom: a CD-ROM can only be read; add media=cdrom or read-only=on");
+            return false;
+        }
+        node->readonly = true;
+    }
     if (!take_options(node, options, errp) || !open_fd(node, errp)) {
         return false;
     }
@@ -667,7 +689,13 @@ static bool file_co_reopen(BlockNode *node, bool readonly, Error **errp)
 
 static bool file_parse_filename(const char *filename, BlockOptions *options, Error **errp)
 {
-    blkopts_set(options, "filename", strncmp(filename, "file:", 5) ? filename : filename + 5);
+    static const char *const words[] = {"file:", "host_device:", "host_cdrom:", "host_floppy:"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        size_t n = strlen(words[i]);
+        filename += strncmp(filename, words[i], n) ? 0 : n;
+    }
+    blkopts_set(options, "filename", filename);
     return true;
 }
 
@@ -743,23 +771,25 @@ static int file_get_fd(BlockNode *node)
     return ((FileState *)node->state)->fd;
 }
 
-const BlockDriver bdrv_file = {
-    .get_fd = file_get_fd,
-    .name = "file",
-    .protocol = "file",
-    .state_size = sizeof(FileState),
-    .open_options = file_options,
-    .parse_filename = file_parse_filename,
-    .co_open = file_co_open,
-    .co_close = file_co_close,
-    .co_create = file_co_create,
-    .co_reopen = file_co_reopen,
-    .co_preadv = file_co_preadv,
-    .co_pwritev = file_co_pwritev,
-    .co_pwrite_zeroes = file_co_pwrite_zeroes,
-    .co_pdiscard = file_co_pdiscard,
-    .co_flush = file_co_flush,
-    .co_block_status = file_co_block_status,
-    .co_truncate = file_co_truncate,
-    .co_get_allocated = file_co_get_allocated,
+#define FILE_DRIVER(word)                                                                          \
+    .name = word, .protocol = word, .state_size = sizeof(FileState), .open_options = file_options, \
+    .parse_filename = file_parse_filename, .co_open = file_co_open, .co_close = file_co_close,     \
+    .co_create = file_co_create, .co_reopen = file_co_reopen, .co_preadv = file_co_preadv,         \
+    .co_pwritev = file_co_pwritev, .co_pwrite_zeroes = file_co_pwrite_zeroes,                      \
+    .co_pdiscard = file_co_pdiscard, .co_flush = file_co_flush,                                    \
+    .co_block_status = file_co_block_status, .co_truncate = file_co_truncate,                      \
+    .co_get_allocated = file_co_get_allocated, .get_fd = file_get_fd
+
+const BlockDriver bdrv_file = {FILE_DRIVER("file")};
+const BlockDriver bdrv_host_device = {FILE_DRIVER("host_device")};
+const BlockDriver bdrv_host_cdrom = {
+    FILE_DRIVER("host_cdrom"),
+    .co_is_inserted = host_cdrom_is_inserted,
+    .co_eject = host_cdrom_eject,
+    .co_lock_medium = host_cdrom_lock,
+};
+const BlockDriver bdrv_host_floppy = {
+    FILE_DRIVER("host_floppy"),
+    .co_is_inserted = host_floppy_is_inserted,
+    .co_eject = host_floppy_eject,
 };

@@ -213,6 +213,7 @@ static void start_stop_unit(IdeDrive *d)
     }
     if (load_eject && d->tray_open == start) {
         d->tray_open = !start;
+        blk_move_tray(d->blk, d->tray_open);
         if (start && blk_has_medium(d->blk)) {
             d->medium_changed = d->new_media_event = true;
         }
@@ -223,6 +224,7 @@ static void start_stop_unit(IdeDrive *d)
 static void prevent_allow(IdeDrive *d)
 {
     d->locked = d->packet[4] & 1;
+    blk_lock_medium(d->blk, d->locked);
     succeed(d);
 }
 
