@@ -25,6 +25,7 @@ enum {
     CYLINDERS = 1024,
     ROOT_ENTRIES = 512,
     MAX_SHORT_TRIES = 4096,
+    MAX_HIDDEN_TOLD = 5,
     RESERVED_32 = 32, /* sectors before the FAT of a FAT32 volume */
     INFO_SECTOR = 1,
     BACKUP_SECTOR = 6,
@@ -139,6 +140,16 @@ static const char *why_not(const FatTree *t, uint32_t from, const char *name, co
                                               : NULL;
 }
 
+/* A line each for the first few. */
+static void tell_hidden(Vvfat *v, const char *name, const char *why)
+{
+    if (v->hidden++ < MAX_HIDDEN_TOLD) {
+        warn_report("%s: %s %s; it is not shown", v->dir, name, why);
+    } else if (v->hidden == MAX_HIDDEN_TOLD + 1) {
+        warn_report("%s: there is more that cannot be shown", v->dir);
+    }
+}
+
 static bool add_children(Vvfat *v, uint32_t dir, Error **errp)
 {
     FatTree *t = &v->tree;
@@ -162,7 +173,7 @@ static bool add_children(Vvfat *v, uint32_t dir, Error **errp)
             const char *why = why_not(t, from, names[i], &st);
             FatNode *n = why ? NULL : fat_add_node(t, dir, names[i]);
             if (why) {
-                warn_report("%s: %s %s; it is not shown", v->dir, names[i], why);
+                tell_hidden(v, names[i], why);
             } else if (!n) {
                 error_set(errp, "directory %s has more than %d files", v->dir, FAT_MAX_NODES);
                 ok = false;

@@ -70,6 +70,7 @@ typedef struct Vvfat {
     char *dir;
     int dirfd;
     bool floppy, rw;
+    unsigned hidden; /* names that FAT cannot show */
     char label[12];
     FatGeometry g;
     FatTree tree;

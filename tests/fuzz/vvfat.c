@@ -100,7 +100,7 @@ static void damage(uint8_t *disk, size_t bytes)
         memcpy(disk + line, names[below(6) ? 2 + below(3) : below(8)], 11);
         break;
     case 1: /* one entry over another */
-        memcpy(disk + line, disk + from, 32);
+        memmove(disk + line, disk + from, 32);
         break;
     case 2: /* into a directory, a long name, a label */
         disk[line + 11] = (uint8_t)(1u << below(6) | (below(3) ? 0 : 0x0f));
@@ -112,7 +112,7 @@ static void damage(uint8_t *disk, size_t bytes)
         disk[line + 1 + 2 * below(5)] = (uint8_t)("/aBcDe~1.XyZ"[below(12)]);
         break;
     case 5:
-        memcpy(disk + at, disk + from, MIN(1 + below(64), bytes - MAX(at, from)));
+        memmove(disk + at, disk + from, MIN(1 + below(64), bytes - MAX(at, from)));
         break;
     case 6:
         disk[512 + below(60)] ^= (uint8_t)(1u << below(8)); /* the FAT's beginning */
