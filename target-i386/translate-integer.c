@@ -267,6 +267,9 @@ static bool gen_modrm(Translator *t)
         }
     }
     unsigned busy = mem ? registers_of(host_rm) : 0;
+    if (!mem && !rm_high && rm != reg && host_now(t, rm) != H_NONE) {
+        busy |= 1u << host_now(t, rm); /* the one that is written must not be where the other is kept */
+    }
     if (reg_in_state) {
         host_reg = gen_work_register(t, reg, reads_guest(insn, reg) || (!mem && rm == reg), busy);
         busy |= 1u << host_reg;

@@ -425,6 +425,7 @@ static void load_registers(const Program *p)
     env->regs[REG_CX] &= 63;
     if (p->mode == MODE64) {
         env->regs[9] &= 63;
+        env->regs[12] &= 63;
     }
     env->regs[REG_SP] = STACK + 4096 - (p->pointers[7] & 0xf8);
     env->eflags = (s->eflags & ~(FLAG_AC | FLAG_DF)) | FLAG_1 | (p->pointers[7] & 0x100 ? FLAG_DF : 0);

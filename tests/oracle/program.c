@@ -29,7 +29,7 @@ static bool is_pointer(unsigned reg)
 
 static bool is_index(unsigned reg)
 {
-    return reg == REG_CX || reg == 9 || reg >= 16;
+    return reg == REG_CX || reg == 9 || reg == 12 || reg >= 16;
 }
 
 static bool writes_pointer(const Insn *insn)

@@ -1,6 +1,6 @@
 /*
  * Instructions of random programs, which tests/blocks runs on translator and executor, and tests/oracle on the host, too.
- * BX, BP, SI, DI, SP, and R13 to R15 in 64-bit code, hold pointers; CX and R9 are small.
+ * BX, BP, SI, DI, SP, and R13 to R15 in 64-bit code, hold pointers; CX, R9 and R12 are small (at first).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
