@@ -656,7 +656,8 @@ static const Option options[] = {
     {"cdrom", "FILE", DISKS, "CD-ROM image (secondary master)", NULL, opt_cdrom},
     {"drive", "file=FILE,...", DISKS,
      "a drive in detail: file= if= index= media= format= readonly= snapshot= cache= aio= ...",
-     "if= is ide or none; index= counts primary master, primary slave, secondary master, secondary "
+     "file= is a path, a device, or a disk elsewhere: nbd://HOST/EXPORT, nbd+unix:///EXPORT?socket=PATH, "
+     "http://..., rbd:POOL/IMAGE (docs/protocols.md lists all). if= is ide or none; index= counts primary master, primary slave, secondary master, secondary "
      "slave from 0; media= is disk or cdrom; format= is raw, qcow2 or another that vole-img --help "
      "lists, guessed where it is missing; readonly= and snapshot= are on or off. cache= is writeback "
      "(default), none (past the host's cache), writethrough, directsync or unsafe; aio= is io_uring, "
