@@ -272,6 +272,7 @@ struct CPUX86State {
     CpuJit *jit;          /* the translator's part, and what its code looks at: */
     JitJump *jit_jumps;   /* the jump table for the mode that runs */
     uint64_t jit_temp;    /* between the two halves of one instruction */
+    uint64_t jit_shifted; /* what the last shift whose flags may have to be made again shifted */
     uint64_t jit_save[2]; /* within a piece of common code */
     uint64_t jit_vector[4]; /* within one instruction */
     /* The stack that translated code runs on: C's stack pointer meanwhile, its own while C runs, where it begins; below

@@ -283,7 +283,7 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
  * First a slot gets a range of pages. One that misses nevertheless, so many times in so much of the host's TSC (some milliseconds),
  * is given up.
  */
-enum { MISSES_TO_RANGE = 16, MISSES_AGAIN = 256, MISSES_ALLOWED = 16384, MISSES_TICKS = 8000000 };
+enum { WINDOW_TRIES = 4, MISSES_TO_RANGE = 16, MISSES_AGAIN = 256, MISSES_ALLOWED = 16384, MISSES_TICKS = 8000000 };
 
 static void reset_misses(CPUX86State *env)
 {
@@ -299,12 +299,62 @@ static void init_misses(CPUX86State *env)
     reset_misses(env);
 }
 
+static void drop_site(CPUX86State *env, uint64_t rip)
+{
+    hwaddr phys;
+    const uint8_t *host = mmu_can_fetch(env, rip) ? mmu_code_ptr(env, rip, &phys) : NULL;
+
+    if (host) {
+        jit_cache_drop(env->jit, (ram_addr)(host - memory_ram_base()), 1);
+    }
+}
+
+static void set_hashed(CpuJit *jit, uint64_t rip, bool hashed)
+{
+    unsigned bit = jit_site_bit(rip);
+    uint64_t mask = 1ull << bit % 64;
+
+    jit->hashed_sites[bit / 64] = hashed ? jit->hashed_sites[bit / 64] | mask : jit->hashed_sites[bit / 64] & ~mask;
+}
+
+/* Instructions that look into the TLB only because windows had taken enough time get another chance. */
+static void try_windows_again(CPUX86State *env)
+{
+    CpuJit *jit = env->jit;
+
+    for (; jit->nlater && __builtin_ia32_rdtsc() > env->tlb->windows_not_before; jit->nlater--) {
+        set_hashed(jit, jit->later[jit->nlater - 1], false);
+        drop_site(env, jit->later[jit->nlater - 1]);
+    }
+}
+
+/* True: the slot has a window now, or may have one the next time. */
+static bool make_window(CPUX86State *env, unsigned slot, uint64_t rip)
+{
+    CpuJit *jit = env->jit;
+
+    switch (mmu_make_window(env, env->jit_often_slot, env->jit_often_linear)) {
+    case WINDOW_MADE:
+        mmu_fill_slot_range(env, env->jit_often_slot, env->jit_often_linear);
+        jit->slot_tries[slot] = 0;
+        jit->stats.windows++;
+        return true;
+    case WINDOW_LATER:
+        if (jit->nlater < JIT_MAX_LATER) {
+            jit->later[jit->nlater++] = rip;
+        }
+        return false;
+    case WINDOW_NONE:
+        break; /* the TLB may have more pages then */
+    }
+    jit->slot_tries[slot] = (uint8_t)((jit->slot_tries[slot] + 1) % WINDOW_TRIES);
+    return jit->slot_tries[slot];
+}
+
 /* A slot of the instruction at rip missed often. If nothing else helps it looks into the TLB at once from now on. */
 static void note_often(CPUX86State *env, uint64_t rip)
 {
     unsigned slot = (env->jit_often_slot - (unsigned)offsetof(CPUX86State, jit_slots)) / (unsigned)sizeof(JitSlot);
-    unsigned bit = jit_site_bit(rip);
-    hwaddr phys;
 
     env->jit_slot_often = false;
     env->jit_slot_misses[slot] = MISSES_AGAIN;
@@ -312,18 +362,13 @@ static void note_often(CPUX86State *env, uint64_t rip)
     if (++env->jit->slot_visits[slot] < MISSES_ALLOWED / MISSES_AGAIN) {
         return;
     }
-    if (mmu_make_window(env, env->jit_often_slot, env->jit_often_linear)) {
-        mmu_fill_slot_range(env, env->jit_often_slot, env->jit_often_linear);
+    if (make_window(env, slot, rip)) {
         env->jit->slot_visits[slot] = 0;
-        env->jit->stats.windows++;
         return;
     }
     reset_misses(env);
-    env->jit->hashed_sites[bit / 64] |= 1ull << bit % 64;
-    const uint8_t *host = mmu_can_fetch(env, rip) ? mmu_code_ptr(env, rip, &phys) : NULL;
-    if (host) {
-        jit_cache_drop(env->jit, (ram_addr)(host - memory_ram_base()), 1);
-    }
+    set_hashed(env->jit, rip, true);
+    drop_site(env, rip);
 }
 
 /* ---- running ---- */
@@ -563,6 +608,7 @@ static void jit_run(CPUX86State *env)
     choose_mode(env, jit, key);
     if (__builtin_ia32_rdtsc() - jit->misses_reset > MISSES_TICKS) {
         reset_misses(env);
+        try_windows_again(env);
     }
     if (jit->nyoung) {
         jit_cache_look_again(env);

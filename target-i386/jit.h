@@ -39,6 +39,7 @@ enum {
     JIT_STACK_SPARE = 16 << 10, /* below the limit, for signals */
     JIT_SEGMENTS = 8,
     JIT_MAX_YOUNG = 128,
+    JIT_MAX_LATER = 16,
     JIT_DECODED = 256,
     JIT_BLOCK_MAX_RECORDS = 8448, /* bytes; more than any block's */
 };
@@ -218,6 +219,9 @@ struct CpuJit {
     uint64_t hashed_sites[JIT_SITES / 64]; /* by jit_site_bit(): instructions whose last-page slots kept missing */
     uint64_t misses_reset;                 /* the host's TSC then */
     uint16_t slot_visits[3 * 2 * JIT_SLOTS]; /* by slot: how often it missed too often since misses_reset */
+    unsigned nlater;
+    uint64_t later[JIT_MAX_LATER];           /* instructions that would have a window, had there been time */
+    uint8_t slot_tries[3 * 2 * JIT_SLOTS];   /* and for how often no window could be made */
     unsigned next_slot[2][JIT_SLOT_SIZES];   /* by MmuAccess and log of size: the last-page slot given out next */
     uint8_t *stack;        /* translated code's */
     uint32_t key;          /* the mode that runs; its jumps: */

@@ -21,7 +21,7 @@ enum {
     MAX_SIDE = 1024,      /* pages on either side of the address */
     MIN_PAGES = 4,
     MAX_MAPS = 16384,     /* of all vCPUs; Linux allows a process 65530 (vm.max_map_count) */
-    COST = 32,            /* of so much time, one part at most goes into making windows */
+    COST = 16,            /* of so much time, one part at most goes into making windows */
 };
 
 static _Atomic unsigned maps_used;
@@ -152,17 +152,20 @@ static bool make(CPUX86State *env, unsigned cls, MmuAccess access, uint64_t page
     return true;
 }
 
-bool mmu_make_window(CPUX86State *env, uint32_t slot, uint64_t linear)
+WindowResult mmu_make_window(CPUX86State *env, uint32_t slot, uint64_t linear)
 {
     unsigned index = (slot - (unsigned)offsetof(CPUX86State, jit_slots)) / (unsigned)sizeof(JitSlot);
     CpuTlb *tlb = env->tlb;
     uint64_t start = __rdtsc();
 
-    if (tlb->twin || tlb->ram_delta || start < tlb->windows_not_before) {
-        return false; /* lockstep's memory is another */
+    if (tlb->twin || tlb->ram_delta) {
+        return WINDOW_NONE; /* lockstep's memory is another */
+    }
+    if (start < tlb->windows_not_before) {
+        return WINDOW_LATER;
     }
     bool made = make(env, index / (2 * JIT_SLOTS), index / JIT_SLOTS % 2 ? MMU_WRITE : MMU_READ, linear & GUEST_PAGE_MASK);
     uint64_t end = __rdtsc();
     tlb->windows_not_before = end + (end - start) * COST;
-    return made;
+    return made ? WINDOW_MADE : WINDOW_NONE;
 }

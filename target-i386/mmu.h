@@ -159,10 +159,11 @@ void mmu_empty_slots_of_page(CPUX86State *env, uint64_t page);
  */
 uint64_t mmu_fill_slot_range(CPUX86State *env, uint32_t slot, uint64_t linear);
 /*
- * Makes a window of the pages around the address that the TLB has for the slot's kind of access. False: there is one already, or none
- * would help, or it was not possible.
+ * Makes a window of the pages around the address that the TLB has for the slot's kind of access. None: there is one already, or it
+ * would not help, or it was not possible. Later: enough time goes into making windows; from tlb->windows_not_before on.
  */
-bool mmu_make_window(CPUX86State *env, uint32_t slot, uint64_t linear);
+typedef enum WindowResult { WINDOW_MADE, WINDOW_NONE, WINDOW_LATER } WindowResult;
+WindowResult mmu_make_window(CPUX86State *env, uint32_t slot, uint64_t linear);
 /* The window that has this page of RAM at the linear address; NULL: none. */
 TlbWindow *mmu_find_window(CpuTlb *tlb, uint64_t page, ram_addr ram);
 /* Unmaps all; nothing may lead there any more. */

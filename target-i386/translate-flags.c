@@ -6,7 +6,8 @@
  * in between pushes them, and they must be what the guest's last instruction left. Saving them for that
  * would cost a few host instructions at every other access, for nothing nearly always. So where the operands of the instruction that set
  * them, or its result and one operand, still stand in registers, the way out of line makes the flags
- * again (the recipe): CMP and TEST are just repeated; A - B is undone by adding B, and done again.
+ * again (the recipe): CMP and TEST are just repeated; A - B is undone by adding B, and done again. Of a shift nothing is left
+ * to begin with: what it shifts is stored before, where its flags may be asked for.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -82,6 +83,30 @@ static bool has_recipe(const Insn *insn)
     }
 }
 
+static bool is_shift(const Insn *insn)
+{
+    return (insn->op == OP_SHL || insn->op == OP_SHR || insn->op == OP_SAR) && insn->imm_size == 1 &&
+           insn->imm & (insn->opsize == 8 ? 63 : 31) && plain_register(&insn->ops[0]);
+}
+
+/* Whether nothing reads the flags behind this instruction, but a fault may show them. */
+static bool only_faults_want_flags(const Translator *t)
+{
+    for (unsigned i = t->at + 1; i < t->ninsns; i++) {
+        const Insn *insn = &t->insns[i];
+        if (insn->eflags_read & EFL_ARITH || insn->flags & (INSN_BRANCH | INSN_ENDS_BLOCK)) {
+            return false;
+        }
+        if (insn->flags & (INSN_MEM_READ | INSN_MEM_WRITE)) {
+            return true;
+        }
+        if ((insn->eflags_written & EFL_ARITH) == EFL_ARITH) {
+            return false;
+        }
+    }
+    return false;
+}
+
 /* A register of the guest's to read: its own, or `scratch` with its value. */
 static unsigned recipe_reg(Translator *t, unsigned guest, unsigned scratch)
 {
@@ -116,6 +141,12 @@ static void gen_recipe(Translator *t, const Insn *insn)
 
     if (zero) {
         emit_alu(e, W32, ALU_XOR, S1, rm_reg(S1)); /* as SUB would: AF is clear */
+        return;
+    }
+    if (is_shift(insn)) {
+        unsigned count = (unsigned)insn->imm & (width == 8 ? 63 : 31);
+        emit_load(e, W64, S1, ENV(jit_shifted));
+        (insn->op == OP_SHL ? emit_shl : insn->op == OP_SHR ? emit_shr : emit_sar)(e, width, S1, count);
         return;
     }
     gen_load_guest(t, S1, insn->ops[0].reg);
@@ -223,6 +254,9 @@ bool writes_only_operands(const Insn *insn)
 
 static bool spoils(const Insn *insn, const Insn *recipe)
 {
+    if (is_shift(recipe)) {
+        return false;
+    }
     if (!writes_only_operands(insn)) {
         return true;
     }
@@ -243,13 +277,8 @@ static bool replaces_flags_quietly(const Insn *insn)
            !(insn->flags & (INSN_MEM_READ | INSN_MEM_WRITE | INSN_MAY_FAULT | INSN_EFLAGS_COND));
 }
 
-void flags_before_insn(Translator *t)
+static void flags_before_spoiler(Translator *t, const Insn *recipe)
 {
-    const Insn *recipe = t->recipe.insn;
-
-    if (!recipe || !spoils(t->insn, recipe)) {
-        return;
-    }
     if (!t->in_eflags && !t->in_memory) {
         if (replaces_flags_quietly(t->insn)) {
             return;
@@ -260,12 +289,27 @@ void flags_before_insn(Translator *t)
     t->recipe.insn = NULL;
 }
 
+void flags_before_insn(Translator *t)
+{
+    const Insn *insn = t->insn;
+
+    if (t->recipe.insn && spoils(insn, t->recipe.insn)) {
+        flags_before_spoiler(t, t->recipe.insn);
+    }
+    t->shifted = is_shift(insn) && only_faults_want_flags(t);
+    if (t->shifted) {
+        unsigned guest = insn->ops[0].reg, host = gen_guest_to_read(t, guest, 0);
+        emit_store(&t->e, W64, ENV(jit_shifted), host);
+        keep_guest(t, host, guest);
+    }
+}
+
 void flags_after_insn(Translator *t)
 {
     if (t->insn->eflags_written | t->insn->eflags_undefined) {
         t->in_eflags = true;
         t->in_memory = false;
-        t->recipe.insn = has_recipe(t->insn) ? t->insn : NULL;
+        t->recipe.insn = t->shifted || has_recipe(t->insn) ? t->insn : NULL;
     }
 }
 

@@ -270,9 +270,12 @@ static void start_group(Translator *t, Group *g)
     MmuAccess access = g->write ? MMU_WRITE : MMU_READ;
 
     gen_flags_away(t);
-    gen_group_address(t, g);
+    HostRm at = rm_mem(host_of(g->reg), g->lo - g->moved);
+    if (at.base == H_NONE) {
+        gen_group_address(t, g);
+    }
     g->slot = new_slot(t, (unsigned)(g->hi - g->lo), access); /* its own: nobody else may fill it meanwhile */
-    Stub *s = gen_slot_check(t, g->slot, (unsigned)(g->hi - g->lo), access);
+    Stub *s = gen_slot_check(t, g->slot, (unsigned)(g->hi - g->lo), access, at.base == H_NONE ? NULL : &at);
     s->kind = STUB_GROUP;
     s->target = t->rip;
     s->refill_slot = 0;
@@ -321,15 +324,18 @@ HostRm gen_mem(Translator *t, unsigned size, MmuAccess access)
         return rm;
     }
     gen_flags_away(t);
-    gen_address(t);
-    gen_delta(t, size, access);
-    gen_flags_back(t);
     if (t->mode64 && simple_operand(t, insn) && host_of(insn->base) != H_NONE) {
-        rm.index = (uint8_t)host_of(insn->base); /* the load need not wait for the sum */
-        rm.disp = (int32_t)insn->disp;
+        HostRm at = rm_mem(host_of(insn->base), (int32_t)insn->disp);
+        note_simple_address(t);
+        gen_delta(t, size, access, &at);
+        rm.index = at.base; /* the load need not wait for the sum */
+        rm.disp = at.disp;
     } else {
+        gen_address(t);
+        gen_delta(t, size, access, NULL);
         rm.index = S0;
     }
+    gen_flags_back(t);
     return rm;
 }
 
@@ -342,13 +348,17 @@ HostRm gen_stack_mem(Translator *t, int32_t disp, MmuAccess access)
         return rm;
     }
     gen_flags_away(t);
-    gen_stack_address(t, disp);
-    gen_delta(t, t->word, access);
-    gen_flags_back(t);
-    if (!t->mode64) {
+    if (t->mode64) {
+        HostRm at = rm_mem(GUEST_SP, disp);
+        note_stack_address(t);
+        gen_delta(t, t->word, access, &at);
+    } else {
+        gen_stack_address(t, disp);
+        gen_delta(t, t->word, access, NULL);
         rm.index = S0;
         rm.disp = 0;
     }
+    gen_flags_back(t);
     return rm;
 }
 

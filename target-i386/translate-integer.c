@@ -448,25 +448,25 @@ static bool gen_lea(Translator *t)
 {
     const Insn *insn = t->insn;
     unsigned guest = (insn->modrm >> 3 & 7) | (insn->rex & 4 ? 8u : 0);
+    bool in_state = host_of(guest) == H_NONE;
     Insn plain = *insn;
 
-    if (t->mode64 && insn->opsize == 2) {
+    if (insn->opsize > 2 && insn->addrsize > 2) {
+        unsigned host = in_state ? S0 : host_of(guest);
+        gen_lea_to(t, host);
+        if (in_state) {
+            gen_store_guest(t, guest, host);
+        }
+        return true;
+    }
+    if (t->mode64) {
         return false;
     }
     plain.seg = SEG_DS;
     t->insn = &plain;
     gen_address(t);
     t->insn = insn;
-    bool in_state = host_of(guest) == H_NONE;
-    if (in_state && insn->opsize == 8) {
-        gen_store_guest(t, guest, S0);
-        return true;
-    }
-    unsigned host = in_state ? gen_work_register(t, guest, insn->opsize < 4, 1u << S0) : host_of(guest);
-    emit_mov(&t->e, insn->opsize, host, S0);
-    if (in_state) {
-        work_done(t, guest, host, true);
-    }
+    emit_mov(&t->e, insn->opsize, host_of(guest), S0); /* there is no R12 */
     return true;
 }
 

@@ -40,17 +40,28 @@ static HostRm tlb_field(unsigned reg, unsigned cls, size_t field)
 
 void gen_stack_address(Translator *t, int32_t disp)
 {
-    t->address_key = R_SP | 16u << 5;
-    t->segment = SEG_COUNT;
-    t->fixed = false;
+    note_stack_address(t);
     emit_lea(&t->e, t->word, S0, rm_mem(GUEST_SP, disp));
 }
 
-void gen_address(Translator *t)
+void note_stack_address(Translator *t)
+{
+    t->address_key = R_SP | 16u << 5;
+    t->segment = SEG_COUNT;
+    t->fixed = false;
+}
+
+void note_simple_address(Translator *t)
+{
+    t->address_key = address_key(t->insn, t->insn->disp);
+    t->segment = SEG_COUNT;
+    t->fixed = false;
+}
+
+/* The operand's address as the host adds it up, of registers as wide as the host's. S0 and S1 are used. */
+static HostRm gen_address_operand(Translator *t)
 {
     const Insn *insn = t->insn;
-    Emitter *e = &t->e;
-    unsigned width = insn->addrsize;
     HostRm rm = rm_mem(H_NONE, 0);
     int64_t disp = insn->disp;
 
@@ -65,10 +76,35 @@ void gen_address(Translator *t)
         rm.scale = insn->scale;
     }
     t->address_key = address_key(insn, disp);
+    rm.disp = (int32_t)disp; /* 32 bits wherever there are registers */
+    return rm;
+}
+
+void gen_lea_to(Translator *t, unsigned host)
+{
+    const Insn *insn = t->insn;
+    HostRm rm = gen_address_operand(t);
+    unsigned width = insn->opsize == 8 && insn->addrsize == 8 ? W64 : W32;
+
     if (rm.base == H_NONE && rm.index == H_NONE) {
-        emit_mov_imm(e, S0, width == 8 ? (uint64_t)disp : width == 4 ? (uint32_t)disp : (uint16_t)disp);
+        uint64_t v = (uint64_t)insn->disp + (insn->base == INSN_REG_RIP ? t->next_rip : 0);
+        emit_mov_imm(&t->e, host, width == W64 ? v : (uint32_t)v);
     } else {
-        rm.disp = (int32_t)disp; /* 32 bits wherever there are registers */
+        emit_lea(&t->e, width, host, rm);
+    }
+}
+
+void gen_address(Translator *t)
+{
+    const Insn *insn = t->insn;
+    Emitter *e = &t->e;
+    unsigned width = insn->addrsize;
+    HostRm rm = gen_address_operand(t);
+    uint64_t disp = (uint64_t)insn->disp + (insn->base == INSN_REG_RIP ? t->next_rip : 0);
+
+    if (rm.base == H_NONE && rm.index == H_NONE) {
+        emit_mov_imm(e, S0, width == 8 ? disp : width == 4 ? (uint32_t)disp : (uint16_t)disp);
+    } else {
         emit_lea(e, width == 8 ? W64 : W32, S0, rm);
         if (width == 2) {
             emit_movzx16(e, S0, S0);
@@ -77,7 +113,7 @@ void gen_address(Translator *t)
     t->segment = segment_is_flat(t, insn->seg) ? SEG_COUNT : insn->seg;
     t->fixed = rm.base == H_NONE && rm.index == H_NONE && width == t->word && t->segment == SEG_COUNT &&
                insn->seg != SEG_FS && insn->seg != SEG_GS;
-    t->fixed_address = t->mode64 ? (uint64_t)disp : (uint32_t)disp;
+    t->fixed_address = t->mode64 ? disp : (uint32_t)disp;
     if (t->mode64 && (insn->seg == SEG_FS || insn->seg == SEG_GS)) {
         emit_load(e, W64, S1, rm_env(offsetof(CPUX86State, segs) + insn->seg * sizeof(Segment) +
                                      offsetof(Segment, base)));
@@ -200,11 +236,15 @@ void gen_compare_limit(Translator *t, unsigned distance, uint32_t slot, unsigned
     emit_alu(e, W64, ALU_CMP, distance, rm_reg(S2));
 }
 
-Stub *gen_slot_check(Translator *t, uint32_t slot, unsigned size, MmuAccess access)
+Stub *gen_slot_check(Translator *t, uint32_t slot, unsigned size, MmuAccess access, const HostRm *at)
 {
     Emitter *e = &t->e;
 
-    emit_mov(e, W64, S1, S0);
+    if (at && at->disp) {
+        emit_lea(e, W64, S1, *at);
+    } else {
+        emit_mov(e, W64, S1, at ? at->base : (unsigned)S0);
+    }
     emit_alu(e, W64, ALU_SUB, S1, rm_env(slot + offsetof(JitSlot, tag)));
     gen_compare_limit(t, S1, slot, size);
     Stub *s = add_stub(t, STUB_REFILL, emit_jcc(e, COND_A));
@@ -215,7 +255,9 @@ Stub *gen_slot_check(Translator *t, uint32_t slot, unsigned size, MmuAccess acce
     s->slot = slot;
     s->refill_slot = t->delta_slot;
     s->checked = e->p;
-    e->named |= 1u << S1 | 1u << S2; /* the refill uses them */
+    s->needs_address = at != NULL;
+    s->address = at ? *at : rm_mem(H_NONE, 0);
+    e->named |= 1u << S0 | 1u << S1 | 1u << S2; /* the refill uses them */
     return s;
 }
 
@@ -298,8 +340,12 @@ void gen_load_delta(Translator *t, uint32_t slot)
     t->delta_slot = slot;
 }
 
-void gen_delta(Translator *t, unsigned size, MmuAccess access)
+void gen_delta(Translator *t, unsigned size, MmuAccess access, const HostRm *at)
 {
+    if (at && (looks_into_tlb(t) || t->key & HF_AC)) {
+        emit_lea(&t->e, W64, S0, *at);
+        at = NULL;
+    }
     gen_to_linear(t, size, access);
     if (looks_into_tlb(t)) {
         emit_load(&t->e, W64, S2, gen_check_tlb(t, size, access));
@@ -307,7 +353,7 @@ void gen_delta(Translator *t, unsigned size, MmuAccess access)
         return;
     }
     uint32_t slot = slot_offset(t->cls, access, choose_slot(t, size, access));
-    gen_slot_check(t, slot, size, access)->refill_slot = 0; /* loaded there anyway */
+    gen_slot_check(t, slot, size, access, at)->refill_slot = 0; /* loaded there anyway */
     gen_load_delta(t, slot);
 }
 
@@ -323,7 +369,7 @@ void gen_translate(Translator *t, unsigned size, MmuAccess access)
     if (size > slot_size(slot)) {
         t->delta_slot = 0; /* the check uses S2 */
     }
-    gen_slot_check(t, slot, size, access);
+    gen_slot_check(t, slot, size, access, NULL);
     emit_alu(&t->e, W64, ALU_ADD, S0, rm_env(slot + offsetof(JitSlot, addend)));
 }
 
@@ -331,6 +377,9 @@ void gen_refill(Translator *t, const Stub *s)
 {
     Emitter *e = &t->e;
 
+    if (s->needs_address) {
+        emit_lea(e, W64, S0, s->address);
+    }
     emit_lea(e, W64, S1, rm_mem(S0, (int32_t)s->size - 1));
     emit_alu_imm(e, W64, ALU_AND, rm_reg(S1), -(int32_t)GUEST_PAGE_SIZE);
     emit_mov_imm(e, S2, s->slot);

@@ -91,6 +91,8 @@ typedef struct Stub {
     uint32_t refill_slot;    /* whose addend S2 has then, or 0 */
     const uint8_t *checked;  /* and where the access goes on */
     uint32_t back_slot;      /* the same at `back` */
+    bool needs_address;      /* STUB_REFILL: S0 does not have it yet, but this says it */
+    HostRm address;
     uint8_t kept[3];         /* the guest's registers in S0, S1, S2 */
     uint8_t ngroups;         /* and the groups active there */
     Group groups[MAX_STUB_GROUPS];
@@ -130,6 +132,7 @@ typedef struct Translator {
     bool last;              /* nothing follows in the block */
     unsigned last_insn;     /* number of the one of which that is so */
     bool saved; /* EFLAGS are being used for something else */
+    bool shifted; /* jit_shifted has what it shifts */
     JitInsn *ji;
     unsigned first_stub;
     unsigned segment;     /* that the address in S0 is an offset in; SEG_COUNT: it is linear */
@@ -250,11 +253,19 @@ void gen_address(Translator *t);
 void gen_stack_address(Translator *t, int32_t disp);
 /* Turns the linear address in S0 into a host address; S1 and S2 are used, flags destroyed. Misses go to the handler. */
 void gen_translate(Translator *t, unsigned size, MmuAccess access);
-/* What gen_translate() would add to the linear address in S0, in S2; S1 is used, flags destroyed. */
-void gen_delta(Translator *t, unsigned size, MmuAccess access);
+/*
+ * What gen_translate() would add to the linear address, in S2; S0 and S1 are used, flags destroyed. The address is in S0, or what `at`, not
+ * NULL, says of a register that stays.
+ */
+void gen_delta(Translator *t, unsigned size, MmuAccess access, const HostRm *at);
+/* What such an address is made of: the instruction's operand, SP. */
+void note_simple_address(Translator *t);
+void note_stack_address(Translator *t);
+/* LEA of 32 or 64 bits. */
+void gen_lea_to(Translator *t, unsigned host);
 void gen_load_delta(Translator *t, uint32_t slot);
-/* Looks whether `size` bytes at S0 lie in the slot's page; the jump out of line has its stub. */
-Stub *gen_slot_check(Translator *t, uint32_t slot, unsigned size, MmuAccess access);
+/* Looks whether `size` bytes at S0, or `at` if that is not NULL, lie in the slot's page; the jump out of line has its stub. */
+Stub *gen_slot_check(Translator *t, uint32_t slot, unsigned size, MmuAccess access, const HostRm *at);
 uint32_t new_slot(Translator *t, unsigned size, MmuAccess access);
 /* Whether `size` bytes at this distance from the slot's tag are in it: below or equal. S2 is used where the slot is for other sizes. */
 void gen_compare_limit(Translator *t, unsigned distance, uint32_t slot, unsigned size);
