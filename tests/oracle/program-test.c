@@ -297,7 +297,7 @@ typedef enum Verdict { SAME, DIFFERENT, LEFT_OUT } Verdict;
 static bool only_on_host(const OracleProgram *p, const ProgramResult *got, const ProgramResult *want)
 {
     for (unsigned i = 0; i < p->chunks; i++) {
-        if (got->faults[i].vector != want->faults[i].vector) {
+        if (got->faults[i].vector != want->faults[i].vector || got->faults[i].rip != want->faults[i].rip) {
             return got->faults[i].vector == 6;
         }
     }
