@@ -140,6 +140,9 @@ Image *image_open(const char *file, const ImageOpen *how, Error **errp)
         }
     }
     BlockChild *root = bdrv_open_root(how->options ? NULL : file, options, flags, errp);
+    if (root && caught_signal) {
+        bdrv_cancel_in_flight(bdrv_child_node(root)); /* give_up() came before it was there */
+    }
     return root ? new_image(file, root) : NULL;
 }
 
