@@ -149,6 +149,8 @@ void apic_service_level_lint(Apic *s, unsigned entry);
 /* What the ICR says. */
 void apic_send_ipi(Apic *s);
 void apic_end_of_interrupt(Apic *s);
+/* NULL: there is no such CPU, or it has none. */
+const Apic *apic_of_cpu(unsigned cpu);
 /* The APIC of the CPU that makes the access, if its page shows. */
 Apic *apic_accessed(void);
 
@@ -165,6 +167,7 @@ void apic_catch_up(Apic *s);
 /* After one changed: the next expiry that leads to an interrupt. */
 void apic_arm_timer(Apic *s);
 uint32_t apic_current_count(const Apic *s);
+unsigned apic_timer_divisor(const Apic *s);
 void apic_set_count(Apic *s, uint32_t count);
 void apic_write_lvt_timer(Apic *s, uint32_t value);
 void apic_write_initial_count(Apic *s, uint32_t value);

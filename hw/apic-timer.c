@@ -13,7 +13,7 @@
 #define SHORTEST_PERIOD_NS (20 * NS_PER_US)
 
 /* SDM, "Divide Configuration Register": 2, 4 .. 128, then 1. */
-static unsigned divisor(const Apic *s)
+unsigned apic_timer_divisor(const Apic *s)
 {
     unsigned code = (s->divide & 3) | (s->divide >> 1 & 4);
     return code == 7 ? 1 : 2u << code;
@@ -26,7 +26,7 @@ uint32_t apic_current_count(const Apic *s)
     if (apic_timer_mode(s) == TIMER_TSC_DEADLINE || s->count_from == 0) {
         return 0;
     }
-    uint64_t ticks = now > s->count_ns ? (uint64_t)(now - s->count_ns) / divisor(s) : 0;
+    uint64_t ticks = now > s->count_ns ? (uint64_t)(now - s->count_ns) / apic_timer_divisor(s) : 0;
     if (ticks < s->count_from) {
         return s->count_from - (uint32_t)ticks;
     }
@@ -53,7 +53,7 @@ static int64_t tsc_deadline_ns(const Apic *s)
 /* When the count first reaches zero after now; -1: it will not. */
 static int64_t count_deadline_ns(const Apic *s, int64_t now)
 {
-    int64_t first = s->count_ns + (int64_t)s->count_from * divisor(s);
+    int64_t first = s->count_ns + (int64_t)s->count_from * apic_timer_divisor(s);
 
     if (s->count_from == 0) {
         return -1;
@@ -64,7 +64,7 @@ static int64_t count_deadline_ns(const Apic *s, int64_t now)
     if (apic_timer_mode(s) != TIMER_PERIODIC || s->initial_count == 0) {
         return -1;
     }
-    int64_t period = (int64_t)s->initial_count * divisor(s);
+    int64_t period = (int64_t)s->initial_count * apic_timer_divisor(s);
     int64_t next = first + ((now - first) / period + 1) * period;
     return period < SHORTEST_PERIOD_NS && next < now + SHORTEST_PERIOD_NS ? now + SHORTEST_PERIOD_NS
                                                                           : next;

@@ -31,6 +31,11 @@ static MemoryRegion page_region;
 
 /* ---- helpers ---- */
 
+const Apic *apic_of_cpu(unsigned cpu)
+{
+    return cpu < CPU_MAX ? apics[cpu] : NULL;
+}
+
 static bool get_bit(const uint32_t *bits, unsigned n)
 {
     return bits[n / 32] >> (n % 32) & 1;

@@ -52,4 +52,11 @@ bool apic_send(const ApicMessage *message);
 /* A CPU among the destinations has a request of the message's vector and has not taken it yet. */
 bool apic_is_waiting(const ApicMessage *message);
 
+/* ---- apic-info.c ---- */
+struct Buffer;
+/* The state of a CPU's APIC as text; false: there is none. The CPUs are paused. */
+bool apic_dump(unsigned cpu, struct Buffer *out);
+/* A delivery mode, by its encoding in three bits. */
+const char *apic_mode_name(unsigned mode);
+
 #endif

@@ -9,6 +9,7 @@
 #include "hw/ioapic.h"
 
 #include "hw/apic.h"
+#include "util/buffer.h"
 
 /* In the page */
 #define WINDOW_SELECT 0x00
@@ -28,6 +29,7 @@
 #define RTE_VECTOR     0x00000000000000ffull
 #define RTE_MODE_SHIFT 8
 #define RTE_LOGICAL    0x0000000000000800ull
+#define RTE_LOW_ACTIVE 0x0000000000002000ull
 #define RTE_REMOTE_IRR 0x0000000000004000ull
 #define RTE_LEVEL      0x0000000000008000ull
 #define RTE_MASKED     0x0000000000010000ull
@@ -200,6 +202,47 @@ static const MemoryOps ioapic_ops = {
     .min_size = 4,
     .max_size = 4,
 };
+
+/* ---- as text ---- */
+
+static void dump_pins(const char *name, uint32_t pins, Buffer *out)
+{
+    buffer_printf(out, "  %-10s", name);
+    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
+        if (pins >> pin & 1) {
+            buffer_printf(out, " %u", pin);
+        }
+    }
+    buffer_printf(out, "%s\n", pins ? "" : " (none)");
+}
+
+static void dump(const IoApic *s, Buffer *out)
+{
+    uint32_t waiting = 0;
+
+    buffer_printf(out, "ioapic at 0x%llx: ver=0x%x id=0x%02x sel=0x%02x\n",
+                  (unsigned long long)s->base, VERSION & 0xff, s->id >> 24, s->select);
+    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
+        uint64_t rte = s->table[pin];
+        buffer_printf(out, "  pin %-2u 0x%016llx dest=%u vec=%-3u active-%s %-5s %-6s %-8s %s\n",
+                      pin, (unsigned long long)rte, (unsigned)(rte >> RTE_DEST_SHIFT),
+                      (unsigned)(rte & RTE_VECTOR), rte & RTE_LOW_ACTIVE ? "lo" : "hi",
+                      rte & RTE_LEVEL ? "level" : "edge", rte & RTE_MASKED ? "masked" : "",
+                      apic_mode_name(rte >> RTE_MODE_SHIFT & 7),
+                      rte & RTE_LOGICAL ? "logical" : "physical");
+        waiting |= rte & RTE_REMOTE_IRR ? 1u << pin : 0;
+    }
+    dump_pins("Inputs", s->lines, out);
+    dump_pins("Remote IRR", waiting, out);
+}
+
+bool ioapic_dump(Buffer *out)
+{
+    for (const IoApic *s = ioapics; s; s = s->next) {
+        dump(s, out);
+    }
+    return ioapics != NULL;
+}
 
 /* ---- reset, state, creation ---- */
 

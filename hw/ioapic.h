@@ -27,4 +27,8 @@ bool ioapic_is_waiting(Device *dev, unsigned n);
 /* A local APIC has ended a level-triggered interrupt: told to every I/O APIC. */
 void ioapic_end_of_interrupt(uint8_t vector);
 
+struct Buffer;
+/* The state of all I/O APICs as text; false: there is none. The CPUs are paused. */
+bool ioapic_dump(struct Buffer *out);
+
 #endif

@@ -8,8 +8,10 @@
 
 #include "block/block.h"
 #include "config.h"
+#include "hw/apic.h"
 #include "hw/device.h"
 #include "hw/i8259.h"
+#include "hw/ioapic.h"
 #include "hw/machine.h"
 #include "hw/memory.h"
 #include "hw/pci.h"
@@ -201,6 +203,39 @@ static void info_pic(Monitor *mon, const ArgValue *args)
     device_each(print_pic, mon);
 }
 
+static void info_lapic(Monitor *mon, const ArgValue *args)
+{
+    uint64_t id = args[0].present ? args[0].number : monitor_cpu_index();
+    bool paused, found;
+    Buffer b = {0};
+
+    if (id >= vcpu_count()) {
+        monitor_printf(mon, "there is no CPU with APIC ID %llu; info cpus lists them\n",
+                       (unsigned long long)id);
+        return;
+    }
+    paused = monitor_pause_cpus();
+    found = apic_dump((unsigned)id, &b);
+    monitor_resume_cpus(paused);
+    print_buffer(mon, &b);
+    if (!found) {
+        monitor_printf(mon, "CPU %u has no local APIC\n", (unsigned)id);
+    }
+}
+
+static void info_ioapic(Monitor *mon, const ArgValue *args)
+{
+    bool paused = monitor_pause_cpus(), found;
+    Buffer b = {0};
+
+    found = ioapic_dump(&b);
+    monitor_resume_cpus(paused);
+    print_buffer(mon, &b);
+    if (!found) {
+        monitor_printf(mon, "the machine has no I/O APIC\n");
+    }
+}
+
 /* ---- backends ---- */
 
 static void print_block(BlockBackend *blk, void *opaque)
@@ -311,7 +346,10 @@ const MonitorCommand info_commands[] = {
     {"chardev", {{0}}, "character devices", info_chardev, NULL},
     {"cpus", {{0}}, "the CPUs; * marks the one that commands look at", info_cpus, NULL},
     {"history", {{0}}, "the lines typed so far", info_history, NULL},
+    {"ioapic", {{0}}, "the I/O APIC: its redirection table", info_ioapic, NULL},
     {"kvm", {{0}}, "whether hardware runs guest code", info_kvm, NULL},
+    {"lapic", {{"apic-id", ARG_NUMBER, true, NULL}},
+     "the local APIC of the CPU looked at, or of the one with that ID", info_lapic, NULL},
     {"mem", {{0}}, "ranges of mapped virtual memory", info_mem, NULL},
     {"memory_size_summary", {{0}}, "the size of RAM in bytes", info_memory_size, NULL},
     {"jit", {{0}}, "the translator: blocks, cache, what took the slow paths", info_jit, NULL},
