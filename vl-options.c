@@ -697,7 +697,10 @@ static const Option options[] = {
     {"mon", "chardev=ID[,mode=MODE]", IO, "a monitor on a -chardev: mode=readline (default) or control (QMP)",
      "pretty=on goes with mode=control.", opt_mon},
     {"debugcon", "CHARDEV", IO, "what the guest writes to port 0xe9", NULL, opt_debugcon},
-    {"chardev", "TYPE,id=ID,...", IO, "a character device for -device to name", NULL, opt_chardev},
+    {"chardev", "TYPE,id=ID,...", IO, "a character device for -device to name",
+     "-chardev help lists the types. Each takes mux=on (several may share it) and logfile=PATH: what the guest writes "
+     "to it also goes into that file, behind what is there with logappend=on. -serial and its like take them behind a "
+     "comma, too, except behind file:PATH, pipe:PATH and /dev/TTY.", opt_chardev},
     {"device", "NAME[,PROP=VALUE]", IO,
      "adds a device; -device help lists them, NAME,help its properties", NULL, opt_device},
     {"no-user-config", NULL, IO, "read no configuration file; none is ever read", NULL, opt_no_user_config},

@@ -1,5 +1,6 @@
 /*
- * The file backend: what is written goes into a file; nothing is ever received.
+ * The file backend: what is written goes into a file; nothing is ever received. And the log file
+ * that any backend can have (logfile=).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,49 +11,38 @@
 
 #include "char/char-int.h"
 
-typedef struct ChrFile {
+/* ---- a file for output, the backend's or its log ---- */
+
+struct ChrFile {
     int fd;
     bool complained;
-} ChrFile;
+};
 
-static bool file_open(CharBackend *chr, const ChrOptions *o, Error **errp)
+ChrFile *chr_file_new(const char *path, bool append, Error **errp)
 {
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0666);
     ChrFile *f;
-    int fd;
 
-    if (!o->path) {
-        error_set(errp, "character device '%s': file: needs a name", chr->id);
-        return false;
-    }
-    fd = open(o->path, O_WRONLY | O_CREAT | O_CLOEXEC | (o->append ? O_APPEND : O_TRUNC), 0666);
     if (fd < 0) {
-        error_set_errno(errp, errno, "character device '%s': cannot open '%s' for writing", chr->id,
-                        o->path);
-        return false;
+        error_set_errno(errp, errno, "cannot open '%s' for writing", path);
+        return NULL;
     }
     f = calloc(1, sizeof(*f));
     f->fd = fd;
-    chr->state = f;
-    chr->connected = true;
-    return true;
+    return f;
 }
 
-static void file_close(CharBackend *chr)
+void chr_file_free(ChrFile *f)
 {
-    ChrFile *f = chr->state;
-
-    close(f->fd);
-    free(f);
+    if (f) {
+        close(f->fd);
+        free(f);
+    }
 }
 
-/*
- * A regular file always takes everything. When the disk is full there is no later moment to wait
- * for, so the rest is dropped and said so once; the guest goes on.
- */
-static size_t file_write(CharBackend *chr, const uint8_t *data, size_t size)
+void chr_file_put(ChrFile *f, const CharBackend *chr, const char *what, const uint8_t *data,
+                  size_t size)
 {
-    ChrFile *f = chr->state;
-
     for (size_t done = 0; done < size;) {
         ssize_t n = write(f->fd, data + done, size - done);
         if (n > 0) {
@@ -60,14 +50,44 @@ static size_t file_write(CharBackend *chr, const uint8_t *data, size_t size)
         } else if (n == 0 || errno != EINTR) {
             if (!f->complained) {
                 Error *err = NULL;
-                error_set_errno(&err, n == 0 ? ENOSPC : errno,
-                                "character device '%s': output is lost", chr->id);
+                error_set_errno(&err, n == 0 ? ENOSPC : errno, "character device '%s': %s is lost",
+                                chr->id, what);
                 error_report_free(err);
                 f->complained = true;
             }
-            return size;
+            return;
         }
     }
+}
+
+/* ---- the backend ---- */
+
+static bool file_open(CharBackend *chr, const ChrOptions *o, Error **errp)
+{
+    ChrFile *f;
+
+    if (!o->path) {
+        error_set(errp, "character device '%s': file: needs a name", chr->id);
+        return false;
+    }
+    f = chr_file_new(o->path, o->append, errp);
+    if (!f) {
+        error_prepend(errp, "character device '%s': ", chr->id);
+        return false;
+    }
+    chr->state = f;
+    chr->connected = true;
+    return true;
+}
+
+static void file_close(CharBackend *chr)
+{
+    chr_file_free(chr->state);
+}
+
+static size_t file_write(CharBackend *chr, const uint8_t *data, size_t size)
+{
+    chr_file_put(chr->state, chr, "output", data, size);
     return size;
 }
 

@@ -15,6 +15,7 @@
 #include "util/loop.h"
 
 typedef struct ChrDriver ChrDriver;
+typedef struct ChrFile ChrFile;
 
 /* What -serial, -monitor and -chardev say, parsed. Strings are owned by the struct. */
 typedef struct ChrOptions {
@@ -28,7 +29,9 @@ typedef struct ChrOptions {
     uint64_t fd;        /* a socket that whoever started us has opened */
     uint64_t reconnect; /* seconds; 0: a lost connection stays lost */
     bool mux;
-    bool append;                        /* file */
+    bool append;   /* file */
+    char *logfile; /* a copy of the output goes there */
+    bool logappend, has_logappend;
     bool no_signals;                    /* stdio: Ctrl-C, Ctrl-Z and Ctrl-\ are data */
     uint64_t size;                      /* ringbuf */
     uint64_t width, height, cols, rows; /* vc: in pixels, or in characters */
@@ -62,6 +65,7 @@ struct CharBackend {
     char *id, *spec;
     const ChrDriver *driver;
     void *state;
+    ChrFile *log;                 /* NULL: none */
     const CharHandlers *handlers; /* NULL: no front end */
     void *opaque;
     bool connected;   /* a peer is there */
@@ -96,6 +100,17 @@ void chr_fe_receive(CharBackend *chr, const uint8_t *data, size_t size);
 void chr_fe_writable(CharBackend *chr);
 /* Also keeps chr->connected. */
 void chr_fe_event(CharBackend *chr, ChrEvent event);
+
+/* ---- char-file.c ---- */
+/* Opens a file for output, emptied if it does not append; NULL with an error. */
+ChrFile *chr_file_new(const char *path, bool append, Error **errp);
+void chr_file_free(ChrFile *f); /* NULL: nothing */
+/*
+ * A regular file always takes everything. When the disk is full there is no later moment to wait
+ * for, so the rest is dropped and said so once ("WHAT is lost"); the guest goes on.
+ */
+void chr_file_put(ChrFile *f, const CharBackend *chr, const char *what, const uint8_t *data,
+                  size_t size);
 
 /* ---- char-mux.c ---- */
 /* Puts a mux with the given id in front of `lower`, which it owns from then on. */

@@ -93,6 +93,7 @@ void chr_print_kinds(void)
 void chr_options_free(ChrOptions *o)
 {
     free(o->path);
+    free(o->logfile);
     free(o->host);
     free(o->port);
     free(o->localaddr);
@@ -150,6 +151,8 @@ static const Key keys[] = {
     {"host", KEY_TEXT, AT(host), 0, 0},
     {"localaddr", KEY_TEXT, AT(localaddr), 0, 0},
     {"localport", KEY_TEXT, AT(localport), 0, 0},
+    {"logappend", KEY_BOOL, AT(logappend), 0, 0},
+    {"logfile", KEY_TEXT, AT(logfile), 0, 0},
     {"mux", KEY_BOOL, AT(mux), 0, 0},
     {"nodelay", KEY_NOT, AT(delay), 0, 0},
     {"nowait", KEY_BOOL, AT(nowait), 0, 0},
@@ -190,6 +193,7 @@ static bool set_key(ChrOptions *o, const Key *k, const char *value, Error **errp
         if (!parse_bool(k->name, value ? value : "on", &on, errp)) {
             return false;
         }
+        o->has_logappend |= k->offset == AT(logappend);
         *(bool *)where = on == (k->kind == KEY_BOOL);
         return true;
     }

@@ -17,6 +17,37 @@ static CharBackend *backends;
 
 /* ---- making and finding ---- */
 
+static bool open_log(CharBackend *chr, const ChrOptions *o, Error **errp)
+{
+    if (!o->logfile) {
+        if (o->has_logappend) {
+            error_set(errp, "character device '%s': logappend= goes with logfile=PATH", chr->id);
+        }
+        return !o->has_logappend;
+    }
+    if (o->driver->parallel) {
+        error_set(
+            errp,
+            "character device '%s': logfile=%s: a parallel port of the host has registers, no "
+            "stream to keep; possible with all other kinds",
+            chr->id, o->logfile);
+        return false;
+    }
+    chr->log = chr_file_new(o->logfile, o->logappend, errp);
+    if (!chr->log) {
+        error_prepend(errp, "character device '%s': logfile: ", chr->id);
+    }
+    return chr->log != NULL;
+}
+
+static void backend_free(CharBackend *chr)
+{
+    chr_file_free(chr->log);
+    free(chr->id);
+    free(chr->spec);
+    free(chr);
+}
+
 static CharBackend *backend_new(const char *id, const char *spec, const ChrOptions *o, Error **errp)
 {
     CharBackend *chr = calloc(1, sizeof(*chr));
@@ -24,10 +55,8 @@ static CharBackend *backend_new(const char *id, const char *spec, const ChrOptio
     chr->id = strdup(id);
     chr->spec = strdup(spec);
     chr->driver = o->driver;
-    if (!o->driver->open(chr, o, errp)) {
-        free(chr->id);
-        free(chr->spec);
-        free(chr);
+    if (!open_log(chr, o, errp) || !o->driver->open(chr, o, errp)) {
+        backend_free(chr);
         return NULL;
     }
     return chr;
@@ -148,9 +177,7 @@ void chr_close(CharBackend *chr)
     }
     chr->handlers = NULL;
     chr->driver->close(chr);
-    free(chr->id);
-    free(chr->spec);
-    free(chr);
+    backend_free(chr);
 }
 
 void chr_close_all(void)
@@ -207,7 +234,11 @@ size_t chr_write(CharBackend *chr, const void *data, size_t size)
     if (!chr || size == 0) {
         return size;
     }
-    return chr->driver->write(chr, data, size);
+    size = chr->driver->write(chr, data, size);
+    if (chr->log) {
+        chr_file_put(chr->log, chr, "the log of its output", data, size);
+    }
+    return size;
 }
 
 void chr_printf(CharBackend *chr, const char *fmt, ...)
