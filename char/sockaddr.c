@@ -39,13 +39,30 @@ bool sockaddrs_unix(SockAddrs *a, const char *path, Error **errp)
     return true;
 }
 
+/* The C library takes any number for a port and keeps its low 16 bits: 99999 would be 34463. */
+static bool port_in_range(const char *port)
+{
+    char *end;
+    long long n = strtoll(port, &end, 10);
+
+    return *end || (n >= 0 && n <= 65535);
+}
+
 bool sockaddrs_resolve(SockAddrs *a, const char *host, const char *port, int type, bool passive,
                        Error **errp)
 {
     struct addrinfo hints = {.ai_socktype = type, .ai_flags = passive ? AI_PASSIVE : 0};
     struct addrinfo *list;
-    int ret = getaddrinfo(host && *host ? host : NULL, port, &hints, &list);
+    int ret = port_in_range(port) ? getaddrinfo(host && *host ? host : NULL, port, &hints, &list)
+                                  : EAI_SERVICE;
 
+    if (ret == EAI_SERVICE) {
+        error_set(errp,
+                  "address '%s:%s': port '%s' is not possible; possible: a number from 0 to 65535, "
+                  "or the name of a service",
+                  host ? host : "", port, port);
+        return false;
+    }
     if (ret != 0) {
         error_set(errp, "address '%s:%s': %s", host ? host : "", port, gai_strerror(ret));
         return false;
