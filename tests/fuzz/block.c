@@ -2,7 +2,8 @@
  * Fuzzer of disk images: takes seeds of a format, damages them (in their tables more than in their
  * data), and does with each what a user and a guest would: open, ask, read, write, zero, discard,
  * flush, snapshots, check and repair, close. Built with sanitizers it shall end without a finding,
- * and no image may take long. What it does follows from the seed alone.
+ * and no image may take long. What it does follows from the seed alone. Seconds are the
+ * processor's.
  *
  *     block --format NAME [--runs N] [--seconds N] [--seed N] SEED-FILE...
  *     block --format NAME --run FILE...        each file once, as it is
@@ -363,7 +364,7 @@ int main(int argc, char **argv)
 {
     const char *format = NULL;
     uint64_t runs = 2000, seed = 1, done = 0;
-    time_t seconds = 0, start = time(NULL);
+    clock_t seconds = 0;
     bool as_they_are = false;
 
     silence();
@@ -374,7 +375,7 @@ int main(int argc, char **argv)
         } else if (!strcmp(argv[i], "--runs")) {
             runs = strtoull(value, NULL, 10), i++;
         } else if (!strcmp(argv[i], "--seconds")) {
-            seconds = (time_t)strtoull(value, NULL, 10), i++;
+            seconds = (clock_t)strtoull(value, NULL, 10), i++;
         } else if (!strcmp(argv[i], "--seed")) {
             seed = strtoull(value, NULL, 10), i++;
         } else if (!strcmp(argv[i], "--run")) {
@@ -396,7 +397,7 @@ int main(int argc, char **argv)
     MemDisk *disk = mem_disk_new("fuzz", NULL, 0);
     disk->max = 64 << 20;
     runs = as_they_are ? seed_count : seconds ? UINT64_MAX : runs;
-    for (; done < runs && (!seconds || time(NULL) - start < seconds); done++) {
+    for (; done < runs && (!seconds || clock() < seconds * CLOCKS_PER_SEC); done++) {
         rng_state = (seed << 32) + done + 1;
         rng();
         if (as_they_are) {

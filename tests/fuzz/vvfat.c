@@ -2,6 +2,7 @@
  * Fuzzer of directories as disks: a guest that writes anything into the file system of fat:rw:DIR.
  * Whatever it does, nothing beside the directory changes, nothing that was not shown goes away, and
  * the program neither crashes nor takes long. What it does follows from the seed alone.
+ * Seconds are the processor's.
  *
  *     vvfat [--runs N] [--seconds N] [--seed N] DIRECTORY        works in DIRECTORY, which it
  * empties
@@ -174,13 +175,13 @@ int main(int argc, char **argv)
 {
     static const char *const kinds[] = {"floppy:", "floppy:12:", "floppy:16:"};
     uint64_t runs = 500, seed = 1, done = 0;
-    time_t seconds = 0, start = time(NULL);
+    clock_t seconds = 0;
 
     for (int i = 1; i + 1 < argc; i += 2) {
         uint64_t value = strtoull(argv[i + 1], NULL, 10);
         *(!strcmp(argv[i], "--runs") ? &runs : &seed) = value;
         if (!strcmp(argv[i], "--seconds")) {
-            seconds = (time_t)value;
+            seconds = (clock_t)value;
             seed = 1;
         }
     }
@@ -197,7 +198,7 @@ int main(int argc, char **argv)
     loop_init();
     machine_lock();
     put("outside", 100);
-    for (; seconds ? time(NULL) - start < seconds : done < runs; done++) {
+    for (; seconds ? clock() < seconds * CLOCKS_PER_SEC : done < runs; done++) {
         rng_state = (seed << 32) + done + 1;
         rng();
         make_tree();
