@@ -508,15 +508,27 @@ static bool apic_msr_write(void *opaque, uint32_t msr, uint64_t value)
     return apic_is_x2apic(s) && apic_x2apic_write(s, msr - MSR_X2APIC, value);
 }
 
+/*
+ * INIT leaves the boot CPU's pins as they are, though the SDM masks them: a board's firmware would set
+ * the virtual wire up again before it goes on by the CMOS' shutdown code, SeaBIOS does not, and
+ * programs that return to real mode that way would be without the 8259's interrupts.
+ */
 static void apic_cpu_reset(void *opaque, bool init)
 {
     Apic *s = opaque;
+    uint32_t svr = s->svr, lint0 = s->lvt[LVT_LINT0], lint1 = s->lvt[LVT_LINT1];
 
     if (!init) {
         s->id = (uint8_t)s->env->index;
         s->base = APIC_DEFAULT_BASE | BASE_EN | (s->env->bsp ? BASE_BSP : 0);
     }
     reset_registers(s);
+    if (init && s->env->bsp) {
+        s->svr = svr;
+        s->lvt[LVT_LINT0] = lint0;
+        s->lvt[LVT_LINT1] = lint1;
+        apic_update_irq(s);
+    }
 }
 
 static void apic_catch_up_running(void *opaque)

@@ -1,6 +1,6 @@
 /*
  * 8042 keyboard controller with the firmware of the PS/2: keyboard and auxiliary port, translation
- * of scan code set 2 to 1, A20 gate and reset line.
+ * of scan code set 2 to 1, A20 gate and the line to the CPUs' INIT pins.
  *
  * IBM PS/2 hardware interface technical reference, "Keyboard and Auxiliary Device Controller".
  * Commands and bytes take no time, so the input buffer is never seen full. Not modelled: the
@@ -200,7 +200,7 @@ static void write_outport(uint8_t value)
 {
     a20_set(value & OUTPORT_A20);
     if (!(value & OUTPORT_NO_RESET)) {
-        machine_request_reset();
+        machine_init_cpus();
     }
 }
 
@@ -258,7 +258,7 @@ static void command(I8042 *s, uint8_t value)
         break;
     case CMD_PULSE ... 0xff:
         if (!(value & OUTPORT_NO_RESET)) {
-            machine_request_reset();
+            machine_init_cpus();
         }
         break;
     default:

@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 
+#include "hw/a20.h"
 #include "hw/device.h"
 #include "target-i386/vcpu.h"
 #include "util/loop.h"
@@ -185,6 +186,18 @@ void machine_request_reset(void)
 {
     reset_requested = true;
     defer_requests();
+}
+
+/*
+ * The gate lets all addresses through first: with it closed the CPUs would not find the reset vector,
+ * and boards see to it that they do.
+ */
+void machine_init_cpus(void)
+{
+    a20_set(true);
+    for (unsigned i = 0; i < vcpu_count(); i++) {
+        cpu_interrupt(vcpu_env(i), CPU_INTERRUPT_INIT);
+    }
 }
 
 void machine_request_shutdown(int status)

@@ -30,6 +30,13 @@ void machine_start(void);
 /* The same, but the virtual clock stays still: for a debugger's single steps. */
 void machine_start_clock_still(void);
 
+/*
+ * Pulses the INIT pin of all CPUs, which the keyboard controller's reset line, port 92h and the reset control register's soft
+ * reset are wired to: the boot CPU starts at the reset vector, the others wait, memory and devices stay as they are. Firmware
+ * tells a restart of the machine from a return to real mode by the shutdown code in the CMOS (0Fh).
+ */
+void machine_init_cpus(void);
+
 /* Requests from devices and the monitor, any thread with the lock: carried out by the main loop. */
 void machine_request_reset(void);    /* -no-reboot makes it a shutdown */
 void machine_request_shutdown(int status); /* power off: ends the program with status unless -no-shutdown */

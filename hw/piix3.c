@@ -88,13 +88,16 @@ static uint8_t reset_control_read(void *opaque)
     return ((Piix3 *)opaque)->reset_control;
 }
 
-/* A reset of the CPU alone resets the machine as well: firmware that expects it copes with both. */
 static void reset_control_write(void *opaque, uint8_t value)
 {
     Piix3 *s = opaque;
 
     if ((value & RCR_RCPU) && !(s->reset_control & RCR_RCPU)) {
-        machine_request_reset();
+        if (value & RCR_HARD) {
+            machine_request_reset();
+        } else {
+            machine_init_cpus();
+        }
     }
     s->reset_control = value & (RCR_HARD | RCR_RCPU);
 }

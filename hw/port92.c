@@ -14,7 +14,7 @@
 
 #define PORT 0x92
 
-#define CONTROL_RESET 0x01 /* rising: reset */
+#define CONTROL_RESET 0x01 /* rising: INIT to the CPUs */
 #define CONTROL_A20   0x02
 #define CONTROL_KEPT  0xc9 /* the others that read as written */
 
@@ -37,7 +37,7 @@ static void port92_write(void *opaque, hwaddr addr, uint64_t value, unsigned siz
 
     a20_set(value & CONTROL_A20);
     if ((value & CONTROL_RESET) && !(s->control & CONTROL_RESET)) {
-        machine_request_reset();
+        machine_init_cpus();
     }
     s->control = value & CONTROL_KEPT;
 }

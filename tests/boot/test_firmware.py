@@ -2,19 +2,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import os
 import random
+import re
 import subprocess
 import time
 
 from vm import Machine, check
 
 BUILD = "build/guests"
+HERE = os.path.dirname(os.path.abspath(__file__))
 SECTOR = """
     .code16
     .globl _start
 _start:
-    movb %dl, drive - _start + 0x7c00   # the BIOS names the boot drive
+    movb %dl, drive  # the BIOS names the boot drive
     movw $0x3f8, %dx
-    movw $message - _start + 0x7c00, %si
+    movw $message, %si
 1:  lodsb
     testb %al, %al
     jz 2f
@@ -34,16 +36,22 @@ drive:  .byte 0
 """
 
 
-def boot_sector():
-    os.makedirs(BUILD, exist_ok=True)
-    source, obj, image = (os.path.join(BUILD, "sector" + e) for e in (".S", ".o", ".img"))
-    with open(source, "w") as f:
-        f.write(SECTOR)
-    subprocess.run(["as", "--32", "-o", obj, source], check=True)
-    subprocess.run(["ld", "-m", "elf_i386", "-Ttext=0x0", "--oformat", "binary", "-o", image, obj], check=True)
+def disk_of(source, name, *flags):
+    """A disk that starts with the boot sector of an assembler source, linked for where the BIOS loads it."""
+    obj, image = (os.path.join(BUILD, name + e) for e in (".o", ".img"))
+    subprocess.run(["cc", "-m32", "-c", *flags, "-o", obj, source], check=True)
+    subprocess.run(["ld", "-m", "elf_i386", "-Ttext=0x7c00", "--oformat", "binary", "-o", image, obj], check=True)
     with open(image, "r+b") as f:
         f.truncate(4 << 20)
     return image
+
+
+def boot_sector():
+    os.makedirs(BUILD, exist_ok=True)
+    source = os.path.join(BUILD, "sector.S")
+    with open(source, "w") as f:
+        f.write(SECTOR)
+    return disk_of(source, "sector")
 
 
 def wait_for_screen(machine, text, seconds=120):
@@ -90,6 +98,19 @@ def test_nothing_to_boot():
 def test_isapc_boot_sector():
     with Machine("-M", "isapc", "-cpu", "486", "-m", "16", "-hda", boot_sector(), monitor=True) as m:
         m.expect("Vole test sector runs")
+
+
+def returns_by_shutdown_codes(returns, flags, *args):
+    os.makedirs(BUILD, exist_ok=True)
+    disk = disk_of(os.path.join(HERE, "shutdown-codes.S"), "shutdown-codes", *flags)
+    with Machine("-m", "16", "-hda", disk, *args) as m:
+        m.expect(re.escape(returns) + "restarted")
+
+
+def test_return_from_protected_mode_by_reset():
+    returns_by_shutdown_codes("5k :k 5p :p ;k <k :c ", ["-DPCI"])
+    returns_by_shutdown_codes("5k :k 5p :p ;k <k :c ", ["-DPCI"], "-smp", "2")
+    returns_by_shutdown_codes("5k :k 5p :p ;k <k ", [], "-M", "isapc", "-cpu", "486")
 
 
 def garbage(name, size, seed):

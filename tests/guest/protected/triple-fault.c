@@ -4,21 +4,9 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 /* resets: yes */
-#include "guest.h"
+#include "cmos.h"
 
-enum { CMOS_SCRATCH = 0x7e, MARK = 0xa7 };
-
-static uint8_t cmos_read(unsigned index)
-{
-    outb(0x70, index);
-    return inb(0x71);
-}
-
-static void cmos_write(unsigned index, uint8_t value)
-{
-    outb(0x70, index);
-    outb(0x71, value);
-}
+enum { MARK = 0xa7 };
 
 void guest_test(void)
 {

@@ -285,6 +285,17 @@ static void events_by_ipi(void)
     CHECK_EQ(rd(ID), 0x11000000);
     CHECK_EQ(rd(TPR), 0);
     CHECK_EQ(rd(SVR), 0xff);
+
+    /* The boot CPU's pins stay: SeaBIOS would not set the virtual wire up again. */
+    on_cpu(0);
+    envs[0].bsp = true;
+    wr(SVR, 0x1ff);
+    wr(LVT_LINT0, 0x8700);
+    wr(LVT_ERROR, 0xfe);
+    envs[0].intc->reset(envs[0].intc_opaque, true);
+    CHECK_EQ(rd(SVR), 0x1ff);
+    CHECK_EQ(rd(LVT_LINT0), 0x8700);
+    CHECK_EQ(rd(LVT_ERROR), 0x10000);
 }
 
 static void errors(void)

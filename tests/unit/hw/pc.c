@@ -242,6 +242,47 @@ static void reset_brings_the_rom_back(void)
     CHECK(a20_enabled());
 }
 
+static bool init_requested(unsigned cpu)
+{
+    CPUX86State *env = vcpu_env(cpu);
+    bool requested = atomic_load(&env->interrupt_request) & CPU_INTERRUPT_INIT;
+
+    cpu_interrupt_clear(env, CPU_INTERRUPT_INIT);
+    return requested;
+}
+
+/* The CPUs alone: what the machine has stays, here the 8259's mask. */
+static void soft_resets_reach_every_cpu(void)
+{
+    SET_UP();
+    out8(0x21, 0x5a);
+    out8(0x92, 0x00);
+    out8(0x64, 0xfe);
+    CHECK(init_requested(0) && init_requested(1));
+    CHECK(a20_enabled()); /* or they would not find the reset vector */
+    out8(0x64, 0xff);
+    CHECK(!init_requested(0) && !init_requested(1));
+    out8(0x64, 0xd1);
+    out8(0x60, 0xde);
+    CHECK(init_requested(0) && init_requested(1));
+    out8(0x92, 0x03);
+    CHECK(init_requested(0) && init_requested(1));
+    out8(0x92, 0x03); /* no rising edge */
+    CHECK(!init_requested(0) && !init_requested(1));
+    out8(0xcf9, 0x00);
+    CHECK(!init_requested(0));
+    out8(0xcf9, 0x04);
+    CHECK(init_requested(0) && init_requested(1));
+    out8(0xcf9, 0x06); /* no rising edge */
+    loop_run_once(0);
+    CHECK_EQ(in8(0x21), 0x5a);
+    out8(0xcf9, 0x02);
+    out8(0xcf9, 0x06);
+    CHECK(!init_requested(0));
+    loop_run_once(0);
+    CHECK_EQ(in8(0x21), 0x00);
+}
+
 static void disturb(void)
 {
     static const uint16_t ports[] = {0x21, 0xa1, 0x40, 0x43, 0x61, 0x64,
@@ -294,5 +335,5 @@ static void the_whole_machine_comes_back(void)
 TESTS(TEST(ram_goes_around_the_hole), TEST(the_bios_is_at_both_ends),
       TEST(cmos_describes_the_machine), TEST(chips_are_where_they_belong),
       TEST(irqs_reach_both_controllers), TEST(pci_interrupts_follow_their_route),
-      TEST(the_timer_interrupts), TEST(reset_brings_the_rom_back),
+      TEST(the_timer_interrupts), TEST(reset_brings_the_rom_back), TEST(soft_resets_reach_every_cpu),
       TEST(the_whole_machine_comes_back))
