@@ -39,11 +39,8 @@ typedef struct Parallel {
     Device dev;
     /* wiring */
     MemoryRegion io;
-    IrqLine *irq_line;
     CharBackend *chr;
-    uint8_t index;
-    uint16_t iobase;
-    uint8_t irq;
+    IsaPort port;
     /* saved */
     uint8_t data, control;
     uint8_t latch; /* what the printer is taking ... */
@@ -53,9 +50,14 @@ typedef struct Parallel {
 
 /* The line is nACK, let through by the enable bit: idle it is high, so each acknowledgement is a
  * rising edge. */
+static bool irq_level(const Parallel *s)
+{
+    return (s->control & CONTROL_IRQ) && s->acked;
+}
+
 static void update_irq(Parallel *s)
 {
-    irq_set(s->irq_line, (s->control & CONTROL_IRQ) && s->acked);
+    irq_set(&s->port.line, irq_level(s));
 }
 
 /* ---- the printer ---- */
@@ -184,6 +186,7 @@ static bool parallel_post_load(void *opaque, int version, Error **errp)
     Parallel *s = opaque;
 
     s->control &= CONTROL_MASK;
+    isa_port_set_loaded_level(&s->port, irq_level(s));
     take_byte(s); /* the backend of today may have room */
     return true;
 }
@@ -197,71 +200,37 @@ static const VMState parallel_vmstate = {
 
 /* ---- properties, class, create ---- */
 
-#define PORTS      3
-#define INDEX_NEXT 0xff
-#define IRQ_UNSET  0xff
-
-static const uint16_t default_iobase[PORTS] = {0x378, 0x278, 0x3bc};
-static const uint8_t default_irq[PORTS] = {7, 5, 7};
+static const IsaPortKind lpt_ports = {
+    .class_name = "isa-parallel",
+    .last = "LPT3",
+    .ports = 3,
+    .count = 3,
+    .iobase = (const uint16_t[]){0x378, 0x278, 0x3bc},
+    .irq = (const uint8_t[]){7, 5, 7},
+};
 
 static const Property parallel_props[] = {
     PROPERTY("chardev", PROP_CHR, Parallel, chr, NULL, "character device that is the printer"),
-    PROPERTY("index", PROP_U8, Parallel, index, "255",
+    PROPERTY("index", PROP_U8, Parallel, port.index, "255",
              "0 to 2 for LPT1 to LPT3; 255: the next free one"),
-    PROPERTY("iobase", PROP_U16, Parallel, iobase, "0", "first port; 0: as the index says"),
-    PROPERTY("irq", PROP_U8, Parallel, irq, "255", "interrupt line; 255: as the index says"),
+    PROPERTY("iobase", PROP_U16, Parallel, port.iobase, "0", "first port; 0: as the index says"),
+    PROPERTY("irq", PROP_U8, Parallel, port.irq, "255", "interrupt line; 255: as the index says"),
     PROPERTY_END,
 };
-
-static void mark_taken(Device *dev, int depth, void *opaque)
-{
-    bool *taken = opaque;
-
-    if (dev->class == &parallel_class && dev->realized && ((Parallel *)dev)->index < PORTS) {
-        taken[((Parallel *)dev)->index] = true;
-    }
-}
-
-static bool choose_index(Parallel *s, Error **errp)
-{
-    bool taken[PORTS] = {false};
-
-    device_each(mark_taken, taken);
-    if (s->index == INDEX_NEXT) {
-        for (s->index = 0; s->index < PORTS && taken[s->index]; s->index++) {
-        }
-    }
-    if (s->index >= PORTS && (!s->iobase || s->irq == IRQ_UNSET)) {
-        error_set(errp, "isa-parallel: a port beyond LPT3 needs iobase= and irq=");
-        return false;
-    }
-    if (s->index < PORTS && taken[s->index]) {
-        error_set(errp, "isa-parallel: index=%u is taken already", s->index);
-        return false;
-    }
-    return true;
-}
 
 static bool parallel_realize(Device *dev, Error **errp)
 {
     Parallel *s = (Parallel *)dev;
 
-    if (!choose_index(s, errp)) {
-        return false;
-    }
-    s->iobase = s->iobase ? s->iobase : default_iobase[s->index];
-    s->irq = s->irq != IRQ_UNSET ? s->irq : default_irq[s->index];
-    if (s->irq > 15 || s->iobase > 0xfffc) {
-        error_set(errp, "isa-parallel: irq=%u iobase=0x%x: there are 16 lines and 64 K ports",
-                  s->irq, s->iobase);
+    if (!isa_port_choose(&s->port, &lpt_ports, errp)) {
         return false;
     }
     if (s->chr && !chr_attach(s->chr, &parallel_handlers, s, errp)) {
         return false;
     }
-    s->irq_line = isa_irq(s->irq);
-    memory_region_init_io(&s->io, "parallel", 3, &parallel_ops, s);
-    ioport_add(&s->io, s->iobase);
+    isa_port_connect(&s->port);
+    memory_region_init_io(&s->io, "parallel", lpt_ports.ports, &parallel_ops, s);
+    ioport_add(&s->io, s->port.iobase);
     return true;
 }
 
@@ -270,6 +239,7 @@ static void parallel_unrealize(Device *dev)
     Parallel *s = (Parallel *)dev;
 
     chr_detach(s->chr, s);
+    isa_port_disconnect(&s->port);
     memory_region_remove(&s->io);
 }
 
@@ -293,7 +263,7 @@ Device *parallel_create(unsigned index, CharBackend *chr, Error **errp)
 
     snprintf(id, sizeof(id), "parallel%u", index);
     s = (Parallel *)device_new(&parallel_class, NULL, id);
-    s->index = (uint8_t)index;
+    s->port.index = (uint8_t)index;
     s->chr = chr;
     return device_realize(&s->dev, errp) ? &s->dev : NULL;
 }

@@ -110,11 +110,8 @@ typedef struct Serial {
     Device dev;
     /* wiring */
     MemoryRegion io;
-    IrqLine *irq_line;
     CharBackend *chr;
-    uint8_t index;
-    uint16_t iobase;
-    uint8_t irq;
+    IsaPort port;
     /* saved */
     uint16_t divisor;
     uint8_t ier, fcr, lcr, mcr, lsr, msr,
@@ -222,11 +219,16 @@ static uint8_t interrupt_id(const Serial *s)
 }
 
 /* In loopback mode the OUT2 pin, which gates the line, is inactive (data sheet, 8.6). */
-static void update_irq(Serial *s)
+static bool irq_level(const Serial *s)
 {
     bool gate = (s->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2;
 
-    irq_set(s->irq_line, gate && interrupt_id(s) != IIR_NONE);
+    return gate && interrupt_id(s) != IIR_NONE;
+}
+
+static void update_irq(Serial *s)
+{
+    irq_set(&s->port.line, irq_level(s));
 }
 
 static void update_modem(Serial *s)
@@ -680,6 +682,7 @@ static bool serial_post_load(void *opaque, int version, Error **errp)
         return false;
     }
     s->lsr &= LSR_ERROR;
+    isa_port_set_loaded_level(&s->port, irq_level(s));
     tell_line(s);
     tell_modem(s);
     s->burst = 0;
@@ -700,67 +703,29 @@ static const VMState serial_vmstate = {
 
 /* ---- properties, class, create ---- */
 
-#define PORTS      4
-#define INDEX_NEXT 0xff
-#define IRQ_UNSET  0xff
-
-static const uint16_t default_iobase[PORTS] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
-static const uint8_t default_irq[PORTS] = {4, 3, 4, 3};
+static const IsaPortKind com_ports = {
+    .class_name = "isa-serial",
+    .last = "COM4",
+    .ports = 8,
+    .count = 4,
+    .iobase = (const uint16_t[]){0x3f8, 0x2f8, 0x3e8, 0x2e8},
+    .irq = (const uint8_t[]){4, 3, 4, 3},
+};
 
 static const Property serial_props[] = {
     PROPERTY("chardev", PROP_CHR, Serial, chr, NULL, "character device that is plugged in"),
-    PROPERTY("index", PROP_U8, Serial, index, "255",
+    PROPERTY("index", PROP_U8, Serial, port.index, "255",
              "0 to 3 for COM1 to COM4; 255: the next free one"),
-    PROPERTY("iobase", PROP_U16, Serial, iobase, "0", "first port; 0: as the index says"),
-    PROPERTY("irq", PROP_U8, Serial, irq, "255", "interrupt line; 255: as the index says"),
+    PROPERTY("iobase", PROP_U16, Serial, port.iobase, "0", "first port; 0: as the index says"),
+    PROPERTY("irq", PROP_U8, Serial, port.irq, "255", "interrupt line; 255: as the index says"),
     PROPERTY_END,
 };
-
-static void mark_taken(Device *dev, int depth, void *opaque)
-{
-    bool *taken = opaque;
-
-    if (dev->class == &serial_class && dev->realized && ((Serial *)dev)->index < PORTS) {
-        taken[((Serial *)dev)->index] = true;
-    }
-}
-
-static bool choose_index(Serial *s, Error **errp)
-{
-    bool taken[PORTS] = {false};
-
-    device_each(mark_taken, taken);
-    if (s->index == INDEX_NEXT) {
-        for (s->index = 0; s->index < PORTS && taken[s->index]; s->index++) {
-        }
-    }
-    if (s->index >= PORTS && (!s->iobase || s->irq == IRQ_UNSET)) {
-        error_set(errp, "isa-serial: a port beyond COM4 needs iobase= and irq=");
-        return false;
-    }
-    if (s->index < PORTS && taken[s->index]) {
-        error_set(errp, "isa-serial: index=%u is taken already", s->index);
-        return false;
-    }
-    return true;
-}
 
 static bool serial_realize(Device *dev, Error **errp)
 {
     Serial *s = (Serial *)dev;
 
-    if (!choose_index(s, errp)) {
-        return false;
-    }
-    if (!s->iobase) {
-        s->iobase = default_iobase[s->index];
-    }
-    if (s->irq == IRQ_UNSET) {
-        s->irq = default_irq[s->index];
-    }
-    if (s->irq > 15 || s->iobase > 0xfff8) {
-        error_set(errp, "isa-serial: irq=%u iobase=0x%x: there are 16 lines and 64 K ports", s->irq,
-                  s->iobase);
+    if (!isa_port_choose(&s->port, &com_ports, errp)) {
         return false;
     }
     timer_init(&s->rx_timeout, CLOCK_VIRTUAL, timeout_expired, s);
@@ -768,9 +733,9 @@ static bool serial_realize(Device *dev, Error **errp)
     if (s->chr && !chr_attach(s->chr, &serial_handlers, s, errp)) {
         return false;
     }
-    s->irq_line = isa_irq(s->irq);
-    memory_region_init_io(&s->io, "serial", 8, &serial_ops, s);
-    ioport_add(&s->io, s->iobase);
+    isa_port_connect(&s->port);
+    memory_region_init_io(&s->io, "serial", com_ports.ports, &serial_ops, s);
+    ioport_add(&s->io, s->port.iobase);
     return true;
 }
 
@@ -781,6 +746,7 @@ static void serial_unrealize(Device *dev)
     chr_detach(s->chr, s);
     timer_cancel(&s->rx_timeout);
     timer_cancel(&s->gap);
+    isa_port_disconnect(&s->port);
     memory_region_remove(&s->io);
 }
 
@@ -804,7 +770,7 @@ Device *serial_create(unsigned index, CharBackend *chr, Error **errp)
 
     snprintf(id, sizeof(id), "serial%u", index);
     s = (Serial *)device_new(&serial_class, NULL, id);
-    s->index = (uint8_t)index;
+    s->port.index = (uint8_t)index;
     s->chr = chr;
     return device_realize(&s->dev, errp) ? &s->dev : NULL;
 }

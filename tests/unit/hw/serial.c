@@ -453,6 +453,44 @@ static void state_is_complete(void)
     buffer_free(&after);
 }
 
+/* COM1 and COM3 are on IRQ 4; who holds it is known after loading, too. */
+static void ports_share_a_line(void)
+{
+    enum { COM3 = 0x3e8 };
+    Buffer state = {0};
+
+    set_up();
+    Device *com3 = serial_create(2, NULL, NULL);
+    wr(MCR, 8);
+    wr(IER, 2);
+    ioport_write(COM3 + MCR, 8, 1);
+    ioport_write(COM3 + IER, 2, 1);
+    CHECK(level[4]);
+    vmstate_save_all(&state);
+    rd(IIR);
+    CHECK(level[4]);
+    ioport_read(COM3 + IIR, 1);
+    CHECK(!level[4]);
+    devices_reset();
+
+    Reader in = {state.data, state.size, 0, false};
+    CHECK(vmstate_load_all(&in, NULL));
+    level[4] = true; /* the receiver's own state */
+    ioport_read(COM3 + IIR, 1);
+    CHECK(level[4]);
+    rd(IIR);
+    CHECK(!level[4]);
+    wr(IER, 0);
+    wr(IER, 2);
+    CHECK(level[4]);
+    device_unrealize(port); /* a port that goes lets go of the line */
+    CHECK(!level[4]);
+    device_unrealize(com3);
+    port = NULL;
+    chr_close(chr);
+    buffer_free(&state);
+}
+
 static void refuses_state_out_of_bounds(void)
 {
     Buffer state = {0};
@@ -490,4 +528,4 @@ TESTS(TEST(starts_as_the_data_sheet_says), TEST(registers_keep_their_bits),
       TEST(fcr_resets_fifos), TEST(loops_back), TEST(modem_changes_interrupt),
       TEST(break_is_an_error_with_its_byte), TEST(slow_peer_throttles_the_guest_without_loss),
       TEST(bursts_and_gaps), TEST(rts_holds_back), TEST(state_is_complete),
-      TEST(refuses_state_out_of_bounds))
+      TEST(ports_share_a_line), TEST(refuses_state_out_of_bounds))
