@@ -43,8 +43,9 @@ typedef struct Restore {
     Chunk *chunks;
     uint32_t count;
     uint32_t *working, working_count;
-    _Atomic uint8_t *state; /* a chunk */
-    bool empty;             /* RAM held nothing when it began: zeroes need not be written */
+    _Atomic uint8_t *state;  /* a chunk */
+    _Atomic unsigned inside; /* threads in bring(), which use source and chunks */
+    bool empty;              /* RAM held nothing when it began: zeroes need not be written */
     pthread_t thread;
     bool thread_runs;
     _Atomic bool stop, failed, thread_done;
@@ -162,7 +163,7 @@ static void chunk_failed(void)
  * Unpacked first and put into RAM then, so that others wait for a few microseconds only, not for a
  * thread of low priority that the host lets wait in the middle. Two may unpack the same.
  */
-static void bring(uint32_t chunk)
+static void fetch_and_put(uint32_t chunk)
 {
     Scratch *s = own_scratch();
     uint8_t expected = ABSENT;
@@ -182,6 +183,17 @@ static void bring(uint32_t chunk)
     while (atomic_load(&res.state[chunk]) == COMING) {
         sched_yield();
     }
+}
+
+/* Looks again after it has been counted: when all chunks are there and nobody is counted, nobody
+ * comes to use the source any more. */
+static void bring(uint32_t chunk)
+{
+    atomic_fetch_add(&res.inside, 1);
+    if (atomic_load(&res.state[chunk]) != THERE) {
+        fetch_and_put(chunk);
+    }
+    atomic_fetch_sub(&res.inside, 1);
 }
 
 static void before_access(ram_addr addr, uint64_t size)
@@ -356,6 +368,9 @@ static void finish(void)
         pthread_join(res.thread, NULL);
     }
     memory_set_ram_hooks(NULL, NULL);
+    while (atomic_load(&res.inside)) {
+        sched_yield(); /* a vCPU unpacks what another thread has brought meanwhile */
+    }
     source_close(res.source);
     free(res.chunks);
     free(res.working);
