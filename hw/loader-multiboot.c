@@ -62,13 +62,15 @@ enum {
     FRAMEBUFFER_TEXT = 2,
 };
 
-/* Where things go: the information structure, and the memory map that the ROM puts behind it, below
-   64 KB; the kernel in free conventional memory or above 1 MB. */
+/* Where things go: the kernel in conventional memory or above 1 MB; the information structure and
+   the memory map that the ROM puts behind it into conventional memory that the kernel does not
+   take. */
 enum {
-    INFO_ADDR = 0x9000,
     INFO_MAX = 0x5000,
-    LOW_START = 0x10000, /* what lies below is the ROM's stack, the structure and the map */
+    INFO_AND_MAP = INFO_MAX + 0xc00,
+    LOW_START = 0x500, /* what lies below are the real mode's vectors and the BIOS' data */
     LOW_END = 0x90000,
+    ABOVE_ROM_DATA = 0x10000, /* the ROM makes the structure below here */
     HIGH_START = 0x100000,
 };
 #define FIRMWARE_HIGH 0x80000u /* the firmware's tables at the top of low RAM */
@@ -279,24 +281,66 @@ static uint32_t append_module(MultibootLayout *l, const MultibootModule *m, uint
     return addr;
 }
 
-/* Puts a string behind the structure; returns its guest address. */
-static uint32_t append_string(Buffer *info, const char *s)
+/*
+ * Where the structure and the map go, once the image is complete; 0: the image leaves no room. The
+ * first two places are the ROM's own and what lies below its variables (pc-bios/multiboot.S).
+ */
+static uint32_t choose_info_addr(const MultibootLayout *l)
 {
-    uint32_t addr = INFO_ADDR + info->size;
+    uint32_t end = (l->image_addr + l->image_size + PAGE - 1) & ~(PAGE - 1);
+    const uint32_t places[] = {0x9000, 0x1000, end > ABOVE_ROM_DATA ? end : ABOVE_ROM_DATA,
+                               LOW_END - 0x6000};
+
+    for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        uint32_t p = places[i];
+        if (p + INFO_AND_MAP <= LOW_END &&
+            (p >= l->image_addr + l->image_size || p + INFO_AND_MAP <= l->image_addr)) {
+            return p;
+        }
+    }
+    return 0;
+}
+
+/* Puts a string behind the structure, which goes to base; returns its guest address. */
+static uint32_t append_string(Buffer *info, uint32_t base, const char *s)
+{
+    uint32_t addr = base + info->size;
     buffer_append(info, s, strlen(s) + 1);
     return addr;
 }
 
+/* Behind the kernel; where each starts goes to starts. */
+static bool append_modules(MultibootLayout *l, const MultibootModule *modules, unsigned count,
+                           uint64_t low_ram, uint32_t *starts, Error **errp)
+{
+    for (unsigned i = 0; i < count; i++) {
+        starts[i] = append_module(l, &modules[i], low_ram);
+        if (!starts[i]) {
+            error_set(errp, "-initrd: module %u does not fit into the machine's memory (-m)",
+                      i + 1);
+            return false;
+        }
+    }
+    l->info_addr = choose_info_addr(l);
+    if (!l->info_addr) {
+        error_set(errp,
+                  "Multiboot kernel and modules (0x%x to 0x%x) leave no %u KB below 0x%x free",
+                  l->image_addr, l->image_addr + l->image_size, INFO_AND_MAP >> 10, LOW_END);
+        return false;
+    }
+    return true;
+}
+
 /* Structure, module table, then the strings both point to. */
 static bool make_info(const char *cmdline, const MultibootModule *modules, unsigned count,
-                      uint64_t low_ram, MultibootLayout *l, Error **errp)
+                      const uint32_t *starts, MultibootLayout *l, Error **errp)
 {
     Buffer info = {0};
     uint8_t *p = buffer_extend(&info, MBI_SIZE + (size_t)count * MOD_SIZE);
     memset(p, 0, info.size);
     put32(p + MBI_FLAGS, HAS_CMDLINE | HAS_LOADER_NAME | HAS_FRAMEBUFFER | (count ? HAS_MODS : 0));
     put32(p + MBI_MODS_COUNT, count);
-    put32(p + MBI_MODS_ADDR, INFO_ADDR + MBI_SIZE);
+    put32(p + MBI_MODS_ADDR, l->info_addr + MBI_SIZE);
     put32(p + MBI_FRAMEBUFFER_ADDR, 0xb8000);
     put32(p + MBI_FRAMEBUFFER_PITCH, 160);
     put32(p + MBI_FRAMEBUFFER_WIDTH, 80);
@@ -304,22 +348,15 @@ static bool make_info(const char *cmdline, const MultibootModule *modules, unsig
     p[MBI_FRAMEBUFFER_BPP] = 16;
     p[MBI_FRAMEBUFFER_TYPE] = FRAMEBUFFER_TEXT;
 
-    uint32_t addr = append_string(&info, cmdline);
+    uint32_t addr = append_string(&info, l->info_addr, cmdline);
     put32(info.data + MBI_CMDLINE, addr);
-    addr = append_string(&info, loader_name);
+    addr = append_string(&info, l->info_addr, loader_name);
     put32(info.data + MBI_BOOT_LOADER_NAME, addr);
     for (unsigned i = 0; i < count; i++) {
-        uint32_t start = append_module(l, &modules[i], low_ram);
-        if (!start) {
-            error_set(errp, "-initrd: module %u does not fit into the machine's memory (-m)",
-                      i + 1);
-            buffer_free(&info);
-            return false;
-        }
-        addr = append_string(&info, modules[i].cmdline);
+        addr = append_string(&info, l->info_addr, modules[i].cmdline);
         uint8_t *mod = info.data + MBI_SIZE + i * MOD_SIZE;
-        put32(mod, start);
-        put32(mod + 4, start + modules[i].size);
+        put32(mod, starts[i]);
+        put32(mod + 4, starts[i] + modules[i].size);
         put32(mod + 8, addr);
     }
     if (info.size > INFO_MAX) {
@@ -329,7 +366,6 @@ static bool make_info(const char *cmdline, const MultibootModule *modules, unsig
         return false;
     }
     l->info = info.data;
-    l->info_addr = INFO_ADDR;
     l->info_size = info.size;
     return true;
 }
@@ -363,8 +399,14 @@ bool multiboot_prepare(const uint8_t *kernel, size_t size, const char *cmdline,
             return false;
         }
     }
+    uint32_t *starts = calloc(count + 1, sizeof(*starts));
+    if (!starts) {
+        error_exit("out of memory");
+    }
     bool ok = join_segments(segments, n, low_ram, layout, errp) &&
-              make_info(cmdline, modules, count, low_ram, layout, errp);
+              append_modules(layout, modules, count, low_ram, starts, errp) &&
+              make_info(cmdline, modules, count, starts, layout, errp);
+    free(starts);
     if (segments != &one) {
         free(segments);
     }

@@ -1,8 +1,9 @@
 /*
  * Option ROM that starts a Multiboot 1 kernel which the emulator's loader has prepared: it copies
- * the image (kernel, modules and their strings in one piece) and the information structure into
- * memory, adds what only the BIOS knows (memory sizes and the memory map), and enters the kernel
- * in the state of the Multiboot Specification 0.6.96, section 3.2.
+ * the image (kernel and modules in one piece) and the information structure into memory, adds what
+ * only the BIOS knows (memory sizes and the memory map), and enters the kernel in the state of the
+ * Multiboot Specification 0.6.96, section 3.2. A kernel below 64 KB may lie where this ROM and the
+ * BIOS have their variables and stacks: it is copied last, when nobody needs them any more.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "optionrom.h"
@@ -27,24 +28,43 @@
 #define E820_MAGIC 0x534d4150           /* "SMAP" */
 #define E820_RAM 1
 
+/* The information structure with the map behind it is made here, and moved once it is complete;
+   the loader keeps its place out of the first 64 KB but for this one and what lies below 7000h. */
+#define STAGING 0x9000
+#define LOW_IMAGE 0x10000               /* an image from below here is copied last */
+
+/* More variables. */
+#define VAR_INFO 0x7c0c                 /* where the structure goes */
+#define VAR_ENTRY 0x7c10
+#define VAR_IMAGE 0x7c14
+#define VAR_LEFT 0x7c18                 /* bytes of the image that are still to be copied */
+
 product:
         .asciz "Multiboot kernel"
 
 boot_entry:
+        movw $FW_CFG_KERNEL_ENTRY, %ax
+        call fw_cfg_word
+        movl %eax, VAR_ENTRY
         movw $FW_CFG_KERNEL_ADDR, %ax
         call fw_cfg_word
         movl %eax, %edi
+        movl %eax, VAR_IMAGE
         movw $FW_CFG_KERNEL_SIZE, %ax
         call fw_cfg_word
         movl %eax, %ecx
+        movl %eax, VAR_LEFT
+        cmpl $LOW_IMAGE, %edi
+        jb 1f
         movw $FW_CFG_KERNEL_DATA, %ax
         call fw_cfg_read
-
-        /* The information structure lies in the first 64 KB, so that DS = 0 reaches it; the
-           memory map follows it. */
+        movl $0, VAR_LEFT
+1:
+        /* DS = 0 reaches the place where the structure is made; the memory map follows it. */
         movw $FW_CFG_INITRD_ADDR, %ax
         call fw_cfg_word
-        movl %eax, %edi
+        movl %eax, VAR_INFO
+        movl $STAGING, %edi
         movw $FW_CFG_INITRD_SIZE, %ax
         call fw_cfg_word
         movl %eax, %ecx
@@ -63,12 +83,11 @@ boot_entry:
         movl %eax, MBI_MEM_LOWER(%bp)
         call memory_map
         orl $MBI_HAS_MEMORY, MBI_FLAGS(%bp)
+        movl VAR_INFO, %eax
+        subl $STAGING, %eax
+        addl %eax, MBI_MMAP_ADDR(%bp)
         cli
         cld
-
-        movw $FW_CFG_KERNEL_ENTRY, %ax
-        call fw_cfg_word
-        movl %eax, %edx
         call enable_a20
         call load_gdt
 
@@ -141,6 +160,22 @@ protected_entry:
         movl %eax, %gs
         movl %eax, %ss
         movl $STACK_TOP, %esp
-        movl %ebp, %ebx
+
+        movl VAR_INFO, %ebx
+        movl %ebx, %edi
+        movl %ebp, %esi
+        movl MBI_MMAP_ADDR(%ebp), %ecx
+        addl MBI_MMAP_LENGTH(%ebp), %ecx
+        subl %ebx, %ecx
+        rep movsb
+
+        movl VAR_ENTRY, %ebp
+        movl VAR_IMAGE, %edi
+        movl VAR_LEFT, %ecx
+        movw $FW_CFG_SELECT, %dx
+        movw $FW_CFG_KERNEL_DATA, %ax
+        outw %ax, %dx
+        incw %dx                        /* FW_CFG_DATA */
+        rep insb                        /* from here on no memory of ours is left */
         movl $BOOTLOADER_MAGIC, %eax
-        jmp *%edx
+        jmp *%ebp

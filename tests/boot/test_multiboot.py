@@ -72,3 +72,16 @@ def test_multiboot_address_fields():
     found = run(build("multiboot-addresses", "-DADDRESSES") + ".raw")
     check(found["loader"] == ["Vole"], "loader %s" % found["loader"])
     check("module start" not in found, "modules from nowhere")
+
+
+def test_multiboot_low():
+    """Where the ROM and the BIOS have their stacks and variables, and where the information structure goes otherwise."""
+    module = os.path.join(BUILD, "module-low")
+    with open(module, "wb") as f:
+        f.write(MODULES[0])
+    for base in (0x500, 0x1000, 0x7000, 0x7c00, 0x9000, 0xf000):
+        kernel = build("multiboot-low", "-Wl,--defsym=base=%d" % base, "-Wl,-n")
+        for machine in ([], ["-M", "isapc", "-cpu", "486"]):
+            found = run(kernel, "-append", "low", "-initrd", module, *machine)
+            check(found["command line"] == [kernel + " low"], "%x: command line %s" % (base, found["command line"]))
+            check(number(found, "module sum") == [sum(MODULES[0])], "%x: module holds %s" % (base, found["module sum"]))

@@ -218,6 +218,30 @@ static void address_form(void)
     CHECK_EQ(get32(m.info) & 8, 0);
 }
 
+/* What a kernel is told goes where the kernel and its modules are not. */
+static void low_kernels(void)
+{
+    MultibootModule mod = {(const uint8_t *)"module", 6, "m"};
+
+    make_addressed(0x500, 0x1500, 0x8000);
+    CHECK(boot(NULL, 0));
+    CHECK_EQ(m.image_addr, 0x500);
+    CHECK_EQ(m.info_addr, 0x9000);
+    CHECK(boot(&mod, 1)); /* at 0x8000 */
+    CHECK_EQ(m.info_addr, 0x9000);
+    make_addressed(0x8000, 0x9000, 0xa000);
+    CHECK(boot(NULL, 0));
+    CHECK_EQ(m.info_addr, 0x1000);
+    CHECK_EQ(get32(m.info + 24), 0x1000 + 116);
+    make_addressed(0x6000, 0x7000, 0x9800);
+    CHECK(boot(NULL, 0));
+    CHECK_EQ(m.info_addr, 0x10000);
+    make_addressed(0x1000, 0x2000, 0x20001);
+    CHECK(boot(NULL, 0));
+    CHECK_EQ(m.info_addr, 0x21000);
+    CHECK_EQ(m.info_addr & 0xfff, 0);
+}
+
 static void elf_form(void)
 {
     Elf32_Ehdr eh = {.e_type = ET_EXEC,
@@ -283,8 +307,10 @@ static void bad_multiboot_files(void)
     CHECK(!boot(NULL, 0)); /* beyond memory */
     make_addressed(0x80000, 0x81000, 0xa0000);
     CHECK(!boot(NULL, 0)); /* into the video memory */
-    make_addressed(0x1000, 0x1100, 0x1100);
+    make_addressed(0x4f0, 0x1100, 0x1100);
     CHECK(!boot(NULL, 0)); /* over the BIOS's data */
+    make_addressed(0x1000, 0x1100, 0x8b000);
+    CHECK(!boot(NULL, 0)); /* no room left for what it is told */
     make_addressed(0xfffffff0, 0, 0);
     CHECK(!boot(NULL, 0));
     memset(kernel, 0, sizeof(kernel));
@@ -293,4 +319,4 @@ static void bad_multiboot_files(void)
 }
 
 TESTS(TEST(modern_kernel), TEST(old_protocols), TEST(options_for_the_loader), TEST(bad_linux_files),
-      TEST(address_form), TEST(elf_form), TEST(bad_multiboot_files))
+      TEST(address_form), TEST(low_kernels), TEST(elf_form), TEST(bad_multiboot_files))
