@@ -5,6 +5,7 @@
  *     0xe8-0xeb      the same register as at 0xe0, accessed byte by byte
  *     0x2000-0x2017  written with 0 or not 0: lowers or raises interrupt line n
  *     0xff000000     64 KB of memory behind device accesses
+ * A debug console at its usual port 0xe9 lies in front of the byte there.
  * Mapping a page anew has no effect that a guest could see, so it does nothing here.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -136,7 +137,8 @@ static bool testdev_realize(Device *dev, Error **errp)
     memory_transaction_begin();
     ioport_add(&s->reg_io, PORT_REG);
     ioport_add(&s->remap_io, PORT_REMAP);
-    ioport_add(&s->byte_io, PORT_BYTES);
+    /* Behind the debug console, whichever came first. */
+    memory_region_add(memory_io_as.root, PORT_BYTES, &s->byte_io, -1);
     ioport_add(&s->irq_io, PORT_IRQ);
     memory_region_add(memory_as.root, MEM_BASE, &s->mem_io, 1);
     memory_transaction_commit();

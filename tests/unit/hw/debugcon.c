@@ -120,5 +120,31 @@ static void test_device_answers(void)
     buffer_free(&after);
 }
 
-TESTS(TEST(console_writes_and_is_found), TEST(exit_port_checks_its_ports),
-      TEST(test_device_answers))
+/* The test device's byte registers surround the console's port. */
+static void console_lies_in_front_of_the_test_device(void)
+{
+    CharBackend *chr = chr_open("dbg", "ringbuf", NULL);
+
+    set_up();
+    for (int console_first = 0; console_first < 2; console_first++) {
+        Device *console = console_first ? debugcon_create(chr, NULL) : NULL;
+        Device *testdev = device_add("pc-testdev", NULL);
+        char buf[8] = "";
+
+        console = console ? console : debugcon_create(chr, NULL);
+        CHECK(console && testdev);
+        ioport_write(0xe0, 0x11223344, 4);
+        ioport_write(0xe9, 'x', 1);
+        CHECK_EQ(chr_ringbuf_read(chr, buf, 7), 1);
+        CHECK_EQ(ioport_read(0xe9, 1), 0xe9);
+        CHECK_EQ(ioport_read(0xe8, 1), 0x44);
+        CHECK_EQ(ioport_read(0xea, 1), 0x22);
+        device_unrealize(console);
+        CHECK_EQ(ioport_read(0xe9, 1), 0x33);
+        device_unrealize(testdev);
+    }
+    chr_close(chr);
+}
+
+TESTS(TEST(console_writes_and_is_found), TEST(console_lies_in_front_of_the_test_device),
+      TEST(exit_port_checks_its_ports), TEST(test_device_answers))
