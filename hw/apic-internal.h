@@ -89,6 +89,7 @@ typedef struct Apic {
     /* wiring */
     CPUX86State *env;
     bool has_x2apic;
+    MemoryRegion page; /* enabled for the first of the CPUs that have theirs at one address */
     /* saved */
     uint64_t base;
     uint8_t id; /* of xAPIC mode */
@@ -151,8 +152,8 @@ void apic_send_ipi(Apic *s);
 void apic_end_of_interrupt(Apic *s);
 /* NULL: there is no such CPU, or it has none. */
 const Apic *apic_of_cpu(unsigned cpu);
-/* The APIC of the CPU that makes the access, if its page shows. */
-Apic *apic_accessed(void);
+/* The APIC of the CPU that makes an access to the page of owner, if it has its own there. */
+Apic *apic_accessed(const Apic *owner);
 
 /* ---- apic-regs.c ---- */
 extern const MemoryOps apic_page_ops;

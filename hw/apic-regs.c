@@ -192,7 +192,7 @@ static bool page_write_reg(Apic *s, unsigned reg, uint32_t value)
 /* Registers lie 16 bytes apart; what lies between is undefined, here empty. */
 static uint64_t page_read(void *opaque, hwaddr addr, unsigned size)
 {
-    Apic *s = apic_accessed();
+    Apic *s = apic_accessed(opaque);
     uint32_t value = 0;
 
     if (!s) {
@@ -209,7 +209,7 @@ static uint64_t page_read(void *opaque, hwaddr addr, unsigned size)
 
 static void page_write(void *opaque, hwaddr addr, uint64_t value, unsigned size)
 {
-    Apic *s = apic_accessed();
+    Apic *s = apic_accessed(opaque);
 
     if (!s || addr % 16 != 0) {
         return;

@@ -7,9 +7,10 @@
  *
  * A request is taken in one step, under the machine lock, so it never vanishes between the CPU's
  * look and its acknowledge: the spurious vector is never used.
- * Not modelled: moving the page (the base register keeps the address, the page stays where it is),
- * the serial APIC bus of older CPUs with its arbitration, suppression of EOI broadcasts, the CMCI
- * vector.
+ * Each CPU has the page of its registers where its base register says. Where a CPU moved its page
+ * the others find nothing, although there may be RAM behind it.
+ * Not modelled: the serial APIC bus of older CPUs with its arbitration, suppression of EOI
+ * broadcasts, the CMCI vector.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -18,6 +19,7 @@
 #include "hw/apic-internal.h"
 #include "hw/i8259.h"
 #include "hw/ioapic.h"
+#include "target-i386/cpuid.h"
 #include "util/log.h"
 
 #define MSR_X2APIC       0x800
@@ -27,7 +29,6 @@ static const CpuIntController apic_int_controller;
 static Apic *apics[CPU_MAX];
 static Device *pic;
 static IrqLine lint_lines[2];
-static MemoryRegion page_region;
 
 /* ---- helpers ---- */
 
@@ -453,6 +454,37 @@ static void reset_registers(Apic *s)
     apic_update_irq(s);
 }
 
+static bool page_shows(const Apic *s)
+{
+    return s && apic_is_enabled(s) && !apic_is_x2apic(s);
+}
+
+static bool same_page(const Apic *a, const Apic *b)
+{
+    return !((a->base ^ b->base) & BASE_ADDRESS);
+}
+
+/* After a base register changed: one region for each address that has pages. */
+static void map_pages(void)
+{
+    memory_transaction_begin();
+    for (unsigned i = 0; i < CPU_MAX; i++) {
+        Apic *s = apics[i];
+        if (!s) {
+            continue;
+        }
+        bool first = page_shows(s);
+        for (unsigned k = 0; k < i && first; k++) {
+            first = !(page_shows(apics[k]) && same_page(apics[k], s));
+        }
+        if (first && s->page.addr != (s->base & BASE_ADDRESS)) {
+            memory_region_set_addr(&s->page, s->base & BASE_ADDRESS);
+        }
+        memory_region_set_enabled(&s->page, first);
+    }
+    memory_transaction_commit();
+}
+
 /* SDM, "x2APIC State Transitions": off - xAPIC - x2APIC - off, and off from anywhere. */
 static bool apic_set_base(void *opaque, uint64_t value)
 {
@@ -461,7 +493,8 @@ static bool apic_set_base(void *opaque, uint64_t value)
     bool enable = value & BASE_EN, extended = value & BASE_EXTD;
 
     if ((value & ~allowed) || (extended && !enable) || (extended && !apic_is_enabled(s)) ||
-        (apic_is_x2apic(s) && enable && !extended)) {
+        (apic_is_x2apic(s) && enable && !extended) ||
+        (s->env->model && value >> s->env->model->phys_bits)) {
         return false;
     }
     bool switched_off = apic_is_enabled(s) && !enable;
@@ -473,10 +506,7 @@ static bool apic_set_base(void *opaque, uint64_t value)
         s->id = (uint8_t)s->env->index;
         reset_registers(s);
     }
-    if ((value & BASE_ADDRESS) != APIC_DEFAULT_BASE) {
-        log_printf(LOG_UNIMP, "apic %u: the page stays at 0x%x, not at 0x%llx\n", s->env->index,
-                   APIC_DEFAULT_BASE, (unsigned long long)(value & BASE_ADDRESS));
-    }
+    map_pages();
     apic_update_irq(s);
     return true;
 }
@@ -509,8 +539,8 @@ static bool apic_msr_write(void *opaque, uint32_t msr, uint64_t value)
 }
 
 /*
- * INIT leaves the boot CPU's pins as they are, though the SDM masks them: a board's firmware would set
- * the virtual wire up again before it goes on by the CMOS' shutdown code, SeaBIOS does not, and
+ * INIT leaves the boot CPU's pins as they are, though the SDM masks them: a board's firmware would
+ * set the virtual wire up again before it goes on by the CMOS' shutdown code, SeaBIOS does not, and
  * programs that return to real mode that way would be without the 8259's interrupts.
  */
 static void apic_cpu_reset(void *opaque, bool init)
@@ -521,6 +551,7 @@ static void apic_cpu_reset(void *opaque, bool init)
     if (!init) {
         s->id = (uint8_t)s->env->index;
         s->base = APIC_DEFAULT_BASE | BASE_EN | (s->env->bsp ? BASE_BSP : 0);
+        map_pages();
     }
     reset_registers(s);
     if (init && s->env->bsp) {
@@ -550,15 +581,15 @@ static const CpuIntController apic_int_controller = {
     .reset = apic_cpu_reset,
 };
 
-/* The APIC of the CPU that makes the access, if its page shows. */
-Apic *apic_accessed(void)
+/* The APIC of the CPU that makes an access to the page of owner, if it has its own there. */
+Apic *apic_accessed(const Apic *owner)
 {
     Apic *s = NULL;
 
     if (current_cpu && current_cpu->intc == &apic_int_controller) {
         s = current_cpu->intc_opaque;
     }
-    return s && apic_is_enabled(s) && !apic_is_x2apic(s) ? s : NULL;
+    return page_shows(s) && same_page(s, owner) ? s : NULL;
 }
 
 /* ---- reset, state, creation ---- */
@@ -607,6 +638,7 @@ static bool apic_post_load(void *opaque, int version, Error **errp)
     }
     s->divide &= DIVIDE_WRITABLE;
     s->dfr |= DFR_ONES;
+    map_pages();
     apic_update_irq(s);
     return true;
 }
@@ -626,27 +658,21 @@ static bool apic_realize(Device *dev, Error **errp)
     apics[s->env->index] = s;
     s->env->intc = &apic_int_controller;
     s->env->intc_opaque = s;
-    if (!page_region.parent) {
-        memory_region_init_io(&page_region, "apic", 0x1000, &apic_page_ops, NULL);
-        memory_region_add(memory_as.root, APIC_DEFAULT_BASE, &page_region, 1);
-    }
+    memory_region_init_io(&s->page, "apic", 0x1000, &apic_page_ops, s);
+    memory_region_set_enabled(&s->page, false);
+    memory_region_add(memory_as.root, APIC_DEFAULT_BASE, &s->page, 1);
     return true;
 }
 
 static void apic_unrealize(Device *dev)
 {
     Apic *s = (Apic *)dev;
-    bool others = false;
 
     timer_cancel(&s->timer);
     s->env->intc = NULL;
     apics[s->env->index] = NULL;
-    for (unsigned i = 0; i < CPU_MAX; i++) {
-        others |= apics[i] != NULL;
-    }
-    if (!others) {
-        memory_region_remove(&page_region);
-    }
+    memory_region_remove(&s->page);
+    map_pages();
 }
 
 const DeviceClass apic_class = {

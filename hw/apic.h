@@ -18,8 +18,9 @@ extern const DeviceClass apic_class;
 #define APIC_DEFAULT_BASE 0xfee00000u
 
 /*
- * The local APIC of env, with APIC ID env->index; becomes env's interrupt controller. The first one
- * maps the page at APIC_DEFAULT_BASE, where each CPU sees its own. x2apic: CPUID shows that mode.
+ * The local APIC of env, with APIC ID env->index; becomes env's interrupt controller. Each
+ * CPU sees its own registers, at APIC_DEFAULT_BASE until it moves them. x2apic: CPUID shows that
+ * mode.
  */
 Device *apic_create(CPUX86State *env, bool x2apic);
 /* Where an ExtINT fetches its vector. */

@@ -13,7 +13,7 @@
 #include "hw/memory.h"
 #include "util/loop.h"
 
-#include "../test.h"
+#include "tests/unit/hw/board.h"
 
 #define ID            0x020
 #define TPR           0x080
@@ -542,6 +542,40 @@ static bool set_base(unsigned n, uint64_t v)
     return envs[n].intc->set_base(envs[n].intc_opaque, v);
 }
 
+/* The registers' pages, one a CPU. */
+static void pages_move(void)
+{
+    enum { MOVED = 0x1000000, ID_AT = MOVED + 0x20 };
+
+    set_up();
+    CHECK(set_base(1, MOVED | 0x800));
+    on_cpu(1);
+    CHECK_EQ(memory_read(&memory_as, ID_AT, 4), 0x01000000);
+    CHECK_EQ(rd(ID), 0xffffffff);
+    on_cpu(2);
+    CHECK_EQ(memory_read(&memory_as, ID_AT, 4), 0xffffffff);
+    CHECK_EQ(rd(ID), 0x02000000);
+    CHECK(set_base(0, MOVED | 0x900));
+    CHECK(set_base(2, MOVED | 0x800));
+    CHECK_EQ(memory_read(&memory_as, ID_AT, 4), 0x02000000);
+    on_cpu(1);
+    CHECK_EQ(memory_read(&memory_as, ID_AT, 4), 0x01000000);
+    CHECK(set_base(0, 0xfee00900));
+    CHECK(set_base(1, 0xfee00800));
+    CHECK_EQ(rd(ID), 0x01000000);
+
+    Buffer saved = {0};
+    board_save(apics[2], &saved);
+    devices_reset();
+    on_cpu(2);
+    CHECK_EQ(memory_read(&memory_as, ID_AT, 4), 0xffffffff);
+    CHECK_EQ(rd(ID), 0x02000000);
+    CHECK(board_load(apics[2], &saved));
+    CHECK_EQ(memory_read(&memory_as, ID_AT, 4), 0x02000000);
+    CHECK_EQ(rd(ID), 0xffffffff);
+    buffer_free(&saved);
+}
+
 static void mode_changes(void)
 {
     uint64_t v;
@@ -675,4 +709,4 @@ static void saved_state(void)
 TESTS(TEST(power_on_state), TEST(priorities), TEST(ipi_addresses), TEST(lowest_priority),
       TEST(events_by_ipi), TEST(errors), TEST(virtual_wire), TEST(nmi_pin),
       TEST(level_triggered_pin), TEST(one_shot), TEST(periodic), TEST(tsc_deadline),
-      TEST(mode_changes), TEST(x2apic_registers), TEST(saved_state))
+      TEST(pages_move), TEST(mode_changes), TEST(x2apic_registers), TEST(saved_state))
