@@ -291,6 +291,11 @@ static void reset_misses(CPUX86State *env)
     env->jit->misses_reset = __builtin_ia32_rdtsc();
 }
 
+static bool misses_are_old(const CpuJit *jit)
+{
+    return __builtin_ia32_rdtsc() - jit->misses_reset > MISSES_TICKS;
+}
+
 static void init_misses(CPUX86State *env)
 {
     for (unsigned i = 0; i < sizeof(env->jit_slot_misses) / sizeof(env->jit_slot_misses[0]); i++) {
@@ -359,6 +364,9 @@ static void note_often(CPUX86State *env, uint64_t rip)
     env->jit_slot_often = false;
     env->jit_slot_misses[slot] = MISSES_AGAIN;
     mmu_fill_slot_range(env, env->jit_often_slot, env->jit_often_linear);
+    if (misses_are_old(env->jit)) { /* code that nothing interrupts */
+        reset_misses(env);
+    }
     if (++env->jit->slot_visits[slot] < MISSES_ALLOWED / MISSES_AGAIN) {
         return;
     }
@@ -606,7 +614,7 @@ static void jit_run(CPUX86State *env)
     }
     uint32_t key = jit_key(env);
     choose_mode(env, jit, key);
-    if (__builtin_ia32_rdtsc() - jit->misses_reset > MISSES_TICKS) {
+    if (misses_are_old(jit)) {
         reset_misses(env);
         try_windows_again(env);
     }

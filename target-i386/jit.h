@@ -207,7 +207,7 @@ struct CpuJit {
     const uint8_t *exec_insn, *undo_return, *call_c, *leave, *leave_miss, *leave_saved_miss, *return_miss, *return_bottom;
     const uint8_t *exec_insn_saved, *restore_flags; /* flags are in jit_flags before */
     const uint8_t *link[2];                         /* by JIT_FROM_*: out to a jump that is to be linked */
-    const uint8_t *refill[MMU_CLASSES][2];
+    const uint8_t *refill[MMU_CLASSES][2][2];        /* by class, access, whether ranges are looked for */
     const uint8_t *load_vectors, *load_vectors_wide, *store_vectors, *load_x87;
     uint64_t (*enter)(const uint8_t *code, CPUX86State *env);
     bool stop;              /* leave translated code after this instruction */

@@ -122,6 +122,11 @@ static bool collect(const CpuTlb *tlb, unsigned cls, MmuAccess access, uint64_t 
     for (unsigned i = 0; i < w->pages; i += run_length(w, i)) {
         w->maps++;
     }
+    if (w->maps == 1) { /* a range without a window has them, too */
+        free(w->ram);
+        *w = (TlbWindow){0};
+        return false;
+    }
     return true;
 }
 

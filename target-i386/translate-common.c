@@ -250,8 +250,10 @@ void jit_translate_common(CPUX86State *env, CpuJit *jit)
     jit->undo_return = common_exec(&t, jit_undo_return);
     common_return_miss(&t);
     for (unsigned cls = 0; cls < MMU_CLASSES; cls++) {
-        gen_common_refill(&t, cls, MMU_READ);
-        gen_common_refill(&t, cls, MMU_WRITE);
+        for (unsigned ranged = 0; ranged < 2; ranged++) {
+            gen_common_refill(&t, cls, MMU_READ, ranged);
+            gen_common_refill(&t, cls, MMU_WRITE, ranged);
+        }
     }
     jit->code_used = (size_t)(t.e.p - jit->write + 63) & ~(size_t)63;
 }

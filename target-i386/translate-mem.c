@@ -312,14 +312,20 @@ bool site_is_hashed(const Translator *t)
     return t->jit->hashed_sites[bit / 64] >> bit % 64 & 1;
 }
 
-bool in_kernel(const Translator *t)
+/* Where kernels have their code. What unpacks them, and firmware, does not lie there. */
+static bool is_kernels(const Translator *t)
 {
     bool upper_half = t->mode64 ? t->block_rip >> 63 : t->block_rip >> 31 & 1;
 
     if (t->env->lockstep) {
         upper_half ^= t->block_rip >> GUEST_PAGE_BITS & 1; /* whoever tests wants to see both */
     }
-    return !(t->key & HF_CPL_MASK) && t->key & HF_PG && upper_half && t->loop == NO_LOOP;
+    return !(t->key & HF_CPL_MASK) && t->key & HF_PG && upper_half;
+}
+
+bool in_kernel(const Translator *t)
+{
+    return is_kernels(t) && t->loop == NO_LOOP;
 }
 
 /*
@@ -383,7 +389,7 @@ void gen_refill(Translator *t, const Stub *s)
     emit_lea(e, W64, S1, rm_mem(S0, (int32_t)s->size - 1));
     emit_alu_imm(e, W64, ALU_AND, rm_reg(S1), -(int32_t)GUEST_PAGE_SIZE);
     emit_mov_imm(e, S2, s->slot);
-    emit_patch(emit_call(e), t->jit->refill[t->cls][s->access]);
+    emit_patch(emit_call(e), t->jit->refill[t->cls][s->access][!is_kernels(t)]);
     if (!s->refill_slot) {
         emit_patch(emit_jcc(e, COND_E), s->checked);
         return;
@@ -438,7 +444,10 @@ static void gen_fill_slot(Translator *t, unsigned cls, MmuAccess access, HostRm 
     emit_patch(done, e->p);
 }
 
-/* The rest of it for kernels: their stacks and data by FS and GS lie in few pages, ranges are not worth looking for. */
+/*
+ * The rest of it for kernels: their stacks and data by FS and GS lie in few pages, ranges are not worth looking for. The slot may have
+ * had one for code that is not a kernel's.
+ */
 static void gen_refill_page(Translator *t, unsigned cls, MmuAccess access)
 {
     Emitter *e = &t->e;
@@ -447,6 +456,9 @@ static void gen_refill_page(Translator *t, unsigned cls, MmuAccess access)
     gen_tlb_index(e, H_AX);
     emit_alu(e, W64, ALU_CMP, S1, tag);
     uint8_t *miss = emit_jcc(e, COND_NE);
+    emit_load(e, W64, H_AX, rm_env_reg(S2, offsetof(JitSlot, page_limit)));
+    emit_store(e, W64, rm_env_reg(S2, offsetof(JitSlot, limit)), H_AX);
+    gen_tlb_index(e, H_AX);
     gen_fill_slot(t, cls, access, tag, tlb_field(H_AX, cls, offsetof(TlbEntry, addend)));
     emit_patch(miss, e->p);
     emit_pop(e, H_AX);
@@ -457,7 +469,7 @@ static void gen_refill_page(Translator *t, unsigned cls, MmuAccess access)
  * Called with S0 the address, S1 the page of its last byte, S2 the slot's offset. ZF set: a range or the TLB had it, the slot
  * is filled.
  */
-void gen_common_refill(Translator *t, unsigned cls, MmuAccess access)
+void gen_common_refill(Translator *t, unsigned cls, MmuAccess access, bool ranged)
 {
     Emitter *e = &t->e;
     HostRm tag = tlb_field(H_AX, cls, offsetof(TlbEntry, tag) + 8 * (size_t)access);
@@ -466,9 +478,9 @@ void gen_common_refill(Translator *t, unsigned cls, MmuAccess access)
     HostRm slot_limit = rm_env_reg(S2, offsetof(JitSlot, limit)), slot_page_limit = rm_env_reg(S2, offsetof(JitSlot, page_limit));
     uint8_t *in_range[JIT_RANGES];
 
-    t->jit->refill[cls][access] = e->p;
+    t->jit->refill[cls][access][ranged] = e->p;
     emit_push(e, H_AX);
-    if (cls != MMU_USER) {
+    if (!ranged) {
         gen_refill_page(t, cls, access);
         return;
     }

@@ -275,8 +275,8 @@ bool site_is_hashed(const Translator *t);
 bool in_kernel(const Translator *t);
 /* Out of line: fills the slot, or goes on below. */
 void gen_refill(Translator *t, const Stub *s);
-/* The common part of that. */
-void gen_common_refill(Translator *t, unsigned cls, MmuAccess access);
+/* The common part of that. ranged: a slot that keeps missing may be filled with more than a page. */
+void gen_common_refill(Translator *t, unsigned cls, MmuAccess access, bool ranged);
 /* Both for the memory operand, flags kept where they are live. gen_mem() is better. */
 void gen_operand(Translator *t, unsigned size, MmuAccess access);
 
