@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "hw/memory-internal.h"
+#include "util/host-access.h"
 #include "util/log.h"
 
 static uint64_t size_mask(unsigned size)
@@ -79,49 +80,6 @@ static void io_write(const MemoryRegion *mr, hwaddr offset, uint64_t value, unsi
 
 /* ---- single accesses ---- */
 
-static uint64_t load(const uint8_t *p, unsigned size)
-{
-    uint16_t v16;
-    uint32_t v32;
-    uint64_t v64;
-
-    /* Constant sizes, so that each is one load: other vCPUs may write at the same time. */
-    switch (size) {
-    case 1:
-        return *p;
-    case 2:
-        memcpy(&v16, p, 2);
-        return v16;
-    case 4:
-        memcpy(&v32, p, 4);
-        return v32;
-    default:
-        memcpy(&v64, p, 8);
-        return v64;
-    }
-}
-
-static void store(uint8_t *p, uint64_t value, unsigned size)
-{
-    uint16_t v16 = (uint16_t)value;
-    uint32_t v32 = (uint32_t)value;
-
-    switch (size) {
-    case 1:
-        *p = (uint8_t)value;
-        break;
-    case 2:
-        memcpy(p, &v16, 2);
-        break;
-    case 4:
-        memcpy(p, &v32, 4);
-        break;
-    default:
-        memcpy(p, &value, 8);
-        break;
-    }
-}
-
 static void log_unassigned(AddressSpace *as, const char *what, hwaddr addr, unsigned size)
 {
     if (as == &memory_io_as) {
@@ -152,7 +110,7 @@ uint64_t memory_read(AddressSpace *as, hwaddr addr, unsigned size)
         return io_read(range.mr, range.offset + (addr - range.start), size);
     }
     memory_before_access(flat_range_ram(&range, addr), size);
-    return load(flat_range_host(&range, addr), size);
+    return host_load(flat_range_host(&range, addr), size);
 }
 
 void memory_write(AddressSpace *as, hwaddr addr, uint64_t value, unsigned size)
@@ -171,7 +129,7 @@ void memory_write(AddressSpace *as, hwaddr addr, uint64_t value, unsigned size)
     }
     if (!range.readonly && range.mr->kind == MEMORY_RAM) {
         memory_before_write(flat_range_ram(&range, addr), size);
-        store(flat_range_host(&range, addr), value, size);
+        host_store(flat_range_host(&range, addr), value, size);
         memory_ram_written(flat_range_ram(&range, addr), size);
     } else if (range.mr->ops && (range.mr->kind == MEMORY_IO || range.mr->kind == MEMORY_ROM)) {
         io_write(range.mr, range.offset + (addr - range.start), value & size_mask(size), size);

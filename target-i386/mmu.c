@@ -20,6 +20,7 @@
 #include "target-i386/lockstep.h"
 #include "target-i386/mem.h"
 #include "target-i386/system.h"
+#include "util/host-access.h"
 #include "util/log.h"
 #include "util/loop.h"
 
@@ -62,46 +63,6 @@ static const MemoryPage *phys_page(CPUX86State *env, hwaddr addr)
         e->page = page;
     }
     return &e->mem;
-}
-
-static uint64_t host_load(const uint8_t *p, unsigned size)
-{
-    uint16_t v16;
-    uint32_t v32;
-    uint64_t v64;
-
-    /* Constant sizes, so that each is one load: others may write at the same time. */
-    switch (size) {
-    case 1:
-        return *p;
-    case 2:
-        memcpy(&v16, p, 2);
-        return v16;
-    case 4:
-        memcpy(&v32, p, 4);
-        return v32;
-    default:
-        memcpy(&v64, p, 8);
-        return v64;
-    }
-}
-
-static void host_store(uint8_t *p, uint64_t v, unsigned size)
-{
-    switch (size) {
-    case 1:
-        *p = (uint8_t)v;
-        break;
-    case 2:
-        memcpy(p, &v, 2);
-        break;
-    case 4:
-        memcpy(p, &v, 4);
-        break;
-    default:
-        memcpy(p, &v, 8);
-        break;
-    }
 }
 
 static uint64_t device_read(CPUX86State *env, hwaddr addr, unsigned size)

@@ -18,25 +18,10 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../boot"))
 import guests  # noqa: E402
+from link_data import checksum, pattern  # noqa: E402
 
 GIVE_UP = 600
 PACKETS = 10000
-
-
-def pattern(size):
-    """What links.c transmits, and what it is sent."""
-    data, x = bytearray(size), 1
-    for i in range(size):
-        x = (x * 1103515245 + 12345) & 0xffffffff
-        data[i] = x >> 16 & 0xff
-    return bytes(data)
-
-
-def checksum(data):
-    value = 2166136261
-    for byte in data:
-        value = (value ^ byte) * 16777619 & 0xffffffff
-    return value
 
 
 class Link:

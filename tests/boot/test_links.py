@@ -9,6 +9,7 @@ import threading
 import time
 
 import guests
+from link_data import checksum, pattern
 from vm import Failure, Machine
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -23,21 +24,6 @@ def image():
     subprocess.run(["scripts/mkinitramfs", path, os.path.join(BENCH, "links-init"), "--file", "/bin/links=" + program],
                    check=True)
     return ["-m", "128", "-kernel", kernel, "-initrd", path, "-append", "console=ttyS0 quiet"]
-
-
-def pattern(size):
-    data, x = bytearray(size), 1
-    for i in range(size):
-        x = (x * 1103515245 + 12345) & 0xffffffff
-        data[i] = x >> 16 & 0xff
-    return bytes(data)
-
-
-def checksum(data):
-    value = 2166136261
-    for byte in data:
-        value = (value ^ byte) * 16777619 & 0xffffffff
-    return value
 
 
 def check(what, ok):

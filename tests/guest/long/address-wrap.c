@@ -5,89 +5,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 /* not on QEMU: an assertion of its own fails where code goes on at address 0 */
-#include "guest.h"
-
-#define LAST (~0ul - 0xfff)
-#define ACROSS (~0ul - 1) /* two bytes in the last page, the others in the first */
-#define LAST_PA TEST_PA
-#define FIRST_PA (TEST_PA + 0x1000)
-#define OTHERS_PA (TEST_PA + 0x10000)
-#define TABLE_PA (TEST_PA + 0x100000)
-#define LIST ((volatile uint64_t *)(TEST_PA + 0x200000))
-enum { TIMES = 6000, OTHERS = 16, EVERY = 61 };
-
-static volatile uint8_t *const last = (uint8_t *)LAST_PA, *const first = (uint8_t *)FIRST_PA;
-
-/* Page 0 gets an entry of its own. */
-static void small_pages(void)
-{
-    volatile uint64_t *table = (uint64_t *)TABLE_PA;
-
-    for (unsigned i = 0; i < 512; i++)
-        table[i] = 0x1000ul * i | PTE_P | PTE_W | PTE_U;
-    set_entry(0, 2, TABLE_PA | PTE_P | PTE_W | PTE_U);
-    WRITE_REG("cr3", READ_REG("cr3"));
-}
-
-static void fill(void)
-{
-    for (unsigned i = 0; i < 0x1000; i++) {
-        last[i] = 0xa0 | (i & 15);
-        first[i] = 0xb0 | (i & 15);
-    }
-}
-
-static void map_both(uint64_t last_bits, uint64_t first_bits)
-{
-    map(LAST, last_bits ? LAST_PA | last_bits | PTE_U : 0);
-    map(0, first_bits ? FIRST_PA | first_bits | PTE_U : 0);
-}
-
-/* Only the bytes [from, from + n) around the border may differ from what fill() wrote; -2 is the last but one. */
-static bool untouched_but(int from, int n)
-{
-    for (int i = -0x1000; i < 0x1000; i++) {
-        uint8_t is = i < 0 ? last[0x1000 + i] : first[i];
-        if ((i < from || i >= from + n) && is != ((i < 0 ? 0xa0 : 0xb0) | (i & 15)))
-            return false;
-    }
-    return true;
-}
-
-static uint64_t border(void)
-{
-    uint64_t v = 0;
-
-    for (int i = 5; i >= -2; i--)
-        v = v << 8 | (i < 0 ? last[0x1000 + i] : first[i]);
-    return v;
-}
-
-/* What touches the pages before the access, so that their translations are known. */
-typedef enum Known { NOTHING, FIRST_PAGE, LAST_PAGE, BOTH_PAGES, KNOWN_COUNT } Known;
-static const char *const known_names[] = {"", ", first page known", ", last page known", ", both known"};
-
-static void make_known(Known known)
-{
-    invlpg(0);
-    invlpg(LAST);
-    if (known & FIRST_PAGE)
-        asm volatile("lock orb $0, (%0)" : : "r"(0ul) : "memory");
-    if (known & LAST_PAGE)
-        asm volatile("lock orb $0, (%0)" : : "r"(LAST) : "memory");
-}
-
-static void say(const char *name, Known known, bool ok)
-{
-    char text[80], *to = text;
-
-    for (const char *s = name; *s; s++)
-        *to++ = *s;
-    for (const char *s = known_names[known]; *s; s++)
-        *to++ = *s;
-    *to = 0;
-    check(text, ok);
-}
+#include "border.h"
 
 CODE64(load, "mov (%rbx), %rax");
 CODE64(store, "mov %rax, (%rbx)");
@@ -155,10 +73,7 @@ static void faults(const char *name, const char *code, unsigned error, bool miss
             map_both(PTE_P | PTE_W, bits);
         else
             map_both(bits, PTE_P | PTE_W);
-        if (k & FIRST_PAGE && !missing_first)
-            asm volatile("lock orb $0, (%0)" : : "r"(0ul) : "memory");
-        if (k & LAST_PAGE && missing_first)
-            asm volatile("lock orb $0, (%0)" : : "r"(LAST) : "memory");
+        touch(k & (missing_first ? LAST_PAGE : FIRST_PAGE));
         run(&c);
         say(name, k, TRAP(c.vector, c.error) == PF(error) && c.cr2 == (missing_first ? 0 : ACROSS) && c.ax == NEW &&
                          c.ip == (Word)code && untouched_but(0, 0));

@@ -6,83 +6,9 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 /* not on QEMU: the fault behind address 4 GB is not one of page 0 there */
-#include "guest.h"
+#include "border.h"
 
-#define LAST 0xfffff000u
-#define ACROSS 0xfffffffeu /* two bytes in the last page, the others in the first */
-#define LAST_PA TEST_PA
-#define FIRST_PA (TEST_PA + 0x1000)
-#define OTHERS_PA (TEST_PA + 0x10000)
-#define TABLE_PA (TEST_PA + 0x100000)
-#define LIST ((volatile uint32_t *)(TEST_PA + 0x200000))
-enum { TIMES = 6000, OTHERS = 16, EVERY = 61, SEL_WRAP = SEL_FREE | 3, SEL_WRAP_CODE = (SEL_FREE + 8) | 3 };
-
-static volatile uint8_t *const last = (uint8_t *)LAST_PA, *const first = (uint8_t *)FIRST_PA;
-
-/* Page 0 gets an entry of its own. */
-static void small_pages(void)
-{
-    volatile uint32_t *table = (uint32_t *)TABLE_PA;
-
-    for (unsigned i = 0; i < 1024; i++)
-        table[i] = 0x1000 * i | PTE_P | PTE_W | PTE_U;
-    set_entry(0, 2, TABLE_PA | PTE_P | PTE_W | PTE_U);
-    WRITE_REG("cr3", READ_REG("cr3"));
-}
-
-static void fill(void)
-{
-    for (unsigned i = 0; i < 0x1000; i++) {
-        last[i] = 0xa0 | (i & 15);
-        first[i] = 0xb0 | (i & 15);
-    }
-}
-
-static void map_both(uint32_t last_bits, uint32_t first_bits)
-{
-    map(LAST, last_bits ? LAST_PA | last_bits | PTE_U : 0);
-    map(0, first_bits ? FIRST_PA | first_bits | PTE_U : 0);
-}
-
-/* Only the bytes [from, from + n) around the border may differ from what fill() wrote; -2 is the last but one. */
-static bool untouched_but(int from, int n)
-{
-    for (int i = -0x1000; i < 0x1000; i++) {
-        uint8_t is = i < 0 ? last[0x1000 + i] : first[i];
-        if ((i < from || i >= from + n) && is != ((i < 0 ? 0xa0 : 0xb0) | (i & 15)))
-            return false;
-    }
-    return true;
-}
-
-static uint32_t border(void)
-{
-    return last[0xffe] | last[0xfff] << 8 | first[0] << 16 | (uint32_t)first[1] << 24;
-}
-
-/* What touches the pages before the access, so that their translations are known. */
-typedef enum Known { NOTHING, FIRST_PAGE, LAST_PAGE, BOTH_PAGES, KNOWN_COUNT } Known;
-static const char *const known_names[] = {"", ", first page known", ", last page known", ", both known"};
-
-static void touch(unsigned known)
-{
-    if (known & FIRST_PAGE)
-        asm volatile("lock orb $0, (%0)" : : "r"(0) : "memory");
-    if (known & LAST_PAGE)
-        asm volatile("lock orb $0, (%0)" : : "r"(LAST) : "memory");
-}
-
-static void say(const char *name, Known known, bool ok)
-{
-    char text[80], *to = text;
-
-    for (const char *s = name; *s; s++)
-        *to++ = *s;
-    for (const char *s = known_names[known]; *s; s++)
-        *to++ = *s;
-    *to = 0;
-    check(text, ok);
-}
+enum { SEL_WRAP = SEL_FREE | 3, SEL_WRAP_CODE = (SEL_FREE + 8) | 3 };
 
 CODE32(load, "movl %es:(%ebx), %eax");
 CODE32(store, "movl %eax, %es:(%ebx)");
@@ -124,9 +50,7 @@ static void works(const char *name, const char *code, uint32_t want_ax, uint32_t
     for (Known k = NOTHING; k < KNOWN_COUNT; k++) {
         Context c = at_border(code);
         fill();
-        invlpg(0);
-        invlpg(LAST);
-        touch(k);
+        make_known(k);
         run(&c);
         say(name, k, c.vector == 0x30 && c.ax == want_ax && border() == want_memory && untouched_but(-2, 4));
     }
@@ -195,9 +119,7 @@ static void flat(void)
     for (Known k = NOTHING; k < KNOWN_COUNT; k++) {
         Context c = user_context(flat_load);
         fill();
-        invlpg(0);
-        invlpg(LAST);
-        touch(k);
+        make_known(k);
         c.bx = ACROSS;
         c.ax = NEW;
         run(&c);

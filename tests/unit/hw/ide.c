@@ -1,6 +1,6 @@
 /*
  * IDE at its registers: identification, PIO and DMA transfers in every addressing mode, errors,
- * absent drives, resets, the CD-ROM's packets, and saved state in the middle of transfers.
+ * absent drives, resets, and saved state in the middle of transfers. The CD-ROM is in ide-atapi.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -12,196 +12,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "block/blkopts.h"
 #include "hw/ide-core.h"
 #include "hw/machine.h"
 #include "hw/memory.h"
-#include "hw/pci.h"
 #include "hw/vmstate.h"
+#include "tests/unit/hw/ide-fixture.h"
 #include "util/loop.h"
-
-#include "../test.h"
-
-enum { SECTORS = 5000, CD_SECTORS = 300 };
-enum { BM = 0xc000, RAM_SIZE = 8 << 20 };
-enum {
-    DATA = 0x1f0,
-    COUNT = 0x1f2,
-    LOW = 0x1f3,
-    MID = 0x1f4,
-    HIGH = 0x1f5,
-    DEV = 0x1f6,
-    STATUS = 0x1f7
-};
-enum { CONTROL = 0x3f6 };
-
-static char disk_path[64], cd_path[64];
-static IrqLine irq14, irq15;
-static int irq_level[2], irq_count[2];
-static MemoryRegion ram;
-
-static uint8_t pattern(uint64_t offset)
-{
-    return offset / 512 * 7 + offset * 13 + (offset >> 9 & 0xff);
-}
-
-static void make_image(char path[64], size_t bytes)
-{
-    strcpy(path, "/tmp/vole-ide-XXXXXX");
-    int fd = mkstemp(path);
-    uint8_t *data = malloc(bytes);
-    for (size_t i = 0; i < bytes; i++) {
-        data[i] = pattern(i);
-    }
-    if (write(fd, data, bytes) != (ssize_t)bytes) {
-        abort();
-    }
-    close(fd);
-    free(data);
-}
-
-static void irq_changed(void *opaque, int n, bool level)
-{
-    irq_count[n] += level && !irq_level[n];
-    irq_level[n] = level;
-}
-
-static void out(uint16_t port, uint32_t v)
-{
-    ioport_write(port, v, 1);
-}
-
-static uint8_t in(uint16_t port)
-{
-    return ioport_read(port, 1);
-}
-
-static void config_write(uint8_t reg, uint32_t value, unsigned size)
-{
-    ioport_write(0xcf8, 0x80000900 | (reg & ~3), 4);
-    ioport_write(0xcfc + (reg & 3), value, size);
-}
-
-static BlockBackend *open_image(const char *id, const char *path, bool cdrom)
-{
-    BlockOptions *options = blkopts_new();
-    BlkOpenOptions o = {.file = path, .format = "raw", .cdrom = cdrom, .options = options};
-    blkopts_set(options, "file.aio", "threads"); /* so that failing reads can be put in */
-    Error *err = NULL;
-    BlockBackend *blk = blk_open(id, &o, &err);
-    blkopts_free(options);
-    if (!blk) {
-        error_report_free(err);
-        exit(1);
-    }
-    return blk;
-}
-
-/* The machine is made once; every test begins with a reset one. Primary master: disk; secondary
-   master: CD-ROM. */
-static void set_up(void)
-{
-    static bool made;
-
-    if (!made) {
-        made = true;
-        loop_init();
-        machine_lock();
-        clock_use_stepped(); /* the guest's time is state, too */
-        memory_init();
-        memory_ram_init(64 << 20, NULL);
-        memory_region_init_ram(&ram, "ram", RAM_SIZE, NULL);
-        memory_region_add(memory_as.root, 0, &ram, 0);
-        irq_init(&irq14, irq_changed, NULL, 0);
-        irq_init(&irq15, irq_changed, NULL, 1);
-        make_image(disk_path, SECTORS * 512);
-        make_image(cd_path, CD_SECTORS * 2048);
-        BlockBackend *drives[4] = {open_image("ide0-hd0", disk_path, false), NULL,
-                                   open_image("ide1-cd0", cd_path, true), NULL};
-        piix3_ide_create(pci_bus_new(memory_as.root), PCI_DEVFN(1, 1), drives, &irq14, &irq15);
-        unlink(disk_path);
-        unlink(cd_path);
-    }
-    blk_drain(NULL);
-    devices_reset();
-    config_write(0x20, BM, 4);
-    config_write(0x40, 0x80008000, 4);
-    config_write(0x04, 5, 2);
-    irq_count[0] = irq_count[1] = 0;
-}
-
-/* Waits for the image. */
-static uint8_t settle(uint16_t base)
-{
-    blk_drain(NULL);
-    return in(base + 0x206);
-}
-
-static void read_words(uint16_t base, void *buf, unsigned words)
-{
-    for (unsigned i = 0; i < words; i++) {
-        uint16_t v = ioport_read(base, 2);
-        memcpy((uint8_t *)buf + 2 * i, &v, 2);
-    }
-}
-
-static void write_words(uint16_t base, const void *buf, unsigned words)
-{
-    for (unsigned i = 0; i < words; i++) {
-        uint16_t v;
-        memcpy(&v, (const uint8_t *)buf + 2 * i, 2);
-        ioport_write(base, v, 2);
-    }
-}
-
-static bool matches(const uint8_t *data, uint64_t sector, unsigned sectors)
-{
-    for (unsigned i = 0; i < sectors * 512; i++) {
-        if (data[i] != pattern(sector * 512 + i)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void lba28(uint32_t lba, uint8_t count, uint8_t command)
-{
-    out(DEV, 0xe0 | (lba >> 24 & 15));
-    out(COUNT, count);
-    out(LOW, lba);
-    out(MID, lba >> 8);
-    out(HIGH, lba >> 16);
-    out(STATUS, command);
-}
-
-static void lba48(uint64_t lba, uint16_t count, uint8_t command)
-{
-    out(DEV, 0x40);
-    out(COUNT, count >> 8);
-    out(COUNT, count);
-    out(LOW, lba >> 24);
-    out(LOW, lba);
-    out(MID, lba >> 32);
-    out(MID, lba >> 8);
-    out(HIGH, lba >> 40);
-    out(HIGH, lba >> 16);
-    out(STATUS, command);
-}
-
-/* Restores the pattern after a test that wrote. */
-static void repair(uint32_t lba, unsigned count)
-{
-    uint8_t data[512];
-
-    for (unsigned s = lba; s < lba + count; s++) {
-        for (unsigned i = 0; i < 512; i++) {
-            data[i] = pattern(s * 512ull + i);
-        }
-        lba28(s, 1, 0x30);
-        write_words(DATA, data, 256);
-        settle(0x1f0);
-    }
-}
 
 /* ---- identification and registers ---- */
 
@@ -480,20 +296,6 @@ static void nien_holds_the_line(void)
 
 /* ---- DMA ---- */
 
-static void put_prd(unsigned n, uint32_t addr, uint32_t count, bool last)
-{
-    uint32_t prd[2] = {addr, (count & 0xffff) | (last ? 0x80000000u : 0)};
-    dma_write(0x1000 + 8 * n, prd, 8);
-}
-
-static void start_dma(uint8_t command)
-{
-    ioport_write(BM + 4, 0x1000, 4);
-    out(BM + 2, 0x06);
-    out(BM, command);
-    out(BM, command | 1);
-}
-
 static void dma_scatters_and_gathers(void)
 {
     static uint8_t data[200 * 512];
@@ -704,125 +506,6 @@ static void a_full_disk_stops_the_machine(void)
     read_words(DATA, data, 256);
     CHECK_EQ(data[511], 0x42);
     repair(1500, 1);
-}
-
-/* ---- CD-ROM (secondary channel) ---- */
-
-static void packet(uint16_t limit, bool dma, const uint8_t p[12])
-{
-    out(0x176, 0xa0);
-    out(0x171, dma);
-    out(0x174, limit);
-    out(0x175, limit >> 8);
-    out(0x177, 0xa0);
-    write_words(0x170, p, 6);
-}
-
-static bool cd_matches(const uint8_t *data, uint64_t offset, unsigned bytes)
-{
-    for (unsigned i = 0; i < bytes; i++) {
-        if (data[i] != pattern(offset + i)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void cdrom_reads_in_blocks_the_host_allows(void)
-{
-    static uint8_t data[3 * 2048];
-    static const uint8_t read_3[12] = {0x28, 0, 0, 0, 0, 17, 0, 0, 3};
-    unsigned got = 0, blocks = 0;
-
-    set_up();
-    out(0x177, 0xec);
-    CHECK_EQ(in(0x177), 0x51);
-    CHECK_EQ(in(0x174), 0x14);
-    irq_count[1] = 0;
-    packet(0x1001, false, read_3);
-    while (settle(0x170) & ATA_DRQ) {
-        unsigned n = in(0x174) | in(0x175) << 8;
-        CHECK(n <= 0x1000 && n % 2 == 0 && got + n <= sizeof(data));
-        CHECK_EQ(in(0x172), ATAPI_IO);
-        CHECK_EQ(irq_count[1], blocks + 1);
-        in(0x177);
-        read_words(0x170, data + got, n / 2);
-        got += n;
-        blocks++;
-    }
-    CHECK_EQ(got, sizeof(data));
-    CHECK_EQ(blocks, 2);
-    CHECK_EQ(in(0x172), ATAPI_IO | ATAPI_CD);
-    CHECK_EQ(irq_count[1], 3);
-    CHECK(cd_matches(data, 17 * 2048, sizeof(data)));
-    /* the same by DMA */
-    put_prd(0, 0x50000, sizeof(data), true);
-    packet(0, true, read_3);
-    ioport_write(BM + 12, 0x1000, 4);
-    out(BM + 8, 9);
-    CHECK_EQ(settle(0x170), 0x50);
-    CHECK_EQ(in(BM + 10) & 7, 4);
-    dma_read(0x50000, data, sizeof(data));
-    CHECK(cd_matches(data, 17 * 2048, sizeof(data)));
-    out(BM + 8, 0);
-}
-
-static void cdrom_answers_about_itself(void)
-{
-    static const uint8_t capacity[12] = {0x25}, beyond[12] = {0x28, 0, 0, 0, 1, 44, 0, 0, 1};
-    static const uint8_t sense[12] = {0x03, 0, 0, 0, 18}, inquire[12] = {0x12, 0, 0, 0, 36};
-    static const uint8_t toc[12] = {0x43, 2, 0, 0, 0, 0, 0, 0, 20}, unknown[12] = {0xff};
-    uint8_t b[64];
-
-    set_up();
-    packet(0x100, false, capacity);
-    CHECK_EQ(settle(0x170), 0x58);
-    read_words(0x170, b, 4);
-    CHECK_EQ(b[2] << 8 | b[3], CD_SECTORS - 1);
-    CHECK_EQ(b[6] << 8 | b[7], 2048);
-    packet(0x100, false, beyond);
-    CHECK_EQ(in(0x177), 0x51);
-    packet(0x100, false, sense);
-    read_words(0x170, b, 9);
-    CHECK_EQ(b[2], 5);
-    CHECK_EQ(b[12], 0x21);
-    packet(0x100, false, unknown);
-    CHECK_EQ(in(0x171), 0x54);
-    packet(0x100, false, inquire);
-    CHECK_EQ(in(0x174), 36);
-    read_words(0x170, b, 18);
-    CHECK_EQ(b[0], 5);
-    CHECK(memcmp(b + 8, "VOLE", 4) == 0);
-    packet(0x100, false, toc);
-    read_words(0x170, b, 10);
-    CHECK_EQ(b[1], 18);
-    CHECK_EQ(b[4 + 6], 2); /* track 1 at 00:02:00 */
-    CHECK_EQ(b[12 + 2], 0xaa);
-    CHECK_EQ(in(0x177), 0x50);
-}
-
-static void cdrom_tray(void)
-{
-    static const uint8_t eject[12] = {0x1b, 0, 0, 0, 2}, load[12] = {0x1b, 0, 0, 0, 3},
-                         ready[12] = {0};
-    static const uint8_t lock[12] = {0x1e, 0, 0, 0, 1}, unlock[12] = {0x1e};
-
-    set_up();
-    packet(0, false, ready);
-    CHECK_EQ(in(0x177), 0x50);
-    packet(0, false, lock);
-    packet(0, false, eject);
-    CHECK_EQ(in(0x177), 0x51);
-    packet(0, false, unlock);
-    packet(0, false, eject);
-    CHECK_EQ(in(0x177), 0x50);
-    packet(0, false, ready);
-    CHECK_EQ(in(0x171), 0x20);
-    packet(0, false, load);
-    packet(0, false, ready);
-    CHECK_EQ(in(0x171), 0x60); /* not ready to ready: attention once */
-    packet(0, false, ready);
-    CHECK_EQ(in(0x177), 0x50);
 }
 
 /* ---- saved state ---- */
@@ -1061,6 +744,5 @@ TESTS(TEST(identifies_the_disk), TEST(reset_shows_signatures),
       TEST(nien_holds_the_line), TEST(dma_scatters_and_gathers),
       TEST(dma_table_longer_or_shorter_than_the_transfer), TEST(dma_errors_and_stops),
       TEST(reset_in_a_request_keeps_the_order_of_writes), TEST(read_errors_name_the_sector),
-      TEST(a_full_disk_stops_the_machine), TEST(cdrom_reads_in_blocks_the_host_allows),
-      TEST(cdrom_answers_about_itself), TEST(cdrom_tray), TEST(state_in_a_pio_transfer),
+      TEST(a_full_disk_stops_the_machine), TEST(state_in_a_pio_transfer),
       TEST(state_with_a_request_in_flight), TEST(state_in_a_dma_transfer), TEST(random_accesses))
