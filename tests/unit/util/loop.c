@@ -8,6 +8,7 @@
 #include "util/loop.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -25,13 +26,31 @@ static void note_time(void *opaque)
     fired_at = clock_now(CLOCK_HOST);
 }
 
+/* ns that this thread has been able to run and was not let; 0 where the kernel does not say. */
+static int64_t waited_for_processor(void)
+{
+    FILE *f = fopen("/proc/thread-self/schedstat", "r");
+    int64_t waited = 0;
+
+    if (f) {
+        if (fscanf(f, "%*s %" SCNd64, &waited) != 1) {
+            waited = 0;
+        }
+        fclose(f);
+    }
+    return waited;
+}
+
+/* On a busy machine only those tries count in which the thread ran as soon as it could. */
 static void fires_on_time_when_idle(void)
 {
-    int64_t best = INT64_MAX;
+    int64_t best = INT64_MAX, give_up = clock_now(CLOCK_HOST) + 10 * NS_PER_SEC;
+    unsigned tries = 0;
     Timer t;
 
     timer_init(&t, CLOCK_HOST, note_time, NULL);
-    for (unsigned i = 0; i < 20; i++) {
+    while (tries < 20 && clock_now(CLOCK_HOST) < give_up) {
+        int64_t waited = waited_for_processor();
         int64_t deadline = clock_now(CLOCK_HOST) + 2 * NS_PER_MS;
         fired_at = 0;
         timer_set(&t, deadline);
@@ -39,11 +58,13 @@ static void fires_on_time_when_idle(void)
             loop_run_once(-1);
         }
         CHECK(fired_at >= deadline);
-        best = fired_at - deadline < best ? fired_at - deadline : best;
+        if (waited_for_processor() - waited < 200 * NS_PER_US) {
+            tries++;
+            best = fired_at - deadline < best ? fired_at - deadline : best;
+        }
     }
-    printf("# %d ns late at best\n", (int)best);
-    CHECK(best <
-          500 * NS_PER_US); /* the machine may be busy: the kernel's own slack shows in all 20 */
+    printf("# %" PRId64 " ns late at best of %u\n", best, tries);
+    CHECK(tries == 0 || best < 500 * NS_PER_US); /* the kernel's own slack shows in all of them */
 }
 
 static Timer from_thread;
