@@ -62,7 +62,7 @@ VOLE_LINKS = qemu qemu-system-i386 qemu-system-x86_64
 IMG_LINKS = qemu-img vole-nbd qemu-nbd
 
 all: $(B)/libvole.a $(if $(wildcard vl.c),$(B)/vole $(VOLE_LINKS:%=$(B)/%) $(B)/vole.1) \
-	$(B)/vole-img $(IMG_LINKS:%=$(B)/%)
+	$(B)/vole-img $(IMG_LINKS:%=$(B)/%) $(B)/vole-img.1
 
 $(B)/libvole.a: $(LIB_OBJS)
 	$(call say,AR,$@)
@@ -82,11 +82,16 @@ $(B)/vole-img: $(B)/vole-img.o $(B)/libvole.a
 $(IMG_LINKS:%=$(B)/%): $(B)/vole-img
 	$(Q)ln -sf vole-img $@
 
-# The manual page: a frame, and the options from the program's own table.
+# The manual pages: a frame, and the options from the program's own tables.
 $(B)/vole.1: $(B)/vole docs/vole.1.in
 	$(call say,MAN,$@)
 	$(Q)$(B)/vole -help-manual >$@.options && \
 	sed -e 's/@VERSION@/$(VERSION)/' -e '/@OPTIONS@/{r $@.options' -e 'd}' docs/vole.1.in >$@
+
+$(B)/vole-img.1: $(B)/vole-img docs/vole-img.1.in
+	$(call say,MAN,$@)
+	$(Q)$(B)/vole-img --help-manual >$@.options && \
+	sed -e 's/@VERSION@/$(VERSION)/' -e '/@COMMANDS@/{r $@.options' -e 'd}' docs/vole-img.1.in >$@
 
 $(B)/%.o: %.c config.h
 	$(call say,CC,$<)
@@ -143,10 +148,11 @@ install: all
 	for l in $(IMG_LINKS); do ln -sf vole-img $(bindir)/$$l; done
 	install -m 644 $(PC_BIOS_ROMS) $(datadir)/
 	install -m 644 $(B)/vole.1 $(mandir)/vole.1
+	install -m 644 $(B)/vole-img.1 $(mandir)/vole-img.1
 
 uninstall:
 	rm -f $(bindir)/vole $(VOLE_LINKS:%=$(bindir)/%) $(bindir)/vole-img $(IMG_LINKS:%=$(bindir)/%) \
-		$(mandir)/vole.1
+		$(mandir)/vole.1 $(mandir)/vole-img.1
 	rm -rf $(datadir)
 
 clean:

@@ -35,7 +35,8 @@ static void print_help(void)
          "A size is a number of bytes, or one with k, M, G, T, P or E (of 1024), as in 10G or "
          "1.5M.\n\n"
          "  -h, --help     this text\n"
-         "  -V, --version  the version\n");
+         "  -V, --version  the version\n"
+         "  --help-manual  the commands as a section of the manual page\n");
     fputs("Formats:", stdout);
     for (size_t i = 0; block_drivers[i]; i++) {
         if (!block_drivers[i]->internal) {
@@ -43,6 +44,13 @@ static void print_help(void)
         }
     }
     putchar('\n');
+}
+
+static void print_manual(void)
+{
+    for (size_t i = 0; img_commands[i]; i++) {
+        img_command_manual(img_commands[i]);
+    }
 }
 
 static const ImgCommand *find_command(const char *name)
@@ -106,6 +114,10 @@ int main(int argc, char **argv)
     const char *word = argv[1];
     if (!strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help")) {
         print_help();
+        return finish(0);
+    }
+    if (!strcmp(word, "--help-manual")) {
+        print_manual();
         return finish(0);
     }
     if (!strcmp(word, "--version") || !strcmp(word, "-V")) {

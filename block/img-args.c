@@ -372,6 +372,43 @@ void img_command_help(const ImgCommand *command)
     printf("  %-*s  %s\n", HELP_COLUMN, "-h, --help", "this text");
 }
 
+static void print_option_manual(const ImgOption *o)
+{
+    printf(".TP\n.B ");
+    if (o->letter) {
+        printf("\\-%c%s", o->letter, o->name ? ", " : "");
+    }
+    if (o->name) {
+        printf("\\-\\-");
+        options_print_roff(o->name);
+    }
+    if (o->arg) {
+        printf("%s\\fI", o->name ? "=" : " ");
+        options_print_roff(o->arg);
+        printf("\\fR");
+    }
+    putchar('\n');
+    size_t word = strspn(o->help, "abcdefghijklmnopqrstuvwxyz");
+    bool sentence = o->help[word] == ' '; /* else it begins with what is typed */
+    putchar(sentence ? toupper((unsigned char)o->help[0]) : o->help[0]);
+    options_print_roff(o->help + 1);
+    puts(o->help[strlen(o->help) - 1] == '.' ? "" : ".");
+}
+
+void img_command_manual(const ImgCommand *command)
+{
+    printf(".SS ");
+    options_print_roff(command->name);
+    printf(" [\\fIOPTIONS\\fR] ");
+    options_print_roff(command->operands);
+    putchar('\n');
+    options_print_roff(command->summary);
+    puts(".");
+    for (const ImgOption *o = command->options; o->help; o++) {
+        print_option_manual(o);
+    }
+}
+
 /* ---- parsing ---- */
 
 int img_failed(const ImgArgs *args, Error *err, int status)

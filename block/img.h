@@ -63,6 +63,8 @@ bool img_parse_size(const char *what, const char *text, uint64_t *bytes, Error *
 /* Options and operands, then the command. Gives the exit status. */
 int img_run_command(const ImgCommand *command, int argc, char **argv);
 void img_command_help(const ImgCommand *command);
+/* The same as a part of a manual page (man(7) macros). */
+void img_command_manual(const ImgCommand *command);
 /* Reports err as "COMMAND: ..." and gives status. */
 int img_failed(const ImgArgs *args, Error *err, int status);
 

@@ -103,7 +103,7 @@ void options_print_help(const Option *table)
 }
 
 /* Text with the characters that roff would take for its own escaped. */
-static void print_roff(const char *text)
+void options_print_roff(const char *text)
 {
     for (; *text; text++) {
         if (*text == '-' || *text == '\\') {
@@ -123,18 +123,18 @@ void options_print_manual(const Option *table)
             printf(".SS %s\n", o->group);
         }
         printf(".TP\n.B \\-");
-        print_roff(o->name);
+        options_print_roff(o->name);
         if (o->arg) {
             printf(" \\fI");
-            print_roff(o->arg);
+            options_print_roff(o->arg);
             printf("\\fR");
         }
         putchar('\n');
         putchar(toupper((unsigned char)o->help[0]));
-        print_roff(o->help + 1);
+        options_print_roff(o->help + 1);
         puts(".");
         if (o->more) {
-            print_roff(o->more);
+            options_print_roff(o->more);
             putchar('\n');
         }
     }

@@ -37,6 +37,8 @@ bool options_parse(const Option *table, int argc, char **argv,
 void options_print_help(const Option *table);
 /* The OPTIONS section of a manual page (man(7) macros) on stdout. */
 void options_print_manual(const Option *table);
+/* Text within such a page, its special characters escaped. */
+void options_print_roff(const char *text);
 
 /*
  * A value of the form "word,key=value,key=value,flag": the tradition's sub-options. A comma inside
