@@ -2,12 +2,14 @@
  * Copy on write in software. At the moment every page becomes clean for the client DIRTY_SNAPSHOT,
  * so each vCPU's next write to it takes the slow path once, which calls the hook below, as DMA
  * does: the page is copied before it changes. Behind the guest the packers read page after page,
- * from the copy where there is one. So the host's memory protection is not involved: setting it up alone
- * takes 2.4 ms for each 32 MB by userfaultfd, while the guest stands still, and each page's fault
- * 11 us (docs/snapshots.md); sandboxes may forbid it besides.
+ * from the copy where there is one. So the host's memory protection is not involved: setting it up
+ * alone takes 2.4 ms for each 32 MB by userfaultfd, while the guest stands still, and each page's
+ * fault 11 us (docs/snapshots.md); sandboxes may forbid it besides.
  *
- * A page is PENDING until its bytes of the moment have been copied, by a writer or a packer:
- * whoever makes it BUSY does it, the other waits for the microsecond.
+ * A page is PENDING until its bytes of the moment have been copied. A writer makes it BUSY for the
+ * microsecond in which it does that, and others wait. A packer never makes anybody wait, as it may
+ * lose its processor at any time for long: it copies first, and what it has is right if the page is
+ * PENDING still when it then makes it TAKEN, as no writer can have begun.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -160,7 +162,8 @@ void capture_end(void)
     /* A vCPU may be inside of a hook: the tables stay, their pages go. */
     for (uint64_t page = 0; page < cap.pages; page++) {
         uint8_t expected = COPIED;
-        if (atomic_compare_exchange_strong(&cap.state[page], &expected, TAKEN)) {
+        if (atomic_load(&cap.state[page]) == COPIED &&
+            atomic_compare_exchange_strong(&cap.state[page], &expected, TAKEN)) {
             free(cap.copies[page]);
         }
     }
@@ -172,13 +175,12 @@ static bool read_page(uint64_t page, uint8_t *data)
     const uint8_t *from = memory_ram_base() + (page << GUEST_PAGE_BITS);
     uint8_t expected = PENDING;
 
-    if (atomic_compare_exchange_strong(&cap.state[page], &expected, BUSY)) {
-        bool any = !buffer_is_zero(from, GUEST_PAGE_SIZE);
-        if (any) {
-            memcpy(data, from, GUEST_PAGE_SIZE);
+    if (atomic_load(&cap.state[page]) == PENDING) {
+        memcpy(data, from, GUEST_PAGE_SIZE); /* the copy, as the page may change meanwhile */
+        bool any = !buffer_is_zero(data, GUEST_PAGE_SIZE);
+        if (atomic_compare_exchange_strong(&cap.state[page], &expected, TAKEN)) {
+            return any;
         }
-        atomic_store(&cap.state[page], TAKEN);
-        return any;
     }
     while (atomic_load(&cap.state[page]) == BUSY) {
         __builtin_ia32_pause();

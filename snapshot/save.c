@@ -38,7 +38,7 @@ enum {
     BATCH = 64,             /* chunks: 4 MB of RAM */
     STREAM_PIECE = 4 << 20, /* bytes written at once */
     STREAM_MAX = 256 << 20, /* bytes that wait for the disks at most */
-    PACKERS_MAX = 4,
+    PACKERS_MAX = BACKGROUND_WORKERS_MAX - 1,
 };
 
 typedef struct Save {
@@ -99,12 +99,17 @@ static void co_work_done(WorkItem *item)
     coroutine_wake(((CoWork *)item)->co);
 }
 
-static void co_work(void (*fn)(void *opaque), void *opaque)
+static void co_work_by(void (*submit)(WorkItem *item), void (*fn)(void *opaque), void *opaque)
 {
     CoWork w = {{co_work_run, co_work_done, NULL}, fn, opaque, coroutine_self()};
 
-    worker_submit(&w.item);
+    submit(&w.item);
     coroutine_yield();
+}
+
+static void co_work(void (*fn)(void *opaque), void *opaque)
+{
+    co_work_by(worker_submit, fn, opaque);
 }
 
 /* ---- writing ---- */
@@ -241,18 +246,41 @@ static uint64_t append(Save *s, const void *data, size_t size)
 
 /* ---- RAM ---- */
 
+/*
+ * Packing gives way to the guest, so that what has no time to lose (a vCPU that an interrupt woke,
+ * the main loop with the device's bytes) need not wait for the host's scheduler to take a processor
+ * away from it. But where all processors are always busy it has to take its share.
+ */
+enum {
+    STARVED_NS = 30000000, /* so much waiting for a processor for one batch is too much */
+    STARVED_TIMES = 4,     /* if it is so many times the computing, too */
+    HURRY_TIMES = 60,      /* then it is tried again after so many times what was lost */
+};
+
+static int64_t hurry_until; /* on CLOCK_HOST */
+
 typedef struct Packer {
     Save *save;
     ChunkPacker *packer;
     uint32_t first, count;
+    int64_t finished, cpu_ns; /* of the last batch */
     Chunk chunks[BATCH];
     Buffer out;
     uint8_t pages[CHUNK_SIZE], packed[CHUNK_PACKED_MAX];
 } Packer;
 
+static int64_t thread_cpu_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * NS_PER_SEC + t.tv_nsec;
+}
+
 static void pack_batch(void *opaque)
 {
     Packer *p = opaque;
+    int64_t start = thread_cpu_ns();
 
     p->out.size = 0;
     for (uint32_t i = 0; i < p->count; i++) {
@@ -263,6 +291,23 @@ static void pack_batch(void *opaque)
             c->pos = p->out.size;
             buffer_append(&p->out, p->packed, c->size);
         }
+    }
+    p->cpu_ns = thread_cpu_ns() - start;
+    p->finished = clock_now(CLOCK_HOST);
+}
+
+static void co_pack_batch(Packer *p)
+{
+    int64_t start = clock_now(CLOCK_HOST);
+
+    if (start < hurry_until) {
+        co_work(pack_batch, p);
+        return;
+    }
+    co_work_by(worker_submit_background, pack_batch, p);
+    int64_t waited = p->finished - start - p->cpu_ns;
+    if (waited > STARVED_NS && waited > STARVED_TIMES * p->cpu_ns) {
+        hurry_until = p->finished + HURRY_TIMES * waited;
     }
 }
 
@@ -286,7 +331,7 @@ static void co_packer(void *opaque)
     p->save = s;
     p->packer = chunk_packer_new();
     while (take_batch(s, p)) {
-        co_work(pack_batch, p);
+        co_pack_batch(p);
         uint64_t at = p->out.size ? append(s, p->out.data, p->out.size) : 0;
         for (uint32_t i = 0; i < p->count; i++) {
             p->chunks[i].pos += p->chunks[i].pages ? at : 0;

@@ -1,6 +1,6 @@
 /*
- * The worker pool. Threads take items from one queue; what they finished goes to a second list and
- * an eventfd, which the main loop watches.
+ * The worker pools, one of them of low priority. Threads take items from their pool's queue; what
+ * they finished goes to a second list and an eventfd, which the main loop watches.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,11 +27,23 @@ typedef struct WorkQueue {
     WorkItem *first, **last;
 } WorkQueue;
 
-static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t pool_more = PTHREAD_COND_INITIALIZER;
-static WorkQueue waiting = {.last = &waiting.first};
+typedef struct Pool {
+    pthread_cond_t more;
+    WorkQueue waiting;
+    unsigned workers, idle, waiting_count, max;
+    int policy; /* of the host's scheduler */
+} Pool;
+
+static Pool pool = {.more = PTHREAD_COND_INITIALIZER,
+                    .waiting.last = &pool.waiting.first,
+                    .max = WORKERS_MAX,
+                    .policy = SCHED_OTHER};
+static Pool background = {.more = PTHREAD_COND_INITIALIZER,
+                          .waiting.last = &background.waiting.first,
+                          .max = BACKGROUND_WORKERS_MAX,
+                          .policy = SCHED_IDLE};
+static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER; /* of all that is here */
 static WorkQueue finished = {.last = &finished.first};
-static unsigned workers, workers_idle, waiting_count;
 static bool main_works; /* the main thread takes items, too */
 static int finished_fd = -1;
 
@@ -53,15 +66,21 @@ static WorkItem *queue_take(WorkQueue *q)
 
 static void *worker_main(void *arg)
 {
+    Pool *p = arg;
+
+    if (p->policy != SCHED_OTHER) {
+        /* Lowering is always allowed; if a sandbox forbids the call, it goes on as it is. */
+        pthread_setschedparam(pthread_self(), p->policy, &(struct sched_param){0});
+    }
     pthread_mutex_lock(&pool_lock);
     for (;;) {
-        while (!waiting.first) {
-            workers_idle++;
-            pthread_cond_wait(&pool_more, &pool_lock);
-            workers_idle--;
+        while (!p->waiting.first) {
+            p->idle++;
+            pthread_cond_wait(&p->more, &pool_lock);
+            p->idle--;
         }
-        WorkItem *item = queue_take(&waiting);
-        waiting_count--;
+        WorkItem *item = queue_take(&p->waiting);
+        p->waiting_count--;
         pthread_mutex_unlock(&pool_lock);
         item->work(item);
         pthread_mutex_lock(&pool_lock);
@@ -97,24 +116,25 @@ static void collect_finished(void *opaque)
 }
 
 /* Signals are the main thread's. */
-static void add_worker(void)
+static void add_worker(Pool *p)
 {
     pthread_t thread;
     sigset_t all, old;
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int err = pthread_create(&thread, NULL, worker_main, NULL);
+    int err = pthread_create(&thread, NULL, worker_main, p);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (err == 0) {
         pthread_detach(thread);
-        workers++;
-    } else if (workers == 0) {
+        p->workers++;
+    } else if (p->workers == 0) {
         error_exit("cannot start a thread for disk requests: %s", strerror(err));
     }
 }
 
-void worker_submit(WorkItem *item)
+/* helped: the main thread takes items of this pool. */
+static void submit(Pool *p, WorkItem *item, bool helped)
 {
     if (finished_fd < 0) {
         finished_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -124,26 +144,35 @@ void worker_submit(WorkItem *item)
         loop_set_fd(finished_fd, collect_finished, NULL, NULL);
     }
     pthread_mutex_lock(&pool_lock);
-    queue_put(&waiting, item);
-    waiting_count++;
+    queue_put(&p->waiting, item);
+    p->waiting_count++;
     /* A worker that was woken counts as idle until it has run, hence the comparison. */
-    unsigned idle = workers_idle + main_works;
-    bool more = waiting_count > idle && workers < WORKERS_MAX,
-         wake = workers_idle > 0 && waiting_count > main_works;
+    bool more = p->waiting_count > p->idle + helped && p->workers<p->max, wake = p->idle> 0 &&
+                p->waiting_count > helped;
     pthread_mutex_unlock(&pool_lock);
     if (more) {
-        add_worker();
+        add_worker(p);
     }
     if (wake) {
-        pthread_cond_signal(&pool_more);
+        pthread_cond_signal(&p->more);
     }
+}
+
+void worker_submit(WorkItem *item)
+{
+    submit(&pool, item, main_works);
+}
+
+void worker_submit_background(WorkItem *item)
+{
+    submit(&background, item, false);
 }
 
 static bool work_on_main(void)
 {
     pthread_mutex_lock(&pool_lock);
-    WorkItem *item = waiting.first ? queue_take(&waiting) : NULL;
-    waiting_count -= item != NULL;
+    WorkItem *item = pool.waiting.first ? queue_take(&pool.waiting) : NULL;
+    pool.waiting_count -= item != NULL;
     pthread_mutex_unlock(&pool_lock);
     if (item) {
         item->work(item);

@@ -23,6 +23,14 @@ struct WorkItem {
  */
 void worker_submit(WorkItem *item);
 /*
+ * The same on threads of the host's lowest class (SCHED_IDLE), which give their processor away at
+ * once when anything else wants it, for long computations that nobody waits for. Where everything
+ * else is busy all the time they hardly get on: the submitter has to look. Up to
+ * BACKGROUND_WORKERS_MAX at a time.
+ */
+enum { BACKGROUND_WORKERS_MAX = 5 };
+void worker_submit_background(WorkItem *item);
+/*
  * From now on the main thread works as well before it would sleep. For programs that do nothing
  * else: a long item holds up the loop.
  */

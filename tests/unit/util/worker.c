@@ -7,6 +7,7 @@
 #include "util/worker.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -120,5 +121,31 @@ static void completions_may_wait_for_others(void)
     CHECK(items[0].done && items[1].done && items[2].done && items[5].done);
 }
 
+static int policy;
+
+static void work_noting_policy(WorkItem *item)
+{
+    policy = sched_getscheduler(0);
+    work(item);
+}
+
+static void background_items_run_in_the_lowest_class(void)
+{
+    set_up();
+    for (int i = 0; i < ITEMS - 1; i++) {
+        items[i].item.work = i ? work : work_noting_policy;
+        items[i].item.done = done;
+        worker_submit_background(&items[i].item);
+    }
+    submit(&items[ITEMS - 1], work, done); /* the other pool, which is not held up */
+    while (done_count < ITEMS) {
+        loop_run_once(-1);
+    }
+    CHECK_EQ(policy, SCHED_IDLE);
+    for (int i = 0; i < ITEMS; i++) {
+        CHECK(items[i].done && items[i].lock_held);
+    }
+}
+
 TESTS(TEST(every_item_is_done_once), TEST(items_run_at_the_same_time),
-      TEST(completions_may_wait_for_others))
+      TEST(background_items_run_in_the_lowest_class), TEST(completions_may_wait_for_others))
