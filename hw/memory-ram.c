@@ -15,12 +15,18 @@
 #include <unistd.h>
 
 #include "hw/memory-internal.h"
+#include "util/host-memory.h"
 
 static int ram_fd = -1;
 static uint8_t *ram_base;
 static uint64_t ram_size, ram_used;
 
+/* Pages that the host brings in together, see memory_bring_in(). */
+enum { CHUNK_BITS = 16 };
+
 typedef _Atomic uint64_t BitmapWord;
+static BitmapWord *chunks; /* a bit each: in use */
+static size_t chunks_bytes;
 static BitmapWord *clean[DIRTY_CLIENTS]; /* but DIRTY_CODE */
 static size_t clean_bytes;               /* of one bitmap */
 static BitmapWord *code_pieces;          /* a word a page */
@@ -74,7 +80,11 @@ static void unmap_all(void)
     if (code_pieces) {
         munmap(code_pieces, code_bytes);
     }
+    if (chunks) {
+        munmap(chunks, chunks_bytes);
+    }
     code_pieces = NULL;
+    chunks = NULL;
     ram_base = NULL;
     ram_fd = -1;
     ram_size = ram_used = main_bytes = 0;
@@ -114,7 +124,9 @@ bool memory_ram_init(uint64_t max_bytes, Error **errp)
     }
     code_bytes = (size / GUEST_PAGE_SIZE + 1) * sizeof(*code_pieces);
     code_pieces = map_anonymous(code_bytes);
-    if (!code_pieces) {
+    chunks_bytes = ((size >> CHUNK_BITS) / 64 + 1) * sizeof(*chunks);
+    chunks = map_anonymous(chunks_bytes);
+    if (!code_pieces || !chunks) {
         goto fail;
     }
     return true;
@@ -158,6 +170,26 @@ ram_addr memory_ram_alloc(uint64_t size, Error **errp)
     ram_addr place = ram_used;
     ram_used += rounded;
     return place;
+}
+
+static bool chunk_in_use(uint64_t chunk)
+{
+    return atomic_load_explicit(&chunks[chunk / 64], memory_order_relaxed) >> chunk % 64 & 1;
+}
+
+void memory_bring_in(ram_addr addr)
+{
+    uint64_t chunk = addr >> CHUNK_BITS;
+
+    if (addr >= ram_size || chunk_in_use(chunk)) {
+        return;
+    }
+    atomic_fetch_or_explicit(&chunks[chunk / 64], 1ull << chunk % 64, memory_order_relaxed);
+    bool in_a_row = (chunk && chunk_in_use(chunk - 1)) || ((chunk + 1) << CHUNK_BITS < ram_size && chunk_in_use(chunk + 1));
+    uint64_t start = chunk << CHUNK_BITS, left = ram_size - start;
+    if (in_a_row && !atomic_load_explicit(&memory_access_hook, memory_order_relaxed)) {
+        host_bring_in(ram_base + start, left < 1 << CHUNK_BITS ? left : 1 << CHUNK_BITS);
+    }
 }
 
 /* ---- dirty bitmaps ---- */

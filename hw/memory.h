@@ -90,6 +90,11 @@ ram_addr memory_ram_alloc(uint64_t size, Error **errp);
 int memory_ram_fd(void);
 uint8_t *memory_ram_base(void);
 uint64_t memory_ram_used(void);
+/*
+ * Somebody is about to use RAM for the first time in a while. Where the guest goes through it in a row the host brings in 64 KB at once,
+ * which is several times cheaper than a fault for each page. Any thread.
+ */
+void memory_bring_in(ram_addr addr);
 
 /* ---- dirty bitmaps: a bit a page a client ---- */
 typedef enum DirtyClient {

@@ -24,6 +24,7 @@
 
 #include "target-i386/code-cache.h"
 #include "target-i386/vcpu.h"
+#include "util/host-memory.h"
 
 static uint64_t cache_size; /* 0: by the number of vCPUs */
 
@@ -325,6 +326,23 @@ static void forget_written(CpuJit *jit)
     madvise(jit->write + start, end - start, MADV_DONTNEED);
 }
 
+/* Pages that the next block will be written to, more than it needs: a fault for each would cost more. */
+static void bring_in(CpuJit *jit)
+{
+    const size_t step = 64 << 10; /* there is always one ahead of the block */
+    size_t code = jit->code_used / step + 1, records = jit->records_used / step + 1;
+
+    if (code != jit->code_step && (code + 1) * step <= jit->code_size) {
+        host_bring_in(jit->write + code * step, step);
+        host_bring_in_read(jit->exec + code * step, step);
+        jit->code_step = code;
+    }
+    if (records != jit->records_step && (records + 1) * step <= jit->records_size) {
+        host_bring_in(jit->records + records * step, step);
+        jit->records_step = records;
+    }
+}
+
 void jit_cache_make_room(CpuJit *jit)
 {
     if (!room_for_block(jit)) {
@@ -334,6 +352,7 @@ void jit_cache_make_room(CpuJit *jit)
         jit->code_used = segment_code(jit, jit->segment);
         jit->records_used = segment_records(jit, jit->segment);
     }
+    bring_in(jit);
 }
 
 void jit_cache_flush(CpuJit *jit)

@@ -196,6 +196,7 @@ struct CpuJit {
     size_t code_size, code_used, code_start; /* common pieces up to code_start, then the segments */
     uint8_t *records;                        /* JitInsn, Insn and JitBlock */
     size_t records_size, records_used;
+    size_t code_step, records_step; /* how far the host has brought in what will be used */
     unsigned segment, nsegments; /* the one that is being filled, and how many there are */
     JitSegment segments[JIT_SEGMENTS];
     JitLink *links; /* [0] is not used */

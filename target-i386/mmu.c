@@ -522,6 +522,9 @@ static void tlb_fill(CPUX86State *env, unsigned cls, uint64_t linear, MmuAccess 
     }
     hwaddr phys = w.phys & env->a20_mask;
     MemoryPage mem = *phys_page(env, phys);
+    if (mem.host) {
+        memory_bring_in(mem.ram);
+    }
     fill_entry(env, cls, linear & GUEST_PAGE_MASK, &w, &mem, phys);
 }
 

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "util/loop.h"
 
@@ -625,8 +626,49 @@ static void lookups_see_the_old_map_or_the_new(void)
     printf("# %d ps a lookup\n", (int)((clock_now(CLOCK_HOST) - start) / 1000));
 }
 
+/* Pages of the chunk at addr that the host has. */
+static unsigned pages_in(ram_addr addr)
+{
+    unsigned char in[16];
+    unsigned n = 0;
+
+    mincore(memory_ram_base() + addr, sizeof(in) * 4096, in);
+    for (unsigned i = 0; i < sizeof(in); i++) {
+        n += in[i] & 1;
+    }
+    return n;
+}
+
+static void ram_in_a_row_is_brought_in_ahead(void)
+{
+    enum { CHUNK = 64 << 10 };
+
+    memory_ram_init(1 << 20, NULL);
+    memory_bring_in(0x5000);
+    CHECK_EQ(pages_in(0), 0); /* one alone: who knows */
+    memory_bring_in(4 * CHUNK);
+    CHECK_EQ(pages_in(4 * CHUNK), 0);
+    memory_bring_in(CHUNK + 0x3000);
+    unsigned brought = pages_in(CHUNK);
+    CHECK(brought == 16 || brought == 0);
+    if (!brought) {
+        printf("# the host cannot bring in pages (Linux before 5.14)\n");
+    }
+    CHECK_EQ(pages_in(2 * CHUNK), 0);
+    memory_bring_in(3 * CHUNK); /* or downwards */
+    CHECK_EQ(pages_in(3 * CHUNK), brought);
+    memory_bring_in(15 * CHUNK);
+    memory_bring_in(16 * CHUNK); /* behind the end */
+    for (unsigned i = 0; i < 4 * CHUNK; i++) {
+        if (memory_ram_base()[i]) {
+            CHECK_EQ(i, ~0u);
+        }
+    }
+}
+
 TESTS(TEST(splits_and_widens_accesses), TEST(nobody_reads_as_ones), TEST(ports_are_bytes),
-      TEST(ram_and_rom), TEST(memory_beyond_4_gb_with_the_pci_hole), TEST(dma_reaches_memory_only),
+      TEST(ram_and_rom), TEST(ram_in_a_row_is_brought_in_ahead),
+      TEST(memory_beyond_4_gb_with_the_pci_hole), TEST(dma_reaches_memory_only),
       TEST(a_transaction_publishes_once), TEST(a_device_may_change_the_map_that_leads_to_it),
       TEST(random_trees_flatten_as_the_model_says), TEST(dirty_bits_follow_writes),
       TEST(lookups_see_the_old_map_or_the_new))

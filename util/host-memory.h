@@ -1,0 +1,19 @@
+/*
+ * The host's memory.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef UTIL_HOST_MEMORY_H
+#define UTIL_HOST_MEMORY_H
+
+#include <stddef.h>
+
+/*
+ * Has the host bring in the pages of a writable mapping that are going to be used, all at once: a fault for each costs several times as
+ * much. `start` and `size` are whole pages. Changes no byte; where the host cannot do it nothing happens.
+ */
+void host_bring_in(void *start, size_t size);
+/* The same for one that is only read or executed. */
+void host_bring_in_read(void *start, size_t size);
+
+#endif
