@@ -3,7 +3,7 @@
  *
  * Data sheet: 290549. Modelled are the registers that decide what a physical address reaches: PAM
  * (0xC0000-0xFFFFF) and SMRAM (0xA0000-0xBFFFF). The DRAM's rows, timings and error logic keep what
- * is written to them. SMRAM's D_CLS, which parts code from data fetches, has no effect.
+ * is written to them.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -60,6 +60,7 @@ struct I440fx {
     PamSegment segments[SEGMENTS];
     MemoryRegion smram_closed;       /* in memory_as: PCI in front of SMRAM */
     MemoryRegion smm_all, smm_smram; /* memory_smm_as: everything, and SMRAM in front of it */
+    MemoryRegion smm_parted;         /* in front of both: D_CLS, only code sees SMRAM */
     MemoryRegion *ram, *pci_mem;
 };
 
@@ -86,6 +87,7 @@ static void update_memory(I440fx *s)
     }
     memory_region_set_enabled(&s->smram_closed, !(enabled && (smram & SMRAM_D_OPEN)));
     memory_region_set_enabled(&s->smm_smram, enabled);
+    memory_region_set_enabled(&s->smm_parted, enabled && (smram & SMRAM_D_CLS));
     memory_transaction_commit();
 
     /* D_LCK makes the register read-only until reset. */
@@ -123,6 +125,29 @@ static void ram_write_write(void *opaque, hwaddr addr, uint64_t value, unsigned 
 static const MemoryOps ram_write_ops = {
     .read = ram_write_read,
     .write = ram_write_write,
+    .max_size = 8,
+    .unaligned = true,
+};
+
+static uint64_t parted_read(void *opaque, hwaddr addr, unsigned size)
+{
+    return memory_read(&((I440fx *)opaque)->pci_as, SMRAM_BASE + addr, size);
+}
+
+static void parted_write(void *opaque, hwaddr addr, uint64_t value, unsigned size)
+{
+    memory_write(&((I440fx *)opaque)->pci_as, SMRAM_BASE + addr, value, size);
+}
+
+static uint8_t parted_fetch(void *opaque, hwaddr addr)
+{
+    return (uint8_t)memory_read(&((I440fx *)opaque)->ram_as, SMRAM_BASE + addr, 1);
+}
+
+static const MemoryOps parted_ops = {
+    .read = parted_read,
+    .write = parted_write,
+    .fetch = parted_fetch,
     .max_size = 8,
     .unaligned = true,
 };
@@ -219,6 +244,8 @@ static bool i440fx_realize(Device *dev, Error **errp)
     memory_region_add(memory_smm_as.root, 0, &s->smm_all, 0);
     memory_region_init_alias(&s->smm_smram, "smram", s->ram, SMRAM_BASE, SMRAM_SIZE);
     memory_region_add(memory_smm_as.root, SMRAM_BASE, &s->smm_smram, PRIORITY_SHOWN);
+    memory_region_init_io(&s->smm_parted, "smram-code", SMRAM_SIZE, &parted_ops, s);
+    memory_region_add(memory_smm_as.root, SMRAM_BASE, &s->smm_parted, PRIORITY_SHOWN);
     memory_transaction_commit();
     return true;
 }

@@ -136,6 +136,16 @@ void memory_write(AddressSpace *as, hwaddr addr, uint64_t value, unsigned size)
     }
 }
 
+uint8_t memory_fetch(AddressSpace *as, hwaddr addr)
+{
+    FlatRange range = flat_lookup(as, addr);
+
+    if (range.mr && range.mr->kind == MEMORY_IO && range.mr->ops->fetch) {
+        return range.mr->ops->fetch(range.mr->opaque, range.offset + (addr - range.start));
+    }
+    return (uint8_t)memory_read(as, addr, 1);
+}
+
 /* ---- DMA ---- */
 
 /* What of [addr, addr + size) lies in the range; in a gap all of it where the addresses end. */

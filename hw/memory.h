@@ -39,6 +39,7 @@ typedef struct FlatView FlatView;
 typedef struct MemoryOps {
     uint64_t (*read)(void *opaque, hwaddr addr, unsigned size);
     void (*write)(void *opaque, hwaddr addr, uint64_t value, unsigned size);
+    uint8_t (*fetch)(void *opaque, hwaddr addr); /* a byte of code; NULL: reads */
     uint8_t min_size; /* smallest access implemented: narrower reads are cut out of one of this
                          size, narrower writes are passed zero-extended at their own size as given;
                          0 means 1 */
@@ -249,6 +250,8 @@ bool memory_extent(AddressSpace *as, hwaddr page_addr, MemoryPage *page, hwaddr 
  */
 uint64_t memory_read(AddressSpace *as, hwaddr addr, unsigned size);
 void memory_write(AddressSpace *as, hwaddr addr, uint64_t value, unsigned size);
+/* The same for a byte of code, which some regions have elsewhere than data. */
+uint8_t memory_fetch(AddressSpace *as, hwaddr addr);
 
 /* Ports: size 1, 2 or 4. */
 static inline uint32_t ioport_read(uint16_t port, unsigned size)

@@ -258,7 +258,7 @@ unsigned mem_fetch_bytes(CPUX86State *env, uint64_t rip, uint8_t *buf, unsigned 
             memcpy(buf + got, host, n);
         } else {
             for (unsigned i = 0; i < n; i++) {
-                buf[got + i] = (uint8_t)mmu_phys_read(env, phys + i, 1);
+                buf[got + i] = mmu_device_fetch(env, phys + i);
             }
         }
         got += n;

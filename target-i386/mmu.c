@@ -115,6 +115,21 @@ uint64_t mmu_phys_read(CPUX86State *env, hwaddr addr, unsigned size)
     return device_read(env, addr, size);
 }
 
+uint8_t mmu_device_fetch(CPUX86State *env, hwaddr addr)
+{
+    lockstep_before_device(env);
+    bool locked = machine_lock_held();
+
+    if (!locked) {
+        machine_lock();
+    }
+    uint8_t byte = memory_fetch(space(env), addr & env->a20_mask);
+    if (!locked) {
+        machine_unlock();
+    }
+    return byte;
+}
+
 void mmu_phys_write(CPUX86State *env, hwaddr addr, uint64_t v, unsigned size)
 {
     const MemoryPage *page;

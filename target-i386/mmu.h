@@ -204,6 +204,8 @@ bool mmu_page_is_global(CPUX86State *env, uint64_t linear);
 /* Physical accesses of the CPU's own (page tables, SMRAM): RAM directly, anything else through the
  * map. */
 uint64_t mmu_phys_read(CPUX86State *env, hwaddr addr, unsigned size);
+/* A byte of code from what is no RAM. */
+uint8_t mmu_device_fetch(CPUX86State *env, hwaddr addr);
 void mmu_phys_write(CPUX86State *env, hwaddr addr, uint64_t v, unsigned size);
 
 /* Reads the four PDPTEs at cr3 into env->pdptr. False: a reserved bit is set (#GP), nothing

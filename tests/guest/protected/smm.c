@@ -4,7 +4,8 @@
  *     PE = PG = 0, EFLAGS 2, 4 GB limits; the save state has its revision at 0xfefc, SMBASE at
  *     0xff00 in the 64-bit map and 0xfef8 in the 32-bit map
  *   RSM brings every register back; a changed SMBASE moves the next entry
- *   RAM at 0xa0000 is seen in SMM, and outside only while the i440FX's D_OPEN is set
+ *   RAM at 0xa0000 is seen in SMM, and outside only while the i440FX's D_OPEN is set; with D_CLS
+ *   SMM's code is fetched from there while its data goes to the display
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"
@@ -12,6 +13,7 @@
 enum { APM_CONTROL = 0xb2, SMBASE = 0x30000, NEW_SMBASE = 0xa0000, ENTRY = 0x8000 };
 enum { SMRAM_REGISTER = 0x72, SMRAM_OPEN = 0x4a, SMRAM_CLOSED = 0x0a };
 
+volatile uint8_t seen_parted, seen_joined;
 volatile uint32_t smi_count, smi_cs, smi_cr0, smi_flags, smi_revision;
 
 /* DS is base 0: addresses are linear. The first handler moves SMBASE. */
@@ -25,8 +27,17 @@ CODE16(handler, "pushfl\n movl $smi_flags, %ebx\n popl (%ebx)\n"
                 "movl $0x11223344, %ecx\n movl $0x55667788, %esi\n rsm\n handler_end:");
 CODE16(second, "movl $smi_count, %ebx\n addl $100, (%ebx)\n movl $smi_cs, %ebx\n movw %cs, (%ebx)\n"
                "rsm\n second_end:");
+/* Parts and joins code and data; both times looks at its own first byte. */
+CODE16(parted, "movl $smi_count, %ebx\n addl $1000, (%ebx)\n"
+               "movl $0x80000070, %eax\n movw $0xcf8, %dx\n outl %eax, %dx\n"
+               "movb $0x2a, %al\n movw $0xcfe, %dx\n outb %al, %dx\n"
+               "movl $0xa8000, %esi\n movb (%esi), %cl\n movl $seen_parted, %ebx\n movb %cl, (%ebx)\n"
+               "movb $0x55, (%esi)\n"
+               "movb $0x0a, %al\n outb %al, %dx\n"
+               "movb (%esi), %cl\n movl $seen_joined, %ebx\n movb %cl, (%ebx)\n"
+               "rsm\n parted_end:");
 CODE32(raise, "outb %al, $0xb2\n nop\n nop");
-extern char handler_end[], second_end[];
+extern char handler_end[], second_end[], parted_end[];
 
 static void pci_write(unsigned function, unsigned reg, unsigned bytes, uint32_t value)
 {
@@ -91,5 +102,19 @@ void guest_test(void)
     check_context("an SMI at the new SMBASE", &c, DONE);
     check_eq("  the handler in SMRAM ran", smi_count, 101);
     check_eq("  CS in SMM", smi_cs, NEW_SMBASE >> 4);
+    check_kept(&c);
+
+    pci_write(HOST_BRIDGE, SMRAM_REGISTER, 1, SMRAM_OPEN);
+    memcpy((void *)window, (void *)LINEAR16(parted), parted_end - parted);
+    uint8_t first = *(uint8_t *)window;
+    pci_write(HOST_BRIDGE, SMRAM_REGISTER, 1, SMRAM_CLOSED);
+    smi_count = 0;
+    c = smi();
+    check_context("an SMI that closes SMRAM to data", &c, DONE);
+    check_eq("  the handler ran on", smi_count, 1000);
+    qemu_deviates("D_CLS has no effect");
+    check("  data is elsewhere", seen_parted != first);
+    qemu_deviates("D_CLS has no effect");
+    check_eq("  and back again, as it was", seen_joined, first);
     check_kept(&c);
 }

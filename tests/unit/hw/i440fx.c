@@ -152,6 +152,25 @@ static void smm_sees_smram(void)
     CHECK_EQ(memory_read(&memory_smm_as, 0x1000, 1), 0);
 }
 
+/* D_CLS: SMM's code is in SMRAM, its data goes through to the screen. */
+static void data_goes_past_closed_smram(void)
+{
+    set_up();
+    ram.host[0xa8000] = 0x99;
+    set_config(SMRAM, 0x08 | 0x20);
+    CHECK_EQ(memory_fetch(&memory_smm_as, 0xa8000), 0x99);
+    CHECK_EQ(memory_read(&memory_smm_as, 0xa8000, 1), 0x77);
+    memory_write(&memory_smm_as, 0xa8000, 0x44, 1);
+    CHECK_EQ(vga_written, 0x44);
+    CHECK_EQ(ram.host[0xa8000], 0x99);
+    CHECK_EQ(memory_fetch(&memory_smm_as, 0xc0000), FROM_PCI);
+    CHECK_EQ(memory_fetch(&memory_as, 0xa8000), 0x77);
+    set_config(SMRAM, 0x20); /* not enabled */
+    CHECK_EQ(memory_fetch(&memory_smm_as, 0xa8000), 0x77);
+    set_config(SMRAM, 0x08);
+    CHECK_EQ(memory_read(&memory_smm_as, 0xa8000, 1), 0x99);
+}
+
 static void the_lock_holds_until_reset(void)
 {
     set_up();
@@ -196,4 +215,4 @@ static void goes_on_after_load(void)
 
 TESTS(TEST(everything_is_pci_after_reset), TEST(pam_attributes),
       TEST(plain_ram_is_a_page_for_the_cpu), TEST(smram_opens_and_closes), TEST(smm_sees_smram),
-      TEST(the_lock_holds_until_reset), TEST(goes_on_after_load))
+      TEST(data_goes_past_closed_smram), TEST(the_lock_holds_until_reset), TEST(goes_on_after_load))

@@ -53,7 +53,11 @@ static void start_journal(void)
 
 static MemoryOps ops_with(uint8_t min, uint8_t max, bool unaligned)
 {
-    return (MemoryOps){journal_read, journal_write, min, max, unaligned};
+    return (MemoryOps){.read = journal_read,
+                       .write = journal_write,
+                       .min_size = min,
+                       .max_size = max,
+                       .unaligned = unaligned};
 }
 
 static void splits_and_widens_accesses(void)
