@@ -14,6 +14,7 @@
 
 #include "block/block.h"
 #include "hw/irq.h"
+#include "hw/memory.h"
 #include "hw/vmstate.h"
 
 /* Status register */
@@ -150,11 +151,12 @@ extern const VMState ide_channel_vmstate;
 void ide_channel_init(IdeChannel *ch, BlockBackend *const drives[2], unsigned number, IrqLine *irq,
                       const IdeDmaOps *dma, void *dma_opaque);
 void ide_channel_reset(IdeChannel *ch); /* power-on */
-/* The command block: offset 0 is the data port (any size), 1..7 the registers. */
-uint32_t ide_command_read(IdeChannel *ch, unsigned offset, unsigned size);
-void ide_command_write(IdeChannel *ch, unsigned offset, uint32_t value, unsigned size);
-uint8_t ide_control_read(IdeChannel *ch); /* alternate status */
-void ide_control_write(IdeChannel *ch, uint8_t value);
+/*
+ * For the regions of a channel's ports; opaque is the IdeChannel. The command block: offset 0 is
+ * the data port (any size), 1..7 the registers. The control port: alternate status and device
+ * control.
+ */
+extern const MemoryOps ide_command_ops, ide_control_ops;
 /* The DMA engine was started: goes on with a transfer that waits for it. */
 void ide_dma_started(IdeChannel *ch);
 

@@ -188,29 +188,6 @@ static const MemoryOps bm_ops = {bm_read, bm_write, .min_size = 1, .max_size = 4
 
 /* ---- the channels' ports ---- */
 
-static uint64_t command_read(void *opaque, hwaddr addr, unsigned size)
-{
-    return ide_command_read(opaque, addr, size);
-}
-
-static void command_write(void *opaque, hwaddr addr, uint64_t value, unsigned size)
-{
-    ide_command_write(opaque, addr, value, size);
-}
-
-static uint64_t control_read(void *opaque, hwaddr addr, unsigned size)
-{
-    return ide_control_read(opaque);
-}
-
-static void control_write(void *opaque, hwaddr addr, uint64_t value, unsigned size)
-{
-    ide_control_write(opaque, value);
-}
-
-static const MemoryOps command_ops = {command_read, command_write, .min_size = 1, .max_size = 4};
-static const MemoryOps control_ops = {control_read, control_write, .min_size = 1, .max_size = 1};
-
 /* A channel is decoded when its IDETIM and the function's command register say so. */
 static void update_decoding(Piix3Ide *s)
 {
@@ -328,8 +305,8 @@ void piix3_ide_create(PciBus *bus, int devfn, BlockBackend *const drives[IDE_DRI
         BusMaster *bm = &s->bm[i];
         bm->ide = s;
         ide_channel_init(&bm->channel, drives + 2 * i, i, i ? irq15 : irq14, &dma_ops, bm);
-        memory_region_init_io(&bm->command, "ide-command", 8, &command_ops, &bm->channel);
-        memory_region_init_io(&bm->control, "ide-control", 1, &control_ops, &bm->channel);
+        memory_region_init_io(&bm->command, "ide-command", 8, &ide_command_ops, &bm->channel);
+        memory_region_init_io(&bm->control, "ide-control", 1, &ide_control_ops, &bm->channel);
         ioport_add(&bm->command, ports[i].command);
         ioport_add(&bm->control, ports[i].control);
     }

@@ -555,34 +555,34 @@ static void register_write(IdeChannel *ch, unsigned offset, uint8_t value)
     }
 }
 
-uint32_t ide_command_read(IdeChannel *ch, unsigned offset, unsigned size)
+static uint64_t command_read(void *opaque, hwaddr offset, unsigned size)
 {
+    IdeChannel *ch = opaque;
     uint32_t value = 0;
 
     if (offset == REG_DATA) {
         return answering(ch) == selected(ch) ? data_read(selected(ch), size) : 0xffffffff;
     }
     for (unsigned i = 0; i < size; i++) {
-        value |= (uint32_t)register_read(ch, offset + i) << (8 * i);
+        value |= (uint32_t)register_read(ch, (unsigned)offset + i) << (8 * i);
     }
     return value;
 }
 
-void ide_command_write(IdeChannel *ch, unsigned offset, uint32_t value, unsigned size)
+static void command_write(void *opaque, hwaddr offset, uint64_t value, unsigned size)
 {
+    IdeChannel *ch = opaque;
+
     if (offset == REG_DATA) {
-        data_write(selected(ch), value, size);
+        data_write(selected(ch), (uint32_t)value, size);
         return;
     }
     for (unsigned i = 0; i < size && offset + i <= REG_STATUS; i++) {
-        register_write(ch, offset + i, value >> (8 * i));
+        register_write(ch, (unsigned)offset + i, (uint8_t)(value >> (8 * i)));
     }
 }
 
-uint8_t ide_control_read(IdeChannel *ch)
-{
-    return status_value(ch);
-}
+const MemoryOps ide_command_ops = {.read = command_read, .write = command_write, .max_size = 4};
 
 /* ---- resets ---- */
 
@@ -599,9 +599,15 @@ void ide_signature(IdeDrive *d)
     d->status = packet ? 0 : ATA_DRDY | ATA_DSC;
 }
 
-/* SRST keeps what SET FEATURES and the other settings chose; a busy device shows only that. */
-void ide_control_write(IdeChannel *ch, uint8_t value)
+static uint64_t control_read(void *opaque, hwaddr addr, unsigned size)
 {
+    return status_value(opaque);
+}
+
+/* SRST keeps what SET FEATURES and the other settings chose; a busy device shows only that. */
+static void control_write(void *opaque, hwaddr addr, uint64_t value, unsigned size)
+{
+    IdeChannel *ch = opaque;
     bool was = ch->control & ATA_SRST, now = value & ATA_SRST;
 
     ch->control = value & (ATA_NIEN | ATA_SRST | ATA_HOB);
@@ -624,6 +630,8 @@ void ide_control_write(IdeChannel *ch, uint8_t value)
     }
     update_irq(ch);
 }
+
+const MemoryOps ide_control_ops = {.read = control_read, .write = control_write, .max_size = 1};
 
 static void drive_reset(IdeDrive *d)
 {
@@ -837,7 +845,8 @@ static bool drive_post_load(void *opaque, int version, Error **errp)
         return false;
     }
     d->given_up = d->in_flight;
-    d->stalled = waits_for_image(d); /* begun when the machine runs: the state may still be refused */
+    d->stalled =
+        waits_for_image(d); /* begun when the machine runs: the state may still be refused */
     return true;
 }
 
