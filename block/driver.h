@@ -55,7 +55,7 @@ struct BlockDriver {
     bool supports_compressed; /* co_pwritev_compressed() is there */
     const BlockOptionDesc *open_options, *create_options;
 
-    /* Formats: how sure the driver is that this head of a file (up to 2048 bytes, zero-filled) is
+    /* Formats: how sure the driver is that this head of a file (512 bytes, zero-filled) is
        its own: 0 not at all, 100 certain by a magic, 1 to 99 by weaker signs. */
     int (*probe)(const uint8_t *head, size_t bytes, const char *filename);
     /* Protocols: sets the options that a name stands for. */

@@ -11,7 +11,9 @@
 
 #include "block/driver.h"
 
-enum { PROBE_BYTES = 2048, MAX_CHAIN = 200 };
+/* The first sector decides about the format. It is always written as a whole, so io.c sees by one
+ * request whether a guest makes another format of its raw disk. */
+enum { PROBE_BYTES = 512, MAX_CHAIN = 200 };
 
 const char *const bdrv_prealloc_names[] = {
     [PREALLOC_OFF] = "off",

@@ -261,6 +261,25 @@ static int count_all(Check *c)
 
 /* ---- comparing ---- */
 
+/* Blocks that were made for the repair, and a table that had to grow for them, are in use now. */
+static int count_new_tables(Check *c)
+{
+    Qcow2State *s = c->s;
+    int ret = 0;
+
+    c->file_clusters = MAX(c->file_clusters, qcow2_file_clusters(c->node));
+    for (uint32_t i = 0; i < s->reftable_size && ret == 0; i++) {
+        uint64_t offset = s->reftable[i] & ~QCOW2_REFT_RESERVED;
+        if (offset && !(offset & s->cluster_mask) && !counted(c, offset >> s->cluster_bits)) {
+            ret = count(c, offset, s->cluster_size, "refcount block");
+        }
+    }
+    if (ret == 0 && !counted(c, s->reftable_offset >> s->cluster_bits)) {
+        ret = count(c, s->reftable_offset, 8ull * s->reftable_size, "refcount table");
+    }
+    return ret;
+}
+
 static int set_refcount(Check *c, uint64_t cluster, uint64_t value)
 {
     Qcow2State *s = c->s;
@@ -271,6 +290,7 @@ static int set_refcount(Check *c, uint64_t cluster, uint64_t value)
     if (ret == 0 && !slice) {
         /* The new block takes a cluster behind the file's end, where nothing is. */
         ret = qcow2_add_refblock(c->node, cluster >> s->refblock_bits);
+        ret = ret < 0 ? ret : count_new_tables(c);
         ret = ret < 0 ? ret : qcow2_refcount_slice(c->node, cluster, &slice, &index);
         ret = ret < 0 || slice ? ret : -EIO;
     }
@@ -309,22 +329,61 @@ static int compare_cluster(Check *c, uint64_t i, uint64_t refcount, uint64_t ref
     return 0;
 }
 
-/* Blocks that nobody counted and no refcount block describes are free. */
+/* A block in a place where one can be. */
+static bool has_block(const Qcow2State *s, uint64_t t)
+{
+    uint64_t offset = t < s->reftable_size ? s->reftable[t] & ~QCOW2_REFT_RESERVED : 0;
+
+    return offset && !(offset & s->cluster_mask) && offset <= INT64_MAX - s->cluster_size;
+}
+
+/*
+ * How many clusters from i on need not be looked at: those that nobody counted and no block
+ * describes. Behind the file's end there are no references, only counts that are too high: empty
+ * pieces of blocks are passed over there, and blocks that stand in the table more than once, which
+ * was found by their own counts.
+ */
+static int unused(Check *c, uint64_t i, uint64_t *n)
+{
+    Qcow2State *s = c->s;
+    const uint64_t t = i >> s->refblock_bits, left = ((t + 1) << s->refblock_bits) - i;
+    const uint32_t bytes = qcow2_cache_entry_size(s->refcount_cache);
+    const uint64_t per_slice = (uint64_t)bytes * 8 / s->refcount_bits;
+    const bool behind = i > c->file_clusters;
+    Qcow2CacheEntry *slice;
+    uint64_t index;
+    int ret = 0;
+
+    *n = 0;
+    if (!has_block(s, t)) {
+        *n = behind ? left : i % PIECE == 0 && !piece(c, i, false) ? MIN((uint64_t)PIECE, left) : 0;
+    } else if (behind &&
+               counted(c, (s->reftable[t] & ~QCOW2_REFT_RESERVED) >> s->cluster_bits) > 1) {
+        *n = left;
+    } else if (behind && i % per_slice == 0) {
+        ret = qcow2_refcount_slice(c->node, i, &slice, &index);
+        if (slice) {
+            *n = buffer_is_zero(slice->data, bytes) ? per_slice : 0;
+            qcow2_cache_put(slice);
+        }
+    }
+    return ret;
+}
+
 static int compare(Check *c)
 {
     Qcow2State *s = c->s;
-    uint64_t highest = 0,
+    uint64_t highest = 0, skip,
              end = MAX(c->file_clusters + 1, (uint64_t)s->reftable_size << s->refblock_bits);
 
     for (uint64_t i = 0; i < end;) {
         uint64_t t = i >> s->refblock_bits, refcount = 0;
-        bool block = t < s->reftable_size && s->reftable[t];
-        if (!block && i % PIECE == 0 && !piece(c, i, false)) {
-            uint64_t left = (1ull << s->refblock_bits) - (i & ((1ull << s->refblock_bits) - 1));
-            i += MIN((uint64_t)PIECE, left);
+        int ret = unused(c, i, &skip);
+        if (ret == 0 && skip) {
+            i += skip;
             continue;
         }
-        int ret = block ? qcow2_get_refcount(c->node, i, &refcount) : 0;
+        ret = ret == 0 && has_block(s, t) ? qcow2_get_refcount(c->node, i, &refcount) : ret;
         if (ret < 0) {
             c->result->check_errors++;
             return ret;
@@ -444,7 +503,8 @@ static int check(Check *c)
 
     c->file_clusters = qcow2_file_clusters(c->node);
     if (fix) {
-        s->free_index = s->fresh_index = c->file_clusters; /* what looks free may not be */
+        /* What looks free may not be, up to the cluster behind the file's end. */
+        s->free_index = s->fresh_index = c->file_clusters + 1;
     }
     c->result->total_clusters = DIV_ROUND_UP(c->node->size, s->cluster_size);
     ret = ret < 0 ? ret : count_all(c);

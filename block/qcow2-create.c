@@ -444,9 +444,9 @@ bool qcow2_co_create(BlockCreate *create, Error **errp)
     bool ok = take_settings(create->options, &t, errp) &&
               check_settings(&t, create->backing_file != NULL, errp) &&
               blkopts_check_empty(create->options, "qcow2", qcow2_create_options, errp);
-    uint64_t span = 1ull << (2 * t.cluster_bits - (t.extl2 ? 4 : 3));
+    __uint128_t span = ok ? 1ull << (2 * t.cluster_bits - (t.extl2 ? 4 : 3)) : 0;
 
-    if (ok && create->size > QCOW2_MAX_L1_BYTES / 8 * (__uint128_t)span) {
+    if (ok && create->size > QCOW2_MAX_L1_BYTES / 8 * span) {
         error_set(errp, "%s: the size is too large for clusters of %" PRIu64 " bytes",
                   create->filename, t.cluster_size);
         ok = false;
@@ -472,6 +472,16 @@ static int write_size(BlockNode *node, uint64_t size)
     return ret;
 }
 
+/* Machine state that was left behind the disk's end belongs to a disk of this size. */
+static int drop_machine_state(BlockNode *node)
+{
+    Qcow2State *s = node->state;
+    uint64_t from = qcow2_vm_state_offset(node);
+    uint64_t end = (uint64_t)s->l1_size << (s->cluster_bits + s->l2_bits);
+
+    return from < end ? qcow2_discard_clusters(node, from, end - from, true, true) : 0;
+}
+
 /* What lies behind the new end goes first; then the size; then the tables that led there. */
 static int shrink(BlockNode *node, uint64_t size)
 {
@@ -479,8 +489,11 @@ static int shrink(BlockNode *node, uint64_t size)
     const uint64_t span = 1ull << (s->cluster_bits + s->l2_bits),
                    old = ROUND_UP(node->size, s->cluster_size);
     uint64_t from = ROUND_UP(size, s->cluster_size);
-    int ret = from < old ? qcow2_discard_clusters(node, from, old - from, true, true) : 0;
+    int ret = drop_machine_state(node);
 
+    if (ret == 0 && from < old) {
+        ret = qcow2_discard_clusters(node, from, old - from, true, true);
+    }
     ret = ret < 0 ? ret : qcow2_settle(node);
     ret = ret < 0 ? ret : write_size(node, size);
     for (uint64_t i = DIV_ROUND_UP(size, span); ret == 0 && i < s->l1_size; i++) {
@@ -512,32 +525,45 @@ static int shrink(BlockNode *node, uint64_t size)
     return 0;
 }
 
-/* The rest of a last, partly used cluster may hold anything: it is part of the disk now and reads
- * as zeroes. */
-static int zero_tail(BlockNode *node, uint64_t old, uint64_t size)
+/* Less than a cluster. The caller holds the requests off, which this is one of. */
+static int write_zeroes(BlockNode *node, uint64_t offset, uint64_t bytes)
 {
     Qcow2State *s = node->state;
-    uint64_t end = MIN(ROUND_UP(old, s->cluster_size), size);
-
-    if (old == end) {
-        return 0;
-    }
-    uint8_t *zeroes = calloc(1, end - old);
+    uint8_t *zeroes = calloc(1, bytes);
     IoVector v;
+
     if (!zeroes) {
         return -ENOMEM;
     }
-    Qcow2Mapping m;
-    co_mutex_lock(&s->lock);
-    int ret = qcow2_map(node, old, end - old, &m);
-    co_mutex_unlock(&s->lock);
-    if (ret == 0 && (m.kind == QCOW2_NORMAL || m.kind == QCOW2_COMPRESSED_DATA)) {
-        iov_init_buf(&v, zeroes, end - old);
-        co_rwlock_unlock(&s->ops);
-        ret = qcow2_co_pwritev(node, old, end - old, &v, 0, 0);
-        co_rwlock_wrlock(&s->ops);
-    }
+    iov_init_buf(&v, zeroes, bytes);
+    co_rwlock_unlock(&s->ops);
+    int ret = qcow2_co_pwritev(node, offset, bytes, &v, 0, 0);
+    co_rwlock_wrlock(&s->ops);
     free(zeroes);
+    return ret;
+}
+
+/* The rest of a last, partly used cluster may hold anything, and a longer backing file may show
+ * there: it is part of the disk now and reads as zeroes. */
+static int zero_tail(BlockNode *node, uint64_t old, uint64_t size)
+{
+    Qcow2State *s = node->state;
+    const uint64_t end = MIN(ROUND_UP(old, s->cluster_size), size);
+    const bool behind = node->backing && node->backing->node->size > old;
+    int ret = 0;
+
+    while (old < end && ret == 0) {
+        Qcow2Mapping m;
+        co_mutex_lock(&s->lock);
+        ret = qcow2_map(node, old, end - old, &m);
+        co_mutex_unlock(&s->lock);
+        bool holds = m.kind == QCOW2_NORMAL || m.kind == QCOW2_COMPRESSED_DATA;
+        bool shows = behind && (m.kind == QCOW2_UNALLOCATED || m.kind == QCOW2_UNALLOC_ALLOC);
+        if (ret == 0 && (holds || shows)) {
+            ret = write_zeroes(node, old, m.bytes);
+        }
+        old += ret == 0 ? m.bytes : 0;
+    }
     return ret;
 }
 
@@ -559,13 +585,15 @@ static int preallocate_storage(BlockNode *node, uint64_t old, uint64_t size, Blo
                                Error **errp)
 {
     Qcow2State *s = node->state;
-    uint64_t from = ROUND_DOWN(old, s->cluster_size),
-             bytes = ROUND_UP(size, s->cluster_size) - from;
-    int ret;
+    uint64_t from = ROUND_UP(old, s->cluster_size);
+    /* A cluster that the disk has a part of already keeps what shows there. */
+    int ret = old < MIN(from, size) ? write_zeroes(node, old, MIN(from, size) - old) : 0;
 
-    co_rwlock_unlock(&s->ops);
-    ret = size > from ? qcow2_preallocate(node, from, size) : 0;
-    co_rwlock_wrlock(&s->ops);
+    if (ret == 0 && from < size) {
+        co_rwlock_unlock(&s->ops);
+        ret = qcow2_preallocate(node, from, size);
+        co_rwlock_wrlock(&s->ops);
+    }
     if (ret < 0) {
         error_set_errno(errp, -ret, "cannot preallocate %s", node->filename);
         return ret;
@@ -574,22 +602,12 @@ static int preallocate_storage(BlockNode *node, uint64_t old, uint64_t size, Blo
     uint64_t end =
         s->data_file ? size : MAX(qcow2_file_clusters(node), s->fresh_index) << s->cluster_bits;
     uint64_t have = data->node->size;
-    if (end <= have || !bytes) {
+    if (end <= have || size <= old) {
         return 0;
     }
     /* Metadata alone leaves a hole as long as the data. */
     BlockPrealloc below = prealloc == PREALLOC_METADATA ? PREALLOC_OFF : prealloc;
     return bdrv_co_truncate(data, end, false, below, errp) ? 0 : -EIO;
-}
-
-/* Machine state that was left behind the disk's end must not become part of the disk. */
-static int drop_machine_state(BlockNode *node)
-{
-    Qcow2State *s = node->state;
-    uint64_t from = qcow2_vm_state_offset(node);
-    uint64_t end = (uint64_t)s->l1_size << (s->cluster_bits + s->l2_bits);
-
-    return from < end ? qcow2_discard_clusters(node, from, end - from, true, true) : 0;
 }
 
 static int grow(BlockNode *node, uint64_t size, BlockPrealloc prealloc, Error **errp)

@@ -579,6 +579,9 @@ int qcow2_co_pdiscard(BlockNode *node, uint64_t offset, uint64_t bytes)
     uint64_t last = ROUND_DOWN(offset + bytes, s->cluster_size),
              first = ROUND_UP(offset, s->cluster_size);
 
+    if (s->h.version < 3 && (node->backing || node->backing_file)) {
+        return -ENOTSUP; /* what was overwritten would show again: there is no flag for zeroes */
+    }
     if (offset + bytes >= node->size) {
         last = ROUND_UP(node->size, s->cluster_size);
     }
@@ -623,6 +626,18 @@ int qcow2_co_flush(BlockNode *node)
 
 /* ---- preallocation ---- */
 
+/* Clusters that were in use before hold what nobody shall see. */
+static int prepare_storage(BlockNode *node, const Piece *p)
+{
+    Qcow2State *s = node->state;
+
+    if (p->fresh || s->extl2 || (s->data_file && !p->keep)) {
+        return 0; /* as zeroes, or the subclusters show what they did */
+    }
+    return zero_host(node, ROUND_DOWN(p->host, s->cluster_size),
+                     (uint64_t)p->alloc.clusters << s->cluster_bits);
+}
+
 int qcow2_preallocate(BlockNode *node, uint64_t offset, uint64_t end_offset)
 {
     Qcow2State *s = node->state;
@@ -635,10 +650,11 @@ int qcow2_preallocate(BlockNode *node, uint64_t offset, uint64_t end_offset)
             p.cow_from = ROUND_DOWN(p.guest, s->cluster_size);
             p.cow_to = ROUND_UP(p.guest + p.bytes, s->cluster_size);
             p.prealloc = true;
-            ret = link_clusters(node, &p);
-            unregister(s, &p.alloc);
+            co_mutex_unlock(&s->lock);
+            ret = finish(node, &p, prepare_storage(node, &p));
+        } else {
+            co_mutex_unlock(&s->lock);
         }
-        co_mutex_unlock(&s->lock);
         if (ret < 0) {
             return ret;
         }

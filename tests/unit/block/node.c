@@ -108,13 +108,21 @@ static void a_part_must_lie_inside(void)
 
 static void a_guessed_raw_disk_stays_raw(void)
 {
-    uint8_t head[512] = {'Q', 'F', 'I', 0xfb, 0, 0, 0, 3};
+    uint8_t head[512] = {'Q', 'F', 'I', 0xfb, 0, 0, 0, 3}, comment[512], version[512] = {0};
 
     set_up();
     BlockChild *c = open_with("mem:a", NULL, BDRV_O_RDWR);
     CHECK(c);
     CHECK_EQ(bdrv_pwrite(c, 0, 512, head, 0), -EPERM);
     CHECK_EQ(bdrv_pwrite(c, 512, 512, head, 0), 0);
+    /* Two harmless sectors that are the head of a descriptor together. */
+    memset(comment, '#', sizeof(comment));
+    memcpy(version, "\nversion=1\n", 11);
+    CHECK_EQ(bdrv_pwrite(c, 0, 512, comment, 0), 0);
+    CHECK_EQ(bdrv_pwrite(c, 512, 512, version, 0), 0);
+    bdrv_root_detach(c);
+    c = open_with("mem:a", NULL, 0);
+    CHECK(c && !strcmp(bdrv_format_name(bdrv_child_node(c)), "raw"));
     bdrv_root_detach(c);
     c = open_with("mem:a", "driver=raw", BDRV_O_RDWR);
     CHECK(c);
