@@ -41,6 +41,7 @@ typedef enum BlkOp { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD } BlkOp;
 struct BlkRequest {
     BlockBackend *blk;
     BlkOp op;
+    bool admitted; /* it has waited for the limits */
     uint64_t offset, bytes;
     int ret;
     int64_t started; /* CLOCK_HOST */
@@ -461,9 +462,6 @@ static int run_request(BlkRequest *req)
     BlockChild *root = req->blk->root;
     unsigned write_flags = req->blk->writethrough ? BDRV_REQ_FUA : 0;
 
-    if (req->op == BLK_READ || req->op == BLK_WRITE) {
-        wait_for_limits(req->blk, req->op == BLK_WRITE, req->bytes);
-    }
     switch (req->op) {
     case BLK_READ:
         return bdrv_co_preadv(root, req->offset, req->bytes, &req->v, 0, 0);
@@ -524,10 +522,27 @@ static int check_request(const BlockBackend *blk, const BlkRequest *req)
     return req->offset > size || req->bytes > size - req->offset ? -ENXIO : 0;
 }
 
+static void hold(BlkRequest *req)
+{
+    BlockBackend *blk = req->blk;
+
+    req->next = NULL;
+    *blk->held_tail = req;
+    blk->held_tail = &req->next;
+}
+
 static void request_entry(void *opaque)
 {
     BlkRequest *req = opaque;
 
+    if (!req->admitted && (req->op == BLK_READ || req->op == BLK_WRITE)) {
+        req->admitted = true;
+        wait_for_limits(req->blk, req->op == BLK_WRITE, req->bytes);
+        if (req->blk->quiesced) { /* since then: who drained us must not see it begin */
+            hold(req);
+            return;
+        }
+    }
     req->ret = check_request(req->blk, req);
     if (req->ret == 0) {
         req->ret = run_request(req);
@@ -541,9 +556,7 @@ static void request_start(void *opaque)
     BlockBackend *blk = req->blk;
 
     if (blk->quiesced) {
-        req->next = NULL;
-        *blk->held_tail = req;
-        blk->held_tail = &req->next;
+        hold(req);
         return;
     }
     coroutine_enter(coroutine_create(request_entry, req));
@@ -772,7 +785,9 @@ bool blk_snapshot_as(BlockBackend *blk, const char *file, const char *format, bo
     if (node_name) {
         blkopts_set(o, "node-name", node_name);
     }
-    BlockNode *node = bdrv_open(file, o, BDRV_O_RDWR | BDRV_O_NO_BACKING, errp);
+    /* The host's cache and discards go on as they were. */
+    const unsigned kept = old->flags & (BDRV_O_DIRECT | BDRV_O_NO_FLUSH | BDRV_O_UNMAP);
+    BlockNode *node = bdrv_open(file, o, BDRV_O_RDWR | BDRV_O_NO_BACKING | kept, errp);
     if (!node) {
         return false;
     }

@@ -292,11 +292,11 @@ static void request_entry(void *opaque)
 {
     Request *r = opaque;
     NbdClient *c = r->client;
-    int ret = check(r);
 
     while (c->export->quiesced) {
         co_queue_wait(&c->export->gate);
     }
+    int ret = check(r); /* the disk may have another size by now */
     if (ret == 0 && r->command == NBD_CMD_READ && r->length &&
         !(r->data = block_try_alloc(c->export->root->node, r->length))) {
         ret = -ENOMEM;

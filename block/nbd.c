@@ -336,8 +336,11 @@ static bool reconnect(BlockNode *node)
     Error *err = NULL;
     NbdInfo info;
 
+    /* Who was sending when the connection was lost has yet to find out. */
+    co_mutex_lock(&s->sending);
     cosocket_free(s->socket);
     s->socket = NULL;
+    co_mutex_unlock(&s->sending);
     if (!connect_once(node, &info, &err)) {
         error_free(err);
         return false;

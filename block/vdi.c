@@ -57,7 +57,7 @@ enum {
 #define SIGNATURE  0xbeda107fu
 #define NONE       0xffffffffu
 #define DISCARDED  0xfffffffeu
-#define MAX_BLOCKS 0x3fffffffu /* that its map has less than 4 GB */
+#define MAX_BLOCKS 0x3fffff00u /* that its data begins before 4 GB, behind the map */
 #define IMAGE_TEXT "<<< Vole VM Virtual Disk Image >>>\n"
 
 typedef struct VdiState {

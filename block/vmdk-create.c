@@ -115,6 +115,11 @@ static bool check_settings(const BlockCreate *create, const Settings *t, Error *
         wrong = "a backing file of a vmdk image has format vmdk, too";
     } else if (!create->size) {
         wrong = "a disk of 0 bytes is not possible";
+    } else if (is_split(t) && create->size > VMDK_MAX_EXTENTS * SPLIT_BYTES) {
+        wrong = "a disk in files of 2G has at most 16T; choose another subformat=";
+    } else if (!is_flat(t) &&
+               create->size / VMDK_SECTOR / VMDK_GRAIN / VMDK_GTES >= VMDK_MAX_GD_BYTES / 4) {
+        wrong = "a sparse vmdk disk has less than 512T";
     } else if (create->backing_file && strpbrk(create->backing_file, "\"\n\r")) {
         wrong = "a backing file's name cannot have quotes or line ends";
     }

@@ -20,7 +20,6 @@ enum {
     FOOTER_BACK = 1024, /* the footer stands so far from the end, the end-of-stream marker behind */
     WINDOW = 15,
 };
-#define MAX_GD_BYTES (64u << 20)
 
 /* ---- tables ---- */
 
@@ -329,7 +328,7 @@ static uint32_t *load_directory(VmdkExtent *x, uint64_t sector, uint64_t *offset
 {
     uint64_t bytes = 4 * x->gd_entries, size = x->file->node->size;
 
-    if (bytes > MAX_GD_BYTES || sector > size / VMDK_SECTOR ||
+    if (bytes > VMDK_MAX_GD_BYTES || sector > size / VMDK_SECTOR ||
         bytes > size - sector * VMDK_SECTOR || !sector) {
         bad(x, "its grain directory is too large, or lies outside of the file", errp);
         return NULL;

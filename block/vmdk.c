@@ -26,7 +26,7 @@
 #include "block/drivers.h"
 #include "block/util.h"
 
-enum { MAX_DESCRIPTOR = 1 << 20, MAX_EXTENTS = 8192, MAX_NAME = 1024, CID_DIGITS = 8 };
+enum { MAX_DESCRIPTOR = 1 << 20, MAX_NAME = 1024, CID_DIGITS = 8, NUMBERS = 128 };
 
 /* A descriptor begins with comments; then comes its version. */
 static bool is_descriptor(const char *text, size_t bytes)
@@ -185,10 +185,13 @@ typedef struct Line {
 /* RW 4192256 SPARSE "disk-s001.vmdk", RW 2048 FLAT "disk-flat.vmdk" 0, RW 63 ZERO */
 static bool parse_line(const char *text, Line *line)
 {
+    char head[NUMBERS];
     int used = 0;
 
     *line = (Line){.offset = 0};
-    if (sscanf(text, "%15[A-Z] %" SCNu64 " %15[A-Z0-9]%n", line->access, &line->sectors, line->type,
+    /* A copy of the line's beginning: sscanf() measures all of the text it is given. */
+    snprintf(head, sizeof(head), "%.*s", (int)MIN(strcspn(text, "\n"), NUMBERS - 1), text);
+    if (sscanf(head, "%15[A-Z] %" SCNu64 " %15[A-Z0-9]%n", line->access, &line->sectors, line->type,
                &used) < 3 ||
         (strcmp(line->access, "RW") != 0 && strcmp(line->access, "RDONLY") != 0 &&
          strcmp(line->access, "NOACCESS") != 0)) {
@@ -202,7 +205,9 @@ static bool parse_line(const char *text, Line *line)
         }
         memcpy(line->name, text + 1, n);
         line->has_name = true;
-        line->has_offset = sscanf(text + 2 + n, " %" SCNu64, &line->offset) == 1;
+        text += 2 + n;
+        snprintf(head, sizeof(head), "%.*s", (int)MIN(strcspn(text, "\n"), NUMBERS - 1), text);
+        line->has_offset = sscanf(head, " %" SCNu64, &line->offset) == 1;
     }
     return true;
 }
@@ -281,7 +286,7 @@ static bool open_extents(BlockNode *node, BlockOptions *options, Error **errp)
         p += *p == '\n';
         n += parse_line(p, &line);
     }
-    if (!n || n > MAX_EXTENTS) {
+    if (!n || n > VMDK_MAX_EXTENTS) {
         return bad(node, n ? "it has more than 8192 extents" : "its descriptor names no extents",
                    errp);
     }

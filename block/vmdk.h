@@ -38,6 +38,8 @@ enum {
     VMDK_DESC_OFFSET = 1,
     VMDK_DESC_SECTORS = 20,
     VMDK_MARKER = 12, /* bytes: first sector, length */
+    VMDK_MAX_EXTENTS = 8192,
+    VMDK_MAX_GD_BYTES = 64 << 20, /* of a grain directory, which is held in memory: 512 TB */
 };
 #define VMDK_MAGIC     0x564d444bu /* "KDMV" */
 #define VMDK_GD_AT_END UINT64_MAX

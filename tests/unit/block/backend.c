@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "block/node.h"
 #include "util/loop.h"
 
 #include "../test.h"
@@ -255,7 +256,42 @@ static void says_what_is_wrong_with_a_file(void)
     tear_down();
 }
 
-TESTS(TEST(requests_complete_on_the_loop), TEST(bounds_and_permissions),
-      TEST(odd_sizes_show_zeroes), TEST(a_second_writer_is_refused),
+static void nothing(void *opaque)
+{
+}
+
+static void limits_do_not_let_requests_slip_through(void)
+{
+    uint8_t buf[512] = {1};
+    struct iovec iov = {buf, sizeof(buf)};
+
+    set_up();
+    BlockBackend *blk = open_as("d0", (BlkOpenOptions){.limits = {.iops_total = 20}});
+    BlockNode *node = blk_node(blk);
+    for (int i = 0; i < 3; i++) {
+        results[i] = 1;
+        blk_writev(blk, 512 * i, &iov, 1, done, &results[i]);
+    }
+    while (!completed) {
+        loop_run_once(-1);
+    }
+    bdrv_drained_begin(node); /* two of them wait for their time */
+    int64_t end = clock_now(CLOCK_HOST) + 300 * NS_PER_MS;
+    Timer nudge;
+    timer_init(&nudge, CLOCK_HOST, nothing, NULL);
+    timer_set(&nudge, end);
+    while (clock_now(CLOCK_HOST) < end) {
+        loop_run_once(-1);
+    }
+    CHECK_EQ(completed, 1);
+    bdrv_drained_end(node);
+    blk_drain(blk);
+    CHECK_EQ(completed, 3);
+    CHECK_EQ(results[2], 0);
+    tear_down();
+}
+
+TESTS(TEST(limits_do_not_let_requests_slip_through), TEST(requests_complete_on_the_loop),
+      TEST(bounds_and_permissions), TEST(odd_sizes_show_zeroes), TEST(a_second_writer_is_refused),
       TEST(overlay_leaves_the_image_alone), TEST(media_come_and_go),
       TEST(says_what_is_wrong_with_a_file))
