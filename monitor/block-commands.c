@@ -10,6 +10,7 @@
 #include "block/driver.h"
 #include "block/live.h"
 #include "monitor/monitor-int.h"
+#include "snapshot/snapshot.h"
 #include "util/options.h"
 
 static BlockBackend *find_drive(Monitor *mon, const char *id)
@@ -75,6 +76,28 @@ void cmd_snapshot_blkdev(Monitor *mon, const ArgValue *args)
 
     if (blk && !blk_snapshot(blk, args[2].text, args[3].present ? args[3].text : NULL,
                              args[0].present, &err)) {
+        monitor_error(mon, err);
+    }
+}
+
+/* snapshot_blkdev_internal DRIVE NAME */
+void cmd_snapshot_blkdev_internal(Monitor *mon, const ArgValue *args)
+{
+    Error *err = NULL;
+
+    if (!snapshot_disk_save(args[0].text, args[1].text, &err)) {
+        monitor_error(mon, err);
+    }
+}
+
+/* snapshot_delete_blkdev_internal DRIVE NAME [ID] */
+void cmd_snapshot_delete_blkdev_internal(Monitor *mon, const ArgValue *args)
+{
+    BlockSnapshot gone;
+    Error *err = NULL;
+
+    if (!snapshot_disk_delete(args[0].text, args[1].text, args[2].present ? args[2].text : NULL,
+                              &gone, &err)) {
         monitor_error(mon, err);
     }
 }

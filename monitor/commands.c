@@ -91,6 +91,7 @@ static void cmd_cont(Monitor *mon, const ArgValue *args)
 
 static void cmd_system_reset(Monitor *mon, const ArgValue *args)
 {
+    qmp_host_request();
     machine_request_reset();
 }
 
@@ -345,6 +346,7 @@ static void cmd_device_del(Monitor *mon, const ArgValue *args)
                        args[0].text);
     } else {
         device_unrealize(dev);
+        qmp_device_deleted(args[0].text);
     }
 }
 
@@ -356,8 +358,9 @@ static void cmd_eject(Monitor *mon, const ArgValue *args)
         monitor_printf(mon, "there is no drive '%s'\n", args[0].text);
     } else if (!blk_is_cdrom(blk)) {
         monitor_printf(mon, "drive '%s' has a fixed medium\n", args[0].text);
-    } else {
+    } else if (blk_has_medium(blk)) {
         blk_eject(blk);
+        qmp_tray_moved(blk_id(blk), true);
     }
 }
 
@@ -373,7 +376,12 @@ static void cmd_change(Monitor *mon, const ArgValue *args)
         monitor_printf(mon, "drive '%s' has a fixed medium\n", args[0].text);
     } else {
         o.format = args[2].present ? args[2].text : NULL;
-        report(mon, blk_change_medium(blk, &o, &err), &err);
+        if (blk_change_medium(blk, &o, &err)) {
+            qmp_tray_moved(blk_id(blk), true);
+            qmp_tray_moved(blk_id(blk), false);
+        } else {
+            monitor_error(mon, err);
+        }
     }
 }
 
@@ -622,6 +630,10 @@ const MonitorCommand monitor_commands[] = {
     {"snapshot_blkdev", {{"-n", ARG_FLAG, true, NULL}, WORD("drive", complete_blk), WORD("file", complete_files),
      OPTIONAL_WORD("format", NULL)},
      "from now on write to a new image over the present one; -n: the file is there already", cmd_snapshot_blkdev, NULL},
+    {"snapshot_blkdev_internal", {WORD("drive", complete_blk), WORD("name", NULL)},
+     "a snapshot of one disk inside of its image, without machine state", cmd_snapshot_blkdev_internal, NULL},
+    {"snapshot_delete_blkdev_internal", {WORD("drive", complete_blk), WORD("name", complete_tags), OPTIONAL_WORD("id", NULL)},
+     "delete a snapshot of one disk", cmd_snapshot_delete_blkdev_internal, NULL},
     {"stop|s", {{0}}, "stop the machine", cmd_stop, NULL},
     {"sum", {NUMBER("address"), NUMBER("size")}, "16-bit checksum of physical memory", cmd_sum, NULL},
     {"system_powerdown", {{0}}, "press the power button", cmd_system_powerdown, NULL},
@@ -702,13 +714,13 @@ static size_t name_length(const char *p)
 
 static void print_unknown(Monitor *mon, const MonitorCommand *table, const char *name, size_t len)
 {
-    const char *names[64], *near;
+    const char *names[128], *near;
     char word[64];
     unsigned n = 0;
 
     snprintf(word, sizeof(word), "%.*s", (int)len, name);
-    for (const MonitorCommand *c = table; c->name && n < 63; c++) {
-        static char first[64][32];
+    for (const MonitorCommand *c = table; c->name && n < 127; c++) {
+        static char first[128][32];
         snprintf(first[n], sizeof(first[n]), "%.*s", (int)strcspn(c->name, "|"), c->name);
         names[n] = first[n];
         n++;
@@ -896,13 +908,25 @@ static size_t complete_arg(const ArgSpec *arg, const char *line, size_t word, si
     return word;
 }
 
+/* The argument that a word is for: flags that are not said leave their place to what follows. `n` counts up. */
+static const ArgSpec *arg_of_word(const MonitorCommand *cmd, unsigned *n, const char *word,
+                                  size_t len)
+{
+    while (*n < MAX_ARGS && cmd->args[*n].kind == ARG_FLAG &&
+           (strlen(cmd->args[*n].name) != len || memcmp(cmd->args[*n].name, word, len) != 0)) {
+        (*n)++;
+    }
+    return *n < MAX_ARGS && cmd->args[*n].kind != ARG_END ? &cmd->args[(*n)++] : NULL;
+}
+
 size_t monitor_complete(const char *line, size_t len, void (*emit)(const char *value, void *opaque),
                         void *opaque)
 {
     const MonitorCommand *table = monitor_commands, *cmd = NULL;
     size_t start = 0, word = 0;
+    unsigned arg = 0;
 
-    for (unsigned n = 0;; n++) {
+    for (;;) {
         Filter f = {.emit = emit, .opaque = opaque};
         while (start < len && line[start] == ' ') {
             start++;
@@ -916,8 +940,9 @@ size_t monitor_complete(const char *line, size_t len, void (*emit)(const char *v
             f.len = len - word;
             if (table) {
                 emit_names(table, &f);
-            } else if (cmd && n <= MAX_ARGS && n > 0) {
-                return complete_arg(&cmd->args[n - 1], line, word, len, &f);
+            } else if (cmd) {
+                const ArgSpec *spec = arg_of_word(cmd, &arg, line + word, len - word);
+                return spec ? complete_arg(spec, line, word, len, &f) : word;
             }
             return word;
         }
@@ -927,6 +952,8 @@ size_t monitor_complete(const char *line, size_t len, void (*emit)(const char *v
                 return len;
             }
             table = cmd->sub;
+        } else {
+            arg_of_word(cmd, &arg, line + word, start - word);
         }
     }
 }

@@ -325,6 +325,16 @@ static void info_kvm(Monitor *mon, const ArgValue *args)
     monitor_printf(mon, "kvm support: not compiled\n");
 }
 
+static void info_uuid(Monitor *mon, const ArgValue *args)
+{
+    const uint8_t *u = machine_config.uuid;
+
+    for (unsigned i = 0; i < sizeof(machine_config.uuid); i++) {
+        monitor_printf(mon, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", u[i]);
+    }
+    monitor_printf(mon, "\n");
+}
+
 static void info_memory_size(Monitor *mon, const ArgValue *args)
 {
     monitor_printf(mon, "base memory: %llu\n", (unsigned long long)machine_config.ram_size);
@@ -366,6 +376,7 @@ const MonitorCommand info_commands[] = {
     {"snapshots", {{0}}, "snapshots of the machine, and those of single disks", info_snapshots, NULL},
     {"status", {{0}}, "whether the machine runs, and why not", info_status, NULL},
     {"tlb", {{0}}, "mapped virtual pages", info_tlb, NULL},
+    {"uuid", {{0}}, "the machine's UUID", info_uuid, NULL},
     {"version", {{0}}, "the emulator's version", info_version, NULL},
     {NULL, {{0}}, NULL, NULL, NULL},
 };

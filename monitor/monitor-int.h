@@ -112,6 +112,8 @@ void cmd_block_resize(Monitor *mon, const ArgValue *args);
 void cmd_block_set_io_throttle(Monitor *mon, const ArgValue *args);
 void cmd_commit(Monitor *mon, const ArgValue *args);
 void cmd_snapshot_blkdev(Monitor *mon, const ArgValue *args);
+void cmd_snapshot_blkdev_internal(Monitor *mon, const ArgValue *args);
+void cmd_snapshot_delete_blkdev_internal(Monitor *mon, const ArgValue *args);
 void cmd_nbd_server_start(Monitor *mon, const ArgValue *args); /* nbd-commands.c */
 void cmd_nbd_server_add(Monitor *mon, const ArgValue *args);
 void cmd_nbd_server_remove(Monitor *mon, const ArgValue *args);

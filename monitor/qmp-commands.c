@@ -139,6 +139,28 @@ static json_t *run_screendump(json_t *args, Error **errp)
     return done(display_screendump(d, qmp_str(args, "filename"), errp));
 }
 
+/* What a reset, or the guest's power off, does from now on, as -no-reboot and -no-shutdown. */
+static json_t *run_set_action(json_t *args, Error **errp)
+{
+    const char *reboot = qmp_str(args, "reboot"), *shutdown = qmp_str(args, "shutdown");
+
+    if (reboot && strcmp(reboot, "reset") && strcmp(reboot, "shutdown")) {
+        error_set(errp, "Parameter 'reboot' does not accept value '%s'", reboot);
+        return NULL;
+    }
+    if (shutdown && strcmp(shutdown, "poweroff") && strcmp(shutdown, "pause")) {
+        error_set(errp, "Parameter 'shutdown' does not accept value '%s'", shutdown);
+        return NULL;
+    }
+    if (reboot) {
+        machine_config.no_reboot = !strcmp(reboot, "shutdown");
+    }
+    if (shutdown) {
+        machine_config.no_shutdown = !strcmp(shutdown, "pause");
+    }
+    return qmp_empty();
+}
+
 /* ---- memory ---- */
 
 static json_t *save(json_t *args, bool physical, Error **errp)
@@ -241,52 +263,14 @@ static json_t *run_device_del(json_t *args, Error **errp)
         error_set(errp, "Device '%s' cannot be taken out of the running machine", id);
         return NULL;
     }
-    char *path = NULL;
-    json_t *data;
-    if (asprintf(&path, "/machine/peripheral/%s", id) < 0) {
-        abort();
-    }
-    data = json_pack("{s:s, s:s}", "device", id, "path", path);
-    free(path);
+    char *gone = strdup(id);
     device_unrealize(dev);
-    qmp_event("DEVICE_DELETED", data);
+    qmp_device_deleted(gone);
+    free(gone);
     return qmp_empty();
 }
 
 /* ---- media ---- */
-
-static BlockBackend *find_removable(json_t *args, Error **errp)
-{
-    const char *id = qmp_str(args, "id") ? qmp_str(args, "id") : qmp_str(args, "device");
-    BlockBackend *blk = id ? blk_find(id) : NULL;
-
-    if (!id) {
-        error_set(errp, "Parameter 'id' is missing");
-    } else if (!blk) {
-        qmp_error(errp, "DeviceNotFound", "Device '%s' not found", id);
-    } else if (!blk_is_cdrom(blk)) {
-        error_set(errp, "Device '%s' is not removable", id);
-        blk = NULL;
-    }
-    return blk;
-}
-
-static void tray_moved(BlockBackend *blk, bool open)
-{
-    qmp_event("DEVICE_TRAY_MOVED", json_pack("{s:s, s:s, s:b}", "device", blk_id(blk), "id",
-                                             blk_id(blk), "tray-open", open));
-}
-
-static json_t *run_eject(json_t *args, Error **errp)
-{
-    BlockBackend *blk = find_removable(args, errp);
-
-    if (blk && blk_has_medium(blk)) {
-        blk_eject(blk);
-        tray_moved(blk, true);
-    }
-    return done(blk != NULL);
-}
 
 static json_t *run_change_medium(json_t *args, Error **errp)
 {
@@ -294,13 +278,13 @@ static json_t *run_change_medium(json_t *args, Error **errp)
                         .format = qmp_str(args, "format"),
                         .readonly = true,
                         .cdrom = true};
-    BlockBackend *blk = find_removable(args, errp);
+    BlockBackend *blk = qmp_find_removable(args, errp);
 
     if (!blk || !blk_change_medium(blk, &o, errp)) {
         return NULL;
     }
-    tray_moved(blk, true);
-    tray_moved(blk, false);
+    qmp_tray_moved(blk_id(blk), true);
+    qmp_tray_moved(blk_id(blk), false);
     return qmp_empty();
 }
 
@@ -410,6 +394,8 @@ const QmpCommand qmp_commands[] = {
       qmp_block_stream, EMPTY},
     {"block_resize", {OPT("device", STR), OPT("node-name", STR), I("size")}, false,
       qmp_block_resize, EMPTY},
+    {"block_set_io_throttle", {OPT("id", STR), OPT("device", STR), I("bps"), I("bps_rd"), I("bps_wr"), I("iops"),
+      I("iops_rd"), I("iops_wr")}, false, qmp_block_set_io_throttle, EMPTY},
     {"blockdev-add", {S("driver"), OPT("node-name", STR)}, true,
       qmp_blockdev_add, EMPTY},
     {"blockdev-backup", {OPT("job-id", STR), S("device"), S("target"), S("sync"), OPT("speed", INT), OPT("bitmap", STR),
@@ -420,17 +406,25 @@ const QmpCommand qmp_commands[] = {
       OPT("force", BOOL), OPT("read-only-mode", STR)}, false, run_change_medium, EMPTY},
     {"blockdev-del", {S("node-name")}, false,
       qmp_blockdev_del, EMPTY},
+    {"blockdev-insert-medium", {S("id"), S("node-name")}, false, qmp_blockdev_insert_medium, EMPTY},
     {"blockdev-mirror", {OPT("job-id", STR), S("device"), S("target"), S("sync"), OPT("speed", INT), OPT("granularity", INT),
       OPT("buf-size", INT), OPT("on-source-error", STR), OPT("on-target-error", STR), OPT("filter-node-name", STR),
       OPT("copy-mode", STR), OPT("auto-finalize", BOOL), OPT("auto-dismiss", BOOL)}, false,
       qmp_blockdev_mirror, EMPTY},
+    {"blockdev-remove-medium", {S("id")}, false, qmp_blockdev_remove_medium, EMPTY},
     {"blockdev-snapshot", {S("node"), S("overlay")}, false,
       qmp_blockdev_snapshot, EMPTY},
+    {"blockdev-snapshot-delete-internal-sync", {S("device"), OPT("id", STR), OPT("name", STR)}, false,
+      qmp_snapshot_delete_internal, QMP_OBJECT},
+    {"blockdev-snapshot-internal-sync", {S("device"), S("name")}, false, qmp_snapshot_internal, EMPTY},
     {"blockdev-snapshot-sync", {OPT("device", STR), OPT("node-name", STR), S("snapshot-file"),
       OPT("snapshot-node-name", STR), OPT("format", STR), OPT("mode", STR)}, false,
       qmp_blockdev_snapshot_sync, EMPTY},
     {"change-backing-file", {S("device"), S("image-node-name"), S("backing-file")}, false,
       qmp_change_backing_file, EMPTY},
+    {"chardev-add", {S("id"), {"backend", QMP_OBJECT, false}}, false, qmp_chardev_add, QMP_OBJECT},
+    {"chardev-remove", {S("id")}, false, qmp_chardev_remove, EMPTY},
+    {"chardev-send-break", {S("id")}, false, qmp_chardev_send_break, EMPTY},
     {"cont", NO_ARGS, false, run_cont, EMPTY},
     {"device-list-properties", {S("typename")}, false, qmp_device_list_properties, QMP_ARRAY},
     {"device_add", {S("driver"), OPT("id", STR), OPT("bus", STR)}, true, run_device_add, EMPTY},
@@ -445,9 +439,11 @@ const QmpCommand qmp_commands[] = {
       qmp_drive_mirror, EMPTY},
     {"dump-guest-memory", {{"paging", QMP_BOOL, false}, S("protocol"), OPT("detach", BOOL), OPT("begin", INT),
       OPT("length", INT), OPT("format", STR)}, false, run_dump, EMPTY},
-    {"eject", {OPT("id", STR), OPT("device", STR), OPT("force", BOOL)}, false, run_eject, EMPTY},
+    {"eject", {OPT("id", STR), OPT("device", STR), OPT("force", BOOL)}, false, qmp_blockdev_remove_medium, EMPTY},
     {"human-monitor-command", {S("command-line"), OPT("cpu-index", INT)}, false, run_human_command, QMP_STR},
     {"inject-nmi", NO_ARGS, false, run_inject_nmi, EMPTY},
+    {"input-send-event", {OPT("device", STR), OPT("head", INT), {"events", QMP_ARRAY, false}}, false,
+      qmp_input_send_event, EMPTY},
     {"job-cancel", {S("id")}, false, qmp_any_job_cancel, EMPTY},
     {"job-complete", {S("id")}, false,
       qmp_block_job_complete, EMPTY},
@@ -472,6 +468,7 @@ const QmpCommand qmp_commands[] = {
     {"qom-list", {S("path")}, false, qmp_qom_list, QMP_ARRAY},
     {"qom-list-properties", {S("typename")}, false, qmp_qom_list_properties, QMP_ARRAY},
     {"qom-list-types", {OPT("implements", STR), OPT("abstract", BOOL)}, false, qmp_qom_list_types, QMP_ARRAY},
+    {"query-acpi-ospm-status", NO_ARGS, false, qmp_query_nothing, QMP_ARRAY},
     {"query-block", NO_ARGS, false, qmp_query_block, QMP_ARRAY},
     {"query-block-exports", NO_ARGS, false, qmp_query_block_exports, QMP_ARRAY},
     {"query-block-jobs", NO_ARGS, false,
@@ -483,13 +480,17 @@ const QmpCommand qmp_commands[] = {
     {"query-commands", NO_ARGS, false, qmp_query_commands, QMP_ARRAY},
     {"query-cpu-definitions", NO_ARGS, false, qmp_query_cpu_definitions, QMP_ARRAY},
     {"query-cpus-fast", NO_ARGS, false, qmp_query_cpus_fast, QMP_ARRAY},
+    {"query-current-machine", NO_ARGS, false, qmp_query_current_machine, QMP_OBJECT},
     {"query-display-options", NO_ARGS, false, qmp_query_display_options, QMP_OBJECT},
+    {"query-dump", NO_ARGS, false, qmp_query_dump, QMP_OBJECT},
     {"query-dump-guest-memory-capability", NO_ARGS, false, qmp_query_dump_capability, QMP_OBJECT},
     {"query-fdsets", NO_ARGS, false, qmp_query_nothing, QMP_ARRAY},
+    {"query-hotpluggable-cpus", NO_ARGS, false, qmp_query_nothing, QMP_ARRAY},
     {"query-iothreads", NO_ARGS, false, qmp_query_nothing, QMP_ARRAY},
     {"query-jobs", NO_ARGS, false, qmp_query_any_jobs, QMP_ARRAY},
     {"query-kvm", NO_ARGS, false, qmp_query_kvm, QMP_OBJECT},
     {"query-machines", NO_ARGS, false, qmp_query_machines, QMP_ARRAY},
+    {"query-memdev", NO_ARGS, false, qmp_query_nothing, QMP_ARRAY},
     {"query-memory-devices", NO_ARGS, false, qmp_query_nothing, QMP_ARRAY},
     {"query-memory-size-summary", NO_ARGS, false, qmp_query_memory, QMP_OBJECT},
     {"query-mice", NO_ARGS, false, qmp_query_mice, QMP_ARRAY},
@@ -499,8 +500,11 @@ const QmpCommand qmp_commands[] = {
     {"query-named-block-nodes", {OPT("flat", BOOL)}, false, qmp_query_named_block_nodes, QMP_ARRAY},
     {"query-pci", NO_ARGS, false, qmp_query_pci, QMP_ARRAY},
     {"query-qmp-schema", NO_ARGS, false, qmp_query_schema, QMP_ARRAY},
+    {"query-replay", NO_ARGS, false, qmp_query_replay, QMP_OBJECT},
+    {"query-rx-filter", {OPT("name", STR)}, false, qmp_query_nothing, QMP_ARRAY},
     {"query-status", NO_ARGS, false, qmp_query_status, QMP_OBJECT},
     {"query-target", NO_ARGS, false, qmp_query_target, QMP_OBJECT},
+    {"query-tpm", NO_ARGS, false, qmp_query_nothing, QMP_ARRAY},
     {"query-tpm-models", NO_ARGS, false, qmp_query_nothing, QMP_ARRAY},
     {"query-tpm-types", NO_ARGS, false, qmp_query_nothing, QMP_ARRAY},
     {"query-uuid", NO_ARGS, false, qmp_query_uuid, QMP_OBJECT},
@@ -511,6 +515,7 @@ const QmpCommand qmp_commands[] = {
     {"screendump", {S("filename"), OPT("device", STR), OPT("head", INT), OPT("format", STR)}, false,
       run_screendump, EMPTY},
     {"send-key", {{"keys", QMP_ARRAY, false}, OPT("hold-time", INT)}, false, run_send_key, EMPTY},
+    {"set-action", {OPT("reboot", STR), OPT("shutdown", STR)}, false, run_set_action, EMPTY},
     {"snapshot-delete", {S("job-id"), S("tag"), {"devices", QMP_ARRAY, false}}, false, qmp_snapshot_delete, EMPTY},
     {"snapshot-load", {S("job-id"), S("tag"), S("vmstate"), {"devices", QMP_ARRAY, false}}, false, qmp_snapshot_load,
      EMPTY},

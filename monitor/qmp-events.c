@@ -4,6 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "block/block.h"
@@ -46,6 +48,23 @@ static void on_machine_event(MachineEvent event)
 void qmp_quitting(void)
 {
     qmp_event("SHUTDOWN", json_pack("{s:b, s:s}", "guest", false, "reason", "host-qmp-quit"));
+}
+
+void qmp_device_deleted(const char *id)
+{
+    char *path = NULL;
+
+    if (asprintf(&path, "/machine/peripheral/%s", id) < 0) {
+        abort();
+    }
+    qmp_event("DEVICE_DELETED", json_pack("{s:s, s:s}", "device", id, "path", path));
+    free(path);
+}
+
+void qmp_tray_moved(const char *drive, bool open)
+{
+    qmp_event("DEVICE_TRAY_MOVED",
+              json_pack("{s:s, s:s, s:b}", "device", drive, "id", drive, "tray-open", open));
 }
 
 static void on_block_error(BlockBackend *blk, bool is_write, int error, BlkErrorAction action)

@@ -94,6 +94,9 @@ json_t *qmp_query_memory(json_t *args, Error **errp);
 json_t *qmp_query_cpu_definitions(json_t *args, Error **errp);
 json_t *qmp_query_display_options(json_t *args, Error **errp);
 json_t *qmp_query_dump_capability(json_t *args, Error **errp);
+json_t *qmp_query_dump(json_t *args, Error **errp);
+json_t *qmp_query_current_machine(json_t *args, Error **errp);
+json_t *qmp_query_replay(json_t *args, Error **errp);
 json_t *qmp_query_nothing(json_t *args, Error **errp); /* an empty list */
 json_t *qmp_query_migrate(json_t *args, Error **errp); /* an empty object */
 json_t *qmp_device_list_properties(json_t *args, Error **errp);
@@ -104,6 +107,22 @@ json_t *qmp_qom_list_properties(json_t *args, Error **errp);
 json_t *qmp_qom_list_types(json_t *args, Error **errp);
 json_t *qmp_qom_list(json_t *args, Error **errp);
 json_t *qmp_qom_get(json_t *args, Error **errp);
+
+/* ---- qmp-char.c ---- */
+json_t *qmp_chardev_add(json_t *args, Error **errp);
+json_t *qmp_chardev_remove(json_t *args, Error **errp);
+json_t *qmp_chardev_send_break(json_t *args, Error **errp);
+json_t *qmp_input_send_event(json_t *args, Error **errp);
+
+/* ---- qmp-media.c ---- */
+struct BlockBackend;
+/* The drive that "id" or "device" names; NULL with an error. */
+struct BlockBackend *qmp_find_removable(json_t *args, Error **errp);
+json_t *qmp_blockdev_remove_medium(json_t *args, Error **errp);
+json_t *qmp_blockdev_insert_medium(json_t *args, Error **errp);
+json_t *qmp_block_set_io_throttle(json_t *args, Error **errp);
+json_t *qmp_snapshot_internal(json_t *args, Error **errp);
+json_t *qmp_snapshot_delete_internal(json_t *args, Error **errp);
 
 /* ---- qmp-jobs.c ---- */
 json_t *qmp_snapshot_save(json_t *args, Error **errp);
@@ -155,7 +174,5 @@ json_t *qmp_query_schema(json_t *args, Error **errp);
 /* ---- qmp-events.c ---- */
 /* Once: tells other rooms what is wanted to be heard of. */
 void qmp_watch_machine(void);
-/* The next reset or power request comes from a command, not from the guest. */
-void qmp_host_request(void);
 
 #endif

@@ -16,6 +16,7 @@ typedef enum JobStatus {
     JOB_RUNNING,
     JOB_WAITING,
     JOB_PENDING,
+    JOB_ABORTING,
     JOB_CONCLUDED,
     JOB_NULL
 } JobStatus;
@@ -24,7 +25,8 @@ typedef struct Job {
     char *id;
     const char *type;
     JobStatus status;
-    char *error; /* NULL: none */
+    char *error;          /* NULL: none */
+    uint64_t done, total; /* as job_progress() last saw them */
     json_t *args;
     struct Job *next;
 } Job;
@@ -33,8 +35,8 @@ static Job *jobs;
 
 static const char *status_name(JobStatus s)
 {
-    static const char *const names[] = {"created", "running",   "waiting",
-                                        "pending", "concluded", "null"};
+    static const char *const names[] = {"created",  "running",   "waiting", "pending",
+                                        "aborting", "concluded", "null"};
 
     return names[s];
 }
@@ -90,13 +92,25 @@ static Job *new_job(json_t *args, const char *type, Error **errp)
     return job;
 }
 
+/* Saving counts bytes of RAM; the others are done in one step. */
+static void job_progress(Job *job)
+{
+    if (job->status == JOB_RUNNING && !strcmp(job->type, "snapshot-save")) {
+        snapshot_progress(&job->done, &job->total);
+    }
+}
+
 /* Takes over err. */
 static void conclude(Job *job, Error *err)
 {
+    job_progress(job);
     if (err) {
         job->error = strdup(error_text(err));
         error_free(err);
+        set_status(job, JOB_ABORTING);
     } else {
+        job->total = job->total ? job->total : 1;
+        job->done = job->total;
         set_status(job, JOB_WAITING);
         set_status(job, JOB_PENDING);
     }
@@ -198,9 +212,11 @@ json_t *qmp_query_jobs(json_t *args, Error **errp)
     json_t *list = json_array();
 
     for (Job *job = jobs; job; job = job->next) {
-        json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:i}", "id", job->id, "type", job->type,
-                              "status", status_name(job->status), "current-progress",
-                              job->status == JOB_CONCLUDED, "total-progress", 1);
+        job_progress(job);
+        json_t *o =
+            json_pack("{s:s, s:s, s:s, s:I, s:I}", "id", job->id, "type", job->type, "status",
+                      status_name(job->status), "current-progress", (json_int_t)job->done,
+                      "total-progress", (json_int_t)(job->total ? job->total : 1));
         if (job->error) {
             json_object_set_new(o, "error", json_string(job->error));
         }
@@ -235,10 +251,16 @@ json_t *qmp_job_dismiss(json_t *args, Error **errp)
     return qmp_empty();
 }
 
+/* A snapshot being saved is given up; loading and deleting are one step that nothing comes in
+ * between. */
 json_t *qmp_job_cancel(json_t *args, Error **errp)
 {
     Job *job = need_job(args, errp);
 
+    if (job && job->status == JOB_RUNNING && !strcmp(job->type, "snapshot-save")) {
+        snapshot_cancel();
+        return qmp_empty();
+    }
     if (job) {
         error_set(errp, "Job '%s' in state '%s' cannot accept command verb 'cancel'", job->id,
                   status_name(job->status));

@@ -18,3 +18,15 @@ void qmp_set_options(const struct Option *table)
 void qmp_quitting(void)
 {
 }
+
+void qmp_host_request(void)
+{
+}
+
+void qmp_device_deleted(const char *id)
+{
+}
+
+void qmp_tray_moved(const char *drive, bool open)
+{
+}

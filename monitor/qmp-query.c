@@ -101,6 +101,23 @@ json_t *qmp_query_uuid(json_t *args, Error **errp)
     return json_pack("{s:s}", "UUID", text);
 }
 
+/* There is no suspend to RAM to wake up from. */
+json_t *qmp_query_current_machine(json_t *args, Error **errp)
+{
+    return json_pack("{s:b}", "wakeup-suspend-support", 0);
+}
+
+/* A dump is made before the next command is read. */
+json_t *qmp_query_dump(json_t *args, Error **errp)
+{
+    return json_pack("{s:s, s:i, s:i}", "status", "none", "completed", 0, "total", 0);
+}
+
+json_t *qmp_query_replay(json_t *args, Error **errp)
+{
+    return json_pack("{s:s, s:i}", "mode", "none", "icount", 0);
+}
+
 json_t *qmp_query_target(json_t *args, Error **errp)
 {
     return json_pack("{s:s}", "arch", "x86_64");

@@ -19,5 +19,10 @@ struct Option;
 void qmp_set_options(const struct Option *table);
 /* Tells every JSON monitor that the user's commands end the program. */
 void qmp_quitting(void);
+/* The next reset or power request comes from a command, not from the guest. */
+void qmp_host_request(void);
+/* What users did by a command of either monitor. */
+void qmp_device_deleted(const char *id);
+void qmp_tray_moved(const char *drive, bool open);
 
 #endif

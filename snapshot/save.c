@@ -311,12 +311,22 @@ static void co_pack_batch(Packer *p)
     }
 }
 
+static uint64_t progress_done, progress_total;
+
+bool snapshot_progress(uint64_t *done, uint64_t *total)
+{
+    *done = progress_done;
+    *total = progress_total;
+    return progress_total != 0;
+}
+
 static bool take_batch(Save *s, Packer *p)
 {
     s->next_chunk = s->ret < 0 ? s->chunks : capture_next(s->next_chunk);
     p->first = s->next_chunk;
     p->count = s->chunks - s->next_chunk < BATCH ? s->chunks - s->next_chunk : BATCH;
     s->next_chunk += p->count;
+    progress_done = (uint64_t)s->next_chunk << CHUNK_BITS;
     return p->count != 0;
 }
 
@@ -708,6 +718,8 @@ static Save *new_save(const SnapshotTarget *target, Error **errp)
     }
     copy_target(s, target);
     saving = s;
+    progress_done = 0;
+    progress_total = (uint64_t)snapshot_chunks(memory_ram_used()) << CHUNK_BITS;
     return s;
 }
 
@@ -742,10 +754,17 @@ void snapshot_save_start(const SnapshotTarget *target, void (*done)(void *opaque
     coroutine_enter(coroutine_create(co_save, s));
 }
 
+void snapshot_cancel(void)
+{
+    if (saving) {
+        saving->ret = saving->ret < 0 ? saving->ret : -ECANCELED;
+    }
+}
+
 void snapshot_finish(void)
 {
     while (saving) {
-        saving->ret = saving->ret < 0 ? saving->ret : -ECANCELED;
+        snapshot_cancel();
         loop_run_once(-1);
     }
     restore_stop();

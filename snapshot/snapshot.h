@@ -43,12 +43,25 @@ bool snapshot_save(const SnapshotTarget *target, Error **errp);
 void snapshot_save_start(const SnapshotTarget *target, void (*done)(void *opaque, Error *err),
                          void *opaque);
 /*
+ * How far the snapshot being saved is, or the last one that was: bytes of RAM that have been looked at, of all. False:
+ * none was ever begun.
+ */
+bool snapshot_progress(uint64_t *done, uint64_t *total);
+/* Gives up the snapshot being saved, if there is one: it fails soon with "Operation canceled". Later than the
+ * moment when all is written, this does nothing. */
+void snapshot_cancel(void);
+/*
  * Loads; the machine then runs if it ran before. Where the state is refused the machine goes on as
  * it was; where it fails after the disks were changed it is stopped and reset, and the message says
  * so.
  */
 bool snapshot_load(const SnapshotTarget *target, Error **errp);
 bool snapshot_delete(const SnapshotTarget *target, Error **errp);
+/* One disk as it is now, without the machine. A name that is there is refused. */
+bool snapshot_disk_save(const char *drive, const char *name, Error **errp);
+/* By name, id (either may be NULL) or both; *gone: what it was. */
+bool snapshot_disk_delete(const char *drive, const char *name, const char *id, BlockSnapshot *gone,
+                          Error **errp);
 /* Of the last snapshot_save() that went well. */
 const SnapshotTimes *snapshot_last_times(void);
 /* Before the program ends: no work is under way any more. */
