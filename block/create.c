@@ -35,6 +35,19 @@ static bool co_create_file(const char *filename, uint64_t size, BlockOptions *op
     return protocol->co_create(&c, errp);
 }
 
+/* A mistyped option must not cost the file that is there. */
+static bool check_options(const BlockDriver *driver, const BlockCreate *c, Error **errp)
+{
+    BlockOptions *left = blkopts_copy(c->options);
+
+    for (const BlockOptionDesc *o = driver->create_options; o && o->name; o++) {
+        blkopts_remove(left, o->name);
+    }
+    bool ok = blkopts_check_empty(left, driver->name, driver->create_options, errp);
+    blkopts_free(left);
+    return ok;
+}
+
 /* Formats get an empty file. If they fail, a file that was not there before goes again. */
 static bool co_create_format(const BlockDriver *driver, BlockCreate *c, Error **errp)
 {
@@ -46,6 +59,9 @@ static bool co_create_format(const BlockDriver *driver, BlockCreate *c, Error **
     }
     if (!driver->co_create) {
         error_set(errp, "%s: format %s can only be read", c->filename, driver->name);
+        return false;
+    }
+    if (!check_options(driver, c, errp)) {
         return false;
     }
     bool is_file = !strcmp(protocol->name, "file"), was_there = is_file && access(path, F_OK) == 0;

@@ -103,7 +103,7 @@ static void print_finding(void *opaque, const char *line)
     const ImgArgs *args = opaque;
 
     if (!args->quiet) {
-        fprintf(args->json ? stderr : stderr, "%s\n", line);
+        fprintf(stderr, "%s\n", line);
     }
 }
 
@@ -220,10 +220,10 @@ static int run_check(ImgArgs *args)
         error_set_errno(&err, -ret, "the check of %s failed", args->operands[0]);
         return img_failed(args, err, CHECK_FAILED);
     }
-    return c.corruptions    ? CHECK_CORRUPT
-           : c.leaks        ? CHECK_LEAKS
-           : c.check_errors ? CHECK_FAILED
-                            : CHECK_OK;
+    return c.check_errors  ? CHECK_FAILED
+           : c.corruptions ? CHECK_CORRUPT
+           : c.leaks       ? CHECK_LEAKS
+                           : CHECK_OK;
 }
 
 const ImgCommand img_check_command = {

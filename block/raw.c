@@ -55,6 +55,10 @@ static bool raw_co_open(BlockNode *node, BlockOptions *options, Error **errp)
     }
     BlockNode *file = node->file->node;
     node->request_alignment = s->offset % file->request_alignment ? 1 : file->request_alignment;
+    if (node->probed) {
+        /* A head that is written by bytes is another format's as a whole: io.c sees sectors. */
+        node->request_alignment = MAX(node->request_alignment, BLK_SECTOR_SIZE);
+    }
     node->memory_alignment = file->memory_alignment;
     node->max_transfer = file->max_transfer;
     node->supported_write_flags = file->supported_write_flags;

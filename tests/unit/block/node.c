@@ -115,6 +115,8 @@ static void a_guessed_raw_disk_stays_raw(void)
     CHECK(c);
     CHECK_EQ(bdrv_pwrite(c, 0, 512, head, 0), -EPERM);
     CHECK_EQ(bdrv_pwrite(c, 512, 512, head, 0), 0);
+    CHECK_EQ(bdrv_pwrite(c, 1, 7, head + 1, 0), 0); /* byte by byte */
+    CHECK_EQ(bdrv_pwrite(c, 0, 1, head, 0), -EPERM);
     /* Two harmless sectors that are the head of a descriptor together. */
     memset(comment, '#', sizeof(comment));
     memcpy(version, "\nversion=1\n", 11);
