@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "hw/memory.h"
+#include "monitor/kdump.h"
 #include "monitor/monitor-int.h"
 #include "target-i386/cpu-query.h"
 #include "target-i386/mem.h"
@@ -27,16 +28,30 @@
 
 /* ---- pieces ---- */
 
+#define HOLE_MAX (UINT64_C(2) << 30) /* longer than any between two pieces of RAM */
+
+/* Physical memory has holes, as below 1 MB: zeroes, so that what lies behind is at its place. But
+ * something has to be memory. */
 static bool copy_piece(CPUX86State *env, uint64_t addr, uint64_t size, FILE *f, const char *path,
                        Error **errp)
 {
     uint8_t buf[4096];
+    uint64_t first = addr, hole = 0;
+    bool any = false;
 
     while (size > 0) {
-        size_t n = size < sizeof(buf) ? size : sizeof(buf);
-        if (!(env ? mem_debug_read(env, addr, buf, (unsigned)n) : dma_read(addr, buf, n))) {
-            error_set(errp, "Cannot access memory at 0x%llx", (unsigned long long)addr);
+        size_t n = sizeof(buf) - addr % sizeof(buf); /* to the page's end */
+        n = size < n ? size : n;
+        bool ok = env ? mem_debug_read(env, addr, buf, (unsigned)n) : dma_read(addr, buf, n);
+        any |= ok;
+        hole = ok ? 0 : hole + n;
+        if (!ok && (env || (n == size && !any) || hole > HOLE_MAX)) {
+            error_set(errp, "Cannot access memory at 0x%llx",
+                      (unsigned long long)(env ? addr : first));
             return false;
+        }
+        if (!ok) {
+            memset(buf, 0, n);
         }
         if (fwrite(buf, 1, n, f) != n) {
             error_set_errno(errp, errno, "cannot write '%s'", path);
@@ -102,10 +117,6 @@ typedef struct QemuCpuState {
     uint64_t cr[5];
     uint64_t kernel_gs_base;
 } QemuCpuState;
-
-typedef struct RamRange {
-    uint64_t addr, size, offset; /* offset: in the file */
-} RamRange;
 
 typedef struct Core {
     RamRange ram[64];
@@ -288,7 +299,8 @@ static void lay_out(Core *c, bool paging)
         return;
     }
     for (unsigned i = 0; i < c->ram_count; i++) {
-        Elf64_Phdr p = load_header(c->ram[i].addr, c->ram[i].addr, c->ram[i].offset, c->ram[i].size);
+        Elf64_Phdr p =
+            load_header(c->ram[i].addr, c->ram[i].addr, c->ram[i].offset, c->ram[i].size);
         add_load(c, &p);
     }
 }
@@ -354,18 +366,27 @@ static bool write_core(const Core *c, FILE *f)
            (count < PN_XNUM || fwrite(&s, sizeof(s), 1, f) == 1);
 }
 
-bool memory_dump_core(const char *path, bool paging, Error **errp)
+bool memory_dump_core(const char *path, DumpFormat format, bool paging, Error **errp)
 {
-    FILE *f = create(path, errp);
+    FILE *f;
     Core c = {0};
     bool paused, ok;
 
+    if (format == DUMP_KDUMP_ZLIB && paging) {
+        error_set(errp,
+                  "the kdump-compressed format has no virtual addresses: crash knows them from "
+                  "the kernel");
+        return false;
+    }
+    f = create(path, errp);
     if (!f) {
         return false;
     }
     paused = monitor_pause_cpus();
     lay_out(&c, paging);
-    ok = c.ram_count > 0 && write_core(&c, f);
+    ok = c.ram_count > 0 &&
+         (format == DUMP_ELF ? write_core(&c, f)
+                             : kdump_write(f, c.ram, c.ram_count, &c.notes, vcpu_count()));
     if (!ok) {
         error_set_errno(errp, errno, "cannot write '%s'", path);
     }

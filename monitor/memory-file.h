@@ -16,11 +16,13 @@ struct CPUX86State;
 /* env: its virtual memory; NULL: physical memory. The machine stands still meanwhile. */
 bool memory_save_file(struct CPUX86State *env, uint64_t addr, uint64_t size, const char *path,
                       Error **errp);
+typedef enum DumpFormat { DUMP_ELF, DUMP_KDUMP_ZLIB } DumpFormat;
+
 /*
- * RAM and every CPU's registers as an ELF core. Its segments tell physical addresses, and for a CPU
- * with paging on (the first one) also where each is in its virtual memory, so that a debugger can
- * follow pointers.
+ * RAM and every CPU's registers as an ELF core or, packed and without paging, for crash. Its
+ * segments tell physical addresses, and for a CPU with paging on (the first one) also where each is
+ * in its virtual memory, so that a debugger can follow pointers.
  */
-bool memory_dump_core(const char *path, bool paging, Error **errp);
+bool memory_dump_core(const char *path, DumpFormat format, bool paging, Error **errp);
 
 #endif

@@ -77,7 +77,10 @@ void cmd_dump_guest_memory(Monitor *mon, const ArgValue *args)
 {
     Error *err = NULL;
 
-    if (!memory_dump_core(args[1].text, args[0].present, &err)) {
+    if (args[2].present || args[3].present) {
+        monitor_printf(mon, "pages are packed by zlib (-z); lzo and snappy are not there\n");
+    } else if (!memory_dump_core(args[4].text, args[1].present ? DUMP_KDUMP_ZLIB : DUMP_ELF,
+                                 args[0].present, &err)) {
         monitor_error(mon, err);
     }
 }

@@ -194,15 +194,17 @@ static json_t *run_dump(json_t *args, Error **errp)
         error_set(errp, "Parameter 'protocol' expects 'file:' and a name");
         return NULL;
     }
-    if (format && strcmp(format, "elf") != 0) {
-        error_set(errp, "Parameter 'format' expects 'elf'");
+    if (format && strcmp(format, "elf") != 0 && strcmp(format, "kdump-zlib") != 0) {
+        error_set(errp, "Parameter 'format' expects 'elf' or 'kdump-zlib'");
         return NULL;
     }
     if (json_object_get(args, "begin") || json_object_get(args, "length")) {
         error_set(errp, "A part of the memory cannot be dumped; pmemsave saves one");
         return NULL;
     }
-    return done(memory_dump_core(protocol + 5, qmp_bool(args, "paging", false), errp));
+    return done(memory_dump_core(protocol + 5,
+                                 format && *format == 'k' ? DUMP_KDUMP_ZLIB : DUMP_ELF,
+                                 qmp_bool(args, "paging", false), errp));
 }
 
 /* ---- devices ---- */

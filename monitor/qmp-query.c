@@ -153,7 +153,7 @@ json_t *qmp_query_display_options(json_t *args, Error **errp)
 
 json_t *qmp_query_dump_capability(json_t *args, Error **errp)
 {
-    return json_pack("{s:[s]}", "formats", "elf");
+    return json_pack("{s:[s, s]}", "formats", "elf", "kdump-zlib");
 }
 
 static const Option *option_table;
