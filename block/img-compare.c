@@ -16,7 +16,7 @@
 
 /* 1 means "different" to scripts, so every error has another status. */
 enum { IDENTICAL = 0, DIFFERENT = 1, CANNOT_OPEN = 2, CANNOT_READ = 4 };
-enum { CHUNK = 1 << 20, AT_ONCE = 3 };
+enum { CHUNK = 1 << 20, AT_ONCE = 3, OTHER_KIND = -1 /* different, and that was said */ };
 
 /* What an image holds up to `end`. */
 typedef struct Range {
@@ -51,7 +51,7 @@ static const ImgOption compare_options[] = {
     {'f', NULL, "FORMAT", "format of the first image", img_set_format},
     {'F', NULL, "FORMAT", "format of the second image", set_second_format},
     {0, "image-opts", NULL, "FILEs are lists of options", img_set_image_opts},
-    {'s', NULL, NULL, "strict: the sizes must be equal too", set_strict},
+    {'s', NULL, NULL, "strict: sizes and what is allocated must be equal too", set_strict},
     {'p', NULL, NULL, "show progress", img_set_progress},
     {'q', NULL, NULL, "print nothing but errors", img_set_quiet},
     {'T', NULL, "CACHE", "cache mode", img_set_source_cache},
@@ -168,6 +168,50 @@ static int compare_contents(Comparison *c, Error **errp)
     return c->mismatch == UINT64_MAX ? IDENTICAL : DIFFERENT;
 }
 
+/* Strictly: the first place where the images' layouts differ: data, known zeroes, whether it is
+ * allocated, whether it goes on like this to the end. UINT64_MAX: there is none. */
+static bool find_other_kind(const Comparison *c, uint64_t *where, Error **errp)
+{
+    const Image *images[2] = {c->a, c->b};
+    uint64_t n[2];
+    int status[2];
+
+    *where = UINT64_MAX;
+    for (uint64_t offset = 0; offset < c->a->size; offset += MIN(n[0], n[1])) {
+        for (unsigned i = 0; i < 2; i++) {
+            status[i] = bdrv_block_status_above(images[i]->node, NULL, true, offset,
+                                                images[i]->size - offset, &n[i], NULL, NULL, NULL);
+            if (status[i] < 0) {
+                error_set_errno(errp, -status[i], "cannot find out what %s holds at byte %" PRIu64,
+                                images[i]->file, offset);
+                return false;
+            }
+            n[i] = n[i] ? n[i] : images[i]->size - offset;
+        }
+        if (status[0] != status[1]) {
+            *where = offset;
+            return true;
+        }
+    }
+    return true;
+}
+
+static int compare_strictly(Comparison *c, int status, Error **errp)
+{
+    uint64_t where;
+
+    if (!find_other_kind(c, &where, errp)) {
+        return CANNOT_READ;
+    }
+    if (where == UINT64_MAX || where > c->mismatch) {
+        return status;
+    }
+    if (!c->args->quiet) {
+        printf("Strict mode: Offset %" PRIu64 " block status mismatch!\n", where);
+    }
+    return OTHER_KIND;
+}
+
 static int compare(Comparison *c, Error **errp)
 {
     if (c->a->size != c->b->size) {
@@ -180,12 +224,15 @@ static int compare(Comparison *c, Error **errp)
     img_progress_start(&c->progress, c->args->progress && !c->args->quiet);
     int status = compare_contents(c, errp);
     img_progress_end(&c->progress, status == IDENTICAL);
+    if (c->args->strict && status <= DIFFERENT) {
+        status = compare_strictly(c, status, errp);
+    }
     if (status == IDENTICAL) {
         say(c, "Images are identical.");
     } else if (status == DIFFERENT && !c->args->quiet) {
         printf("Content mismatch at offset %" PRIu64 "!\n", c->mismatch);
     }
-    return status;
+    return status == OTHER_KIND ? DIFFERENT : status;
 }
 
 static int run_compare(ImgArgs *args)

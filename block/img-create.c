@@ -84,6 +84,10 @@ static int run_create(ImgArgs *args)
         (args->count > 1 && !img_parse_size("size", args->operands[1], &args->size, &err))) {
         return img_failed(args, err, 1);
     }
+    if (args->count > 1 && args->size_given) {
+        error_set(&err, "%s: the size is given twice: by -o size= and by itself", file);
+        return img_failed(args, err, 1);
+    }
     args->size_given |= args->count > 1;
     if (args->backing_file && !args->unsafe && bdrv_find_driver(format)->supports_backing) {
         if (!check_backing(args, file, &err)) {

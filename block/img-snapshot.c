@@ -117,6 +117,21 @@ static bool create(BlockNode *node, const char *name, Error **errp)
     return bdrv_snapshot_create(node, &s, errp);
 }
 
+/* By its name rather than by an id that reads the same: what is deleted is gone. */
+static bool delete_named(BlockNode *node, const char *name, Error **errp)
+{
+    BlockSnapshot *list;
+    const int n = bdrv_snapshot_list(node, &list);
+    const char *id = name;
+
+    for (int i = n - 1; i >= 0; i--) {
+        id = strcmp(list[i].name, name) ? id : list[i].id;
+    }
+    bool ok = bdrv_snapshot_delete(node, id, errp);
+    bdrv_snapshots_free(list);
+    return ok;
+}
+
 static bool act(const ImgArgs *args, Image *image, Error **errp)
 {
     switch (args->action) {
@@ -125,7 +140,7 @@ static bool act(const ImgArgs *args, Image *image, Error **errp)
     case SNAPSHOT_APPLY:
         return bdrv_snapshot_goto(image->node, args->snapshot, errp);
     case SNAPSHOT_DELETE:
-        return bdrv_snapshot_delete(image->node, args->snapshot, errp);
+        return delete_named(image->node, args->snapshot, errp);
     default:
         img_print_snapshots(image->node, "Snapshot list:\n");
         return true;
