@@ -6,12 +6,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "block/block.h"
@@ -126,37 +126,50 @@ static bool write_pidfile(Error **errp)
 
 static void signal_arrived(void *opaque)
 {
-    int fd = *(int *)opaque;
-    struct signalfd_siginfo info;
+    int number = (int)(intptr_t)opaque;
 
-    if (read(fd, &info, sizeof(info)) == sizeof(info)) {
-        if (info.ssi_signo == SIGINT && gdbstub_take_sigint()) {
-            return;
-        }
-        fprintf(stderr, "\r\nvole: ended by signal %u (%s)\r\n", info.ssi_signo,
-                strsignal((int)info.ssi_signo));
-        machine_config.no_shutdown = false;
-        machine_request_shutdown(0);
+    if (number == SIGINT && gdbstub_take_sigint()) {
+        return;
     }
+    fprintf(stderr, "\r\nvole: ended by signal %d (%s)\r\n", number, strsignal(number));
+    machine_config.no_shutdown = false;
+    machine_request_shutdown(0);
 }
 
-/* SIGINT, SIGTERM and SIGHUP end the machine through the main loop, so that disks are flushed. */
+static void *wait_for_signals(void *set)
+{
+    int number;
+
+    for (;;) {
+        if (sigwait(set, &number) == 0) {
+            loop_defer(signal_arrived, (void *)(intptr_t)number);
+        }
+    }
+    return NULL;
+}
+
+/*
+ * SIGINT, SIGTERM and SIGHUP end the machine through the main loop, so that disks are flushed. A thread waits for them. A signalfd in the
+ * loop would do without one, but the kernel wakes whoever sleeps for that at each signal of each thread, and vCPUs get one for each
+ * of their timers' ticks.
+ */
 static void catch_signals(void)
 {
-    static int fd;
-    sigset_t set;
+    static sigset_t set;
+    pthread_t thread;
 
     signal(SIGPIPE, SIG_IGN);
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (fd < 0) {
-        error_exit("cannot make a signalfd: %s", strerror(errno));
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    int err = pthread_create(&thread, NULL, wait_for_signals, &set);
+    if (err) {
+        error_exit("cannot start a thread for signals: %s", strerror(err));
     }
-    loop_set_fd(fd, signal_arrived, NULL, &fd);
+    pthread_setname_np(thread, "signals");
+    pthread_detach(thread);
 }
 
 /*

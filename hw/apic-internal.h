@@ -165,6 +165,7 @@ bool apic_x2apic_write(Apic *s, unsigned reg, uint64_t value);
 void apic_timer_expired(void *opaque);
 /* Before a register changes: what was due by now has happened. */
 void apic_catch_up(Apic *s);
+void apic_renew_alarm(Apic *s);
 /* After one changed: the next expiry that leads to an interrupt. */
 void apic_arm_timer(Apic *s);
 uint32_t apic_current_count(const Apic *s);

@@ -12,6 +12,12 @@
 /* A period the host cannot keep up with must not keep it from anything else. */
 #define SHORTEST_PERIOD_NS (20 * NS_PER_US)
 
+/*
+ * The CPU's alarm tells that the timer is due. The main loop would only be in the way then, on the CPU's own host CPU or with the machine
+ * lock; so it looks later, should there be no alarm after all, and out of step with guests that count in milliseconds.
+ */
+#define BACKUP_NS (50 * NS_PER_MS + 437 * NS_PER_US)
+
 /* SDM, "Divide Configuration Register": 2, 4 .. 128, then 1. */
 unsigned apic_timer_divisor(const Apic *s)
 {
@@ -70,6 +76,13 @@ static int64_t count_deadline_ns(const Apic *s, int64_t now)
                                                                           : next;
 }
 
+static void set_timer(Apic *s, int64_t deadline)
+{
+    bool alarm = vcpu_set_alarm(s->env, clock_to_host(CLOCK_VIRTUAL, deadline));
+
+    timer_set_backup(&s->timer, deadline, alarm ? BACKUP_NS : 0);
+}
+
 void apic_arm_timer(Apic *s)
 {
     int64_t deadline = -1;
@@ -82,9 +95,7 @@ void apic_arm_timer(Apic *s)
         deadline = count_deadline_ns(s, clock_now(CLOCK_VIRTUAL));
     }
     if (deadline >= 0) {
-        int64_t wait = deadline - clock_now(CLOCK_VIRTUAL);
-        timer_set(&s->timer, deadline);
-        vcpu_set_alarm(s->env, wait > 0 ? wait : 0);
+        set_timer(s, deadline);
     } else {
         timer_cancel(&s->timer);
     }
@@ -111,6 +122,14 @@ void apic_catch_up(Apic *s)
 {
     if (timer_pending(&s->timer) && s->timer.deadline <= clock_now(CLOCK_VIRTUAL)) {
         apic_timer_expired(s);
+    }
+}
+
+/* The clock has stood still, perhaps, or the state was loaded. */
+void apic_renew_alarm(Apic *s)
+{
+    if (timer_pending(&s->timer)) {
+        set_timer(s, s->timer.deadline);
     }
 }
 

@@ -566,6 +566,7 @@ static void apic_catch_up_running(void *opaque)
 {
     if (clock_virtual_running()) {
         apic_catch_up(opaque);
+        apic_renew_alarm(opaque);
     }
 }
 

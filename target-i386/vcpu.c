@@ -3,23 +3,24 @@
  *
  * A vCPU thread is in one of three places: inside cpu_exec() ("in guest"), asleep (halted, paused,
  * or waiting for a reset), or between the two. Everything that wants its attention goes through
- * vcpu_kick(), which sets exit_request for a thread in guest and `kicked` for one that sleeps; a
+ * vcpu_kick(), which sets exit_request for a thread in guest and `sleep` for one that sleeps; a
  * thread clears both before it looks at what there is to do, so that no kick is lost.
  *
  * Three mutexes, taken in this order and never the other way round: the machine lock (util/loop.h),
- * then guest_mutex (who is in guest, exclusive sections), then a vCPU's own (its sleep and its work
- * queue).
+ * then guest_mutex (who is in guest, exclusive sections), then a vCPU's own (what is wanted of it).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "target-i386/vcpu.h"
 
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,14 +36,16 @@ typedef struct VCpuWork {
     struct VCpuWork *next;
 } VCpuWork;
 
+enum { AWAKE, ASLEEP, KICKED };
+
 typedef struct VCpu {
     CPUX86State *env;
     pthread_t thread;
     char name[16];
 
+    _Atomic uint32_t sleep; /* a futex: AWAKE, ASLEEP or KICKED */
+
     pthread_mutex_t mutex; /* the fields below */
-    pthread_cond_t wakeup;
-    bool kicked;
     bool stop_requested; /* stay out of guest code until vcpu_resume_all() */
     bool stopped;        /* and it does */
     bool held;           /* stays out when the others go on */
@@ -52,8 +55,14 @@ typedef struct VCpu {
 
     _Atomic bool has_alarm; /* made by the thread, set under the machine lock */
     timer_t alarm;
+    _Atomic int64_t alarm_at;  /* when it is wanted, by the host's clock; 0: it has come */
+    _Atomic int64_t alarm_due; /* the same for the one that came last, or is to come next */
+    _Atomic bool alarm_early;  /* it is set to come so much before: */
+    _Atomic int64_t advance;
 
-    /* The thread's own: of the guest's spinning. */
+    /* The thread's own. */
+    volatile sig_atomic_t alarm_came;
+    /* Of the guest's spinning: */
     uint64_t last_pause; /* host TSC */
     unsigned pauses, yields;
 } VCpu;
@@ -150,13 +159,29 @@ void vcpu_kick(CPUX86State *env)
     if (!v || env == current_cpu) {
         return; /* its own thread looks at exit_request before it sleeps */
     }
-    pthread_mutex_lock(&v->mutex);
-    v->kicked = true;
-    pthread_cond_signal(&v->wakeup);
-    pthread_mutex_unlock(&v->mutex);
+    if (atomic_exchange(&v->sleep, KICKED) == ASLEEP) {
+        syscall(SYS_futex, &v->sleep, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    }
 }
 
-/* ---- alarms: a host timer that interrupts just this thread ---- */
+static void sleep_until_kicked(VCpu *v)
+{
+    uint32_t awake = AWAKE;
+
+    if (atomic_compare_exchange_strong(&v->sleep, &awake, ASLEEP)) {
+        while (atomic_load(&v->sleep) == ASLEEP) {
+            syscall(SYS_futex, &v->sleep, FUTEX_WAIT_PRIVATE, ASLEEP, NULL, NULL, 0);
+        }
+    }
+}
+
+/*
+ * ---- alarms: a host timer that interrupts just this thread ----
+ *
+ * A host's timers are late, those of a host that is a virtual machine itself by 15 us at best. So an alarm is set early by what a third of
+ * the alarms of late were late at least, and a thread whose alarm comes too early waits for its time, awake.
+ */
+enum { MAX_ADVANCE_NS = 32000, ADVANCE_STEP_NS = 100 };
 
 static int alarm_signal(void)
 {
@@ -166,7 +191,11 @@ static int alarm_signal(void)
 static void on_alarm(int signal)
 {
     if (current_cpu) {
+        VCpu *v = current_cpu->vcpu;
+        atomic_store(&v->alarm_at, 0);
+        v->alarm_came = true;
         cpu_request_exit(current_cpu);
+        atomic_store(&v->sleep, KICKED); /* if it slept: the interrupted call looks at it once more */
     }
 }
 
@@ -188,19 +217,40 @@ static void drop_alarm(VCpu *v)
     }
 }
 
-void vcpu_set_alarm(CPUX86State *env, int64_t ns)
+bool vcpu_set_alarm(CPUX86State *env, int64_t ns)
 {
     VCpu *v = env->vcpu;
-    struct itimerspec when = {0};
 
-    if (!v || !atomic_load(&v->has_alarm)) {
-        return;
+    if (!v || !atomic_load(&v->has_alarm) || ns == INT64_MAX) {
+        return false;
     }
-    if (ns >= 0) {
-        when.it_value.tv_sec = ns / NS_PER_SEC;
-        when.it_value.tv_nsec = ns % NS_PER_SEC + !ns; /* 0 would disarm it */
+    ns = ns > 0 ? ns : 1; /* 0 would disarm it */
+    if (atomic_load(&v->alarm_at) != ns) {
+        int64_t early = atomic_load(&v->advance);
+        early = ns - 2 * early > clock_now(CLOCK_HOST) ? early : 0; /* the guest is to run meanwhile, not to wait */
+        atomic_store(&v->alarm_early, early > 0);
+        atomic_store(&v->alarm_due, ns);
+        atomic_store(&v->alarm_at, ns); /* before it is set: it may come at once */
+        struct itimerspec when = {.it_value = {.tv_sec = (ns - early) / NS_PER_SEC, .tv_nsec = (ns - early) % NS_PER_SEC}};
+        timer_settime(v->alarm, TIMER_ABSTIME, &when, NULL);
     }
-    timer_settime(v->alarm, 0, &when, NULL);
+    return true;
+}
+
+/* An alarm has come: waits until it is due, and learns from how late it is. */
+static void wait_for_alarm(VCpu *v)
+{
+    int64_t due = atomic_load(&v->alarm_due), late = clock_now(CLOCK_HOST) - due, advance = atomic_load(&v->advance);
+
+    v->alarm_came = false;
+    if (atomic_load(&v->alarm_early) || advance == 0) {
+        advance += late < 0 ? -2 * ADVANCE_STEP_NS : ADVANCE_STEP_NS;
+        atomic_store(&v->advance, advance < 0 ? 0 : advance > MAX_ADVANCE_NS ? MAX_ADVANCE_NS : advance);
+    }
+    while (late < 0 && late >= -MAX_ADVANCE_NS) { /* unless it was set anew meanwhile */
+        __builtin_ia32_pause();
+        late = clock_now(CLOCK_HOST) - due;
+    }
 }
 
 /*
@@ -297,11 +347,14 @@ static bool wait_until_runnable(VCpu *v)
     CPUX86State *env = v->env;
 
     for (;;) {
+        atomic_store(&v->sleep, AWAKE);
+        cpu_exit_seen(env);
         pthread_mutex_lock(&v->mutex);
-        v->kicked = false;
         bool ending = v->ending, stop = v->stop_requested, dead = v->dead;
         pthread_mutex_unlock(&v->mutex);
-        cpu_exit_seen(env);
+        if (v->alarm_came) {
+            wait_for_alarm(v);
+        }
 
         if (ending) {
             return false;
@@ -322,11 +375,7 @@ static bool wait_until_runnable(VCpu *v)
                 return true;
             }
         }
-        pthread_mutex_lock(&v->mutex);
-        while (!v->kicked) {
-            pthread_cond_wait(&v->wakeup, &v->mutex);
-        }
-        pthread_mutex_unlock(&v->mutex);
+        sleep_until_kicked(v);
     }
 }
 
@@ -393,7 +442,6 @@ bool vcpu_create_all(unsigned count, const char *model, Error **errp)
         v->stop_requested = v->stopped = true;
         v->work_tail = &v->work;
         pthread_mutex_init(&v->mutex, NULL);
-        pthread_cond_init(&v->wakeup, NULL);
         snprintf(v->name, sizeof(v->name), "vcpu-%u", i);
         vmstate_register(&cpu_vmstate, v->name, v->env);
     }

@@ -33,10 +33,11 @@ void vcpu_reset_all(void);
 /* Out of guest code at the next chance, or out of HLT. Any thread. */
 void vcpu_kick(CPUX86State *env);
 /*
- * Has the vCPU look at its interrupt controller's clock (CpuIntController.catch_up) in so many ns, if it runs guest code then; < 0:
- * never. It does that on its own thread, so that a timer's interrupt need not wait until the host lets the main thread run.
+ * Has the vCPU look at its interrupt controller's clock (CpuIntController.catch_up) at `ns` on the host's clock, on its own thread, so that
+ * a timer's interrupt need not wait until the host lets the main thread run. There is one alarm, which may come when it is
+ * no longer wanted. Does nothing if it is set to that time. False: there will be none, somebody else has to look. The machine lock is held.
  */
-void vcpu_set_alarm(CPUX86State *env, int64_t ns);
+bool vcpu_set_alarm(CPUX86State *env, int64_t ns);
 /*
  * Queues fn(env, data) to run on the vCPU's own thread before it executes anything further. Any
  * thread, no lock needed; data is fn's to free.

@@ -76,6 +76,17 @@ int64_t clock_now(ClockType clock)
     return now;
 }
 
+int64_t clock_to_host(ClockType clock, int64_t ns)
+{
+    int64_t host = ns;
+
+    if (atomic_load(&stepped) || (clock == CLOCK_VIRTUAL && !atomic_load(&virtual_running)) ||
+        (clock == CLOCK_VIRTUAL && __builtin_sub_overflow(ns, atomic_load(&virtual_offset), &host))) {
+        return INT64_MAX;
+    }
+    return host;
+}
+
 static void set_virtual(bool running, int64_t now)
 {
     atomic_fetch_add(&clock_seq, 1);
@@ -135,7 +146,7 @@ static void heap_place(TimerHeap *h, unsigned i, Timer *t)
 
 static void heap_up(TimerHeap *h, unsigned i, Timer *t)
 {
-    while (i > 0 && h->timers[(i - 1) / 2]->deadline > t->deadline) {
+    while (i > 0 && h->timers[(i - 1) / 2]->wake > t->wake) {
         heap_place(h, i, h->timers[(i - 1) / 2]);
         i = (i - 1) / 2;
     }
@@ -149,10 +160,10 @@ static void heap_down(TimerHeap *h, unsigned i, Timer *t)
         if (child >= h->count) {
             break;
         }
-        if (child + 1 < h->count && h->timers[child + 1]->deadline < h->timers[child]->deadline) {
+        if (child + 1 < h->count && h->timers[child + 1]->wake < h->timers[child]->wake) {
             child++;
         }
-        if (h->timers[child]->deadline >= t->deadline) {
+        if (h->timers[child]->wake >= t->wake) {
             break;
         }
         heap_place(h, i, h->timers[child]);
@@ -181,32 +192,19 @@ static void heap_remove(TimerHeap *h, Timer *t)
     if (last == t) {
         return;
     }
-    if (i > 0 && h->timers[(i - 1) / 2]->deadline > last->deadline) {
+    if (i > 0 && h->timers[(i - 1) / 2]->wake > last->wake) {
         heap_up(h, i, last);
     } else {
         heap_down(h, i, last);
     }
 }
 
-/* When the clock's first timer is due, on the host's clock; INT64_MAX: never. */
-static int64_t first_deadline(ClockType clock)
+/* When the clock's first timer has to be looked at, on the host's clock; INT64_MAX: never. */
+static int64_t first_wake(ClockType clock)
 {
     TimerHeap *h = &heaps[clock];
-    int64_t host;
 
-    if (h->count == 0 || atomic_load(&stepped)) {
-        return INT64_MAX;
-    }
-    if (clock == CLOCK_HOST) {
-        return h->timers[0]->deadline;
-    }
-    if (!atomic_load(&virtual_running)) {
-        return INT64_MAX;
-    }
-    if (__builtin_sub_overflow(h->timers[0]->deadline, atomic_load(&virtual_offset), &host)) {
-        return INT64_MAX;
-    }
-    return host;
+    return h->count ? clock_to_host(clock, h->timers[0]->wake) : INT64_MAX;
 }
 
 void timer_init(Timer *t, ClockType clock, TimerCallback *callback, void *opaque)
@@ -214,7 +212,7 @@ void timer_init(Timer *t, ClockType clock, TimerCallback *callback, void *opaque
     *t = (Timer){.clock = clock, .deadline = -1, .callback = callback, .opaque = opaque};
 }
 
-void timer_set(Timer *t, int64_t deadline_ns)
+void timer_set_backup(Timer *t, int64_t deadline_ns, int64_t later_ns)
 {
     TimerHeap *h = &heaps[t->clock];
 
@@ -222,12 +220,20 @@ void timer_set(Timer *t, int64_t deadline_ns)
         heap_remove(h, t);
     }
     t->deadline = deadline_ns > 0 ? deadline_ns : 0;
+    if (__builtin_add_overflow(t->deadline, later_ns, &t->wake)) {
+        t->wake = INT64_MAX;
+    }
     heap_insert(h, t);
     if (t->heap_index == 0 && sleeping_until != INT64_MIN &&
-        first_deadline(t->clock) < sleeping_until) {
+        first_wake(t->clock) < sleeping_until) {
         sleeping_until = INT64_MIN; /* woken once is enough */
         wake();
     }
+}
+
+void timer_set(Timer *t, int64_t deadline_ns)
+{
+    timer_set_backup(t, deadline_ns, 0);
 }
 
 void timer_cancel(Timer *t)
@@ -254,7 +260,7 @@ static void run_due_timers(void)
         }
         int64_t now = clock_now(c);
         for (unsigned budget = h->count; budget && h->count; budget--) {
-            if (h->timers[0]->deadline > now) {
+            if (h->timers[0]->wake > now) {
                 break;
             }
             fire(h->timers[0]);
@@ -268,7 +274,7 @@ static int64_t steps_to_first(ClockType c)
     if (heaps[c].count == 0 || (c == CLOCK_VIRTUAL && !atomic_load(&virtual_running))) {
         return INT64_MAX;
     }
-    int64_t ns = heaps[c].timers[0]->deadline - atomic_load(&stepped_now[c]);
+    int64_t ns = heaps[c].timers[0]->wake - atomic_load(&stepped_now[c]);
     return ns > 0 ? ns : 0;
 }
 
@@ -542,9 +548,9 @@ static int64_t sleep_end(int timeout_ms)
     }
     int64_t end = timeout_ms < 0 ? INT64_MAX : host_now() + timeout_ms * NS_PER_MS;
     for (ClockType c = 0; c < CLOCK_TYPES; c++) {
-        int64_t deadline = first_deadline(c);
-        if (deadline < end) {
-            end = deadline > 0 ? deadline : 0;
+        int64_t first = first_wake(c);
+        if (first < end) {
+            end = first > 0 ? first : 0;
         }
     }
     return end;

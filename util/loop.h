@@ -37,6 +37,8 @@ int64_t clock_now(ClockType clock);
 /* Starts or stops the virtual clock; starting twice or stopping twice does nothing. */
 void clock_virtual_run(bool running);
 bool clock_virtual_running(void);
+/* The time on the host's clock at which `clock` shows ns; INT64_MAX: it stands still, or moves by steps only. */
+int64_t clock_to_host(ClockType clock, int64_t ns);
 /* Moves the virtual clock to `ns` (after loading a snapshot). */
 void clock_virtual_set(int64_t ns);
 /*
@@ -55,12 +57,15 @@ typedef struct Timer {
     int64_t deadline; /* ns on its clock; -1: not set */
     TimerCallback *callback;
     void *opaque;
+    int64_t wake;        /* the loop's: when it has to look; the deadline or later */
     unsigned heap_index; /* the loop's */
 } Timer;
 
 void timer_init(Timer *t, ClockType clock, TimerCallback *callback, void *opaque);
 /* Sets or moves the deadline; a deadline in the past fires at the loop's next turn. One shot. */
 void timer_set(Timer *t, int64_t deadline_ns);
+/* The same for a timer that another thread looks at when it is due: the loop does that so many ns later, if it still is set. */
+void timer_set_backup(Timer *t, int64_t deadline_ns, int64_t later_ns);
 void timer_cancel(Timer *t);
 static inline bool timer_pending(const Timer *t)
 {

@@ -124,6 +124,48 @@ static void virtual_time_stands_still_while_stopped(void)
     clock_virtual_run(false);
 }
 
+static void the_hosts_time_of_a_clocks_time(void)
+{
+    int64_t host = clock_now(CLOCK_HOST);
+
+    CHECK_EQ(clock_to_host(CLOCK_HOST, 5), 5);
+    CHECK_EQ(clock_to_host(CLOCK_VIRTUAL, 5), INT64_MAX);
+    clock_virtual_set(1000);
+    clock_virtual_run(true);
+    int64_t at = clock_to_host(CLOCK_VIRTUAL, 5000);
+    CHECK(at >= host + 4000 && at <= clock_now(CLOCK_HOST) + 4000);
+    clock_virtual_run(false);
+}
+
+static void a_backup_is_late_by_what_was_asked_for(void)
+{
+    int64_t start = clock_now(CLOCK_HOST);
+    Timer backup, plain;
+
+    timer_init(&backup, CLOCK_HOST, note_time, NULL);
+    timer_init(&plain, CLOCK_HOST, note_time, NULL);
+    timer_set_backup(&backup, start, 20 * NS_PER_MS);
+    timer_set(&plain, start + 5 * NS_PER_MS); /* its deadline is later, its time comes first */
+    fired_at = 0;
+    while (!fired_at) {
+        loop_run_once(-1);
+    }
+    CHECK(fired_at >= start + 5 * NS_PER_MS);
+    CHECK(!timer_pending(&plain));
+    if (fired_at < start + 20 * NS_PER_MS) {
+        CHECK(timer_pending(&backup));
+        CHECK_EQ(backup.deadline, start);
+    }
+    while (timer_pending(&backup)) {
+        loop_run_once(-1);
+    }
+    CHECK(fired_at >= start + 20 * NS_PER_MS);
+    timer_set_backup(&backup, 7, INT64_MAX); /* never, rather than in the past */
+    loop_run_once(0);
+    CHECK(timer_pending(&backup));
+    timer_cancel(&backup);
+}
+
 static _Atomic bool stop_hammering;
 static _Atomic unsigned long hammered[2];
 
@@ -477,7 +519,8 @@ static void random_timers_fire_earliest_first(void)
 }
 
 TESTS(TEST(fires_on_time_when_idle), TEST(a_nearer_timer_of_a_thread_wakes_the_loop),
-      TEST(virtual_time_stands_still_while_stopped), TEST(the_lock_knows_its_owner),
+      TEST(virtual_time_stands_still_while_stopped), TEST(the_hosts_time_of_a_clocks_time),
+      TEST(a_backup_is_late_by_what_was_asked_for), TEST(the_lock_knows_its_owner),
       TEST(nobody_starves_at_the_lock), TEST(descriptors_call_back),
       TEST(a_removed_handler_is_not_called), TEST(hang_up_is_reported_to_the_reader),
       TEST(a_number_closed_and_used_again_works), TEST(a_regular_file_is_always_ready),
