@@ -121,7 +121,7 @@ static size_t segment_records(const CpuJit *jit, unsigned n)
     return (jit->records_size / jit->nsegments * n) & ~(size_t)63;
 }
 
-_Static_assert(JIT_BLOCK_MAX_INSNS * (sizeof(JitInsn) + sizeof(Insn) + 2 * 16) + sizeof(JitBlock) + 16 <= JIT_BLOCK_MAX_RECORDS,
+_Static_assert(JIT_BLOCK_MAX_MADE * (sizeof(JitInsn) + sizeof(Insn) + 2 * 16) + sizeof(JitBlock) + 16 <= JIT_BLOCK_MAX_RECORDS,
                "each record is rounded up");
 
 static bool room_for_block(const CpuJit *jit)
@@ -230,7 +230,7 @@ static void remove_from_list(JitBlock **list, JitBlock *b, size_t next)
     *list = *(JitBlock **)((char *)b + next);
 }
 
-/* Nobody finds the block any more, and nothing jumps to it but the tables of jit_forget_jumps(). */
+/* Nobody finds the block any more, and nothing jumps to it but what stands in the jump tables. */
 static void remove_block(CpuJit *jit, JitBlock *b)
 {
     remove_from_list(&jit->hash[hash_block(b->ram, b->rip)], b, offsetof(JitBlock, hash_next));
@@ -251,10 +251,9 @@ static void forget_decoded(CpuJit *jit)
     }
 }
 
-/* Some blocks went: code that runs now is left behind its instruction, ways into blocks are looked for anew. */
+/* Some blocks went: code that runs now is left behind its instruction. */
 static void blocks_went(CpuJit *jit)
 {
-    jit_forget_jumps(jit);
     jit->generation++;
     jit->stop = true;
 }
@@ -274,6 +273,7 @@ CodeDropped jit_cache_drop(CpuJit *jit, ram_addr addr, uint64_t size)
     for (JitBlock *b = jit->pages[hash_page(page)]; b; b = next) {
         next = b->page_next;
         if (overlap(b->ram, b->bytes, addr, size)) {
+            jit_forget_jumps_to(jit, b);
             remove_block(jit, b);
             dropped = true;
         } else {
@@ -284,6 +284,7 @@ CodeDropped jit_cache_drop(CpuJit *jit, ram_addr addr, uint64_t size)
     for (JitBlock *b = jit->second_pages[hash_page(page)]; b; b = next) {
         next = b->second_next;
         if (overlap(b->second, b->second_bytes, addr, size)) {
+            jit_forget_jumps_to(jit, b);
             remove_block(jit, b);
             dropped = true;
         } else {
@@ -313,6 +314,7 @@ static void empty_segment(CpuJit *jit, unsigned n)
         }
     }
     forget_decoded(jit);
+    jit_forget_jumps(jit);
     blocks_went(jit);
 }
 
@@ -369,6 +371,7 @@ void jit_cache_flush(CpuJit *jit)
     jit->records_used = 0;
     jit->nyoung = 0;
     forget_decoded(jit);
+    jit_forget_jumps(jit);
     blocks_went(jit);
 }
 

@@ -68,6 +68,18 @@ void jit_forget_jumps(CpuJit *jit)
     }
 }
 
+void jit_forget_jumps_to(CpuJit *jit, const JitBlock *b)
+{
+    unsigned at = jit_jump_index(b->rip);
+
+    for (unsigned i = 0; i < JIT_TABLES; i++) {
+        JitJump *jump = &jit->tables[i].jumps[at];
+        if (jump->rip == b->rip && jump->saved == b->entry[JIT_FROM_MEMORY][JIT_POLL]) {
+            jump->rip = no_rip(at);
+        }
+    }
+}
+
 /* Each page has two bits: most others' have at least one that is not set. */
 static unsigned page_bit(uint64_t linear, unsigned which)
 {

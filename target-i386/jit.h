@@ -29,8 +29,10 @@ enum {
     JIT_JUMP_TABLE_BITS = 13,
     JIT_JUMP_TABLE_SIZE = 1 << JIT_JUMP_TABLE_BITS,
     JIT_BLOCK_MAX_INSNS = 48,
+    JIT_LOOP_MAX_INSNS = 40, /* which are made twice */
+    JIT_BLOCK_MAX_MADE = 2 * JIT_LOOP_MAX_INSNS,
     JIT_BLOCK_MAX_BRANCHES = 4, /* conditional jumps and calls behind which a block goes on */
-    JIT_BLOCK_MAX_CODE = 32768, /* more than any block's code */
+    JIT_BLOCK_MAX_CODE = 54 << 10, /* more than any block's code */
     JIT_SITES = 1 << 14,
     JIT_TABLES = 6,             /* modes whose jumps are kept */
     JIT_TABLE_LISTED = 1024,    /* jumps that are forgotten one by one */
@@ -41,7 +43,7 @@ enum {
     JIT_MAX_YOUNG = 128,
     JIT_MAX_LATER = 16,
     JIT_DECODED = 256,
-    JIT_BLOCK_MAX_RECORDS = 8448, /* bytes; more than any block's */
+    JIT_BLOCK_MAX_RECORDS = 14 << 10, /* bytes; more than any block's */
 };
 
 /* The mode bits that blocks depend on; the class of data accesses comes on top. */
@@ -287,6 +289,8 @@ void jit_cache_look_again(CPUX86State *env);
 /* ---- jit.c ---- */
 /* Empties the jump tables: what they lead to may have gone, or lies at other addresses now. */
 void jit_forget_jumps(CpuJit *jit);
+/* Those to one block, which goes. */
+void jit_forget_jumps_to(CpuJit *jit, const JitBlock *b);
 /* The instruction of a record; stays until the next call. */
 const Insn *jit_insn(CPUX86State *env, const JitInsn *ji);
 /*

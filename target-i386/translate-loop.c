@@ -15,8 +15,6 @@
 
 #include <string.h>
 
-enum { MAX_LOOP = JIT_BLOCK_MAX_INSNS / 2 }; /* instructions: stubs and records are for twice as many */
-
 static bool jumps_to_start(Translator *t, const Insn *insn, uint64_t next_rip)
 {
     uint64_t target;
@@ -31,7 +29,7 @@ unsigned find_loop(Translator *t, const Insn *insns, unsigned n)
     unsigned loop = NO_LOOP;
     uint64_t rip = t->block_rip;
 
-    for (unsigned i = 0; i < n && i < MAX_LOOP && t->word; i++) {
+    for (unsigned i = 0; i < n && i < JIT_LOOP_MAX_INSNS && t->word; i++) {
         rip = (rip + insns[i].len) & t->ip_mask;
         if (i && jumps_to_start(t, &insns[i], rip)) {
             loop = i;

@@ -98,7 +98,7 @@ typedef struct Stub {
     Group groups[MAX_STUB_GROUPS];
 } Stub;
 
-enum { MAX_STUBS = 6 * JIT_BLOCK_MAX_INSNS + 4, MAX_BLOCK_SLOTS = 16 };
+enum { MAX_STUBS = 6 * JIT_BLOCK_MAX_MADE + 4, MAX_BLOCK_SLOTS = 16 };
 
 typedef struct Translator {
     Emitter e;
