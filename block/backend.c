@@ -407,6 +407,13 @@ BlkErrorAction blk_error_action(BlockBackend *blk, bool is_write, int error)
     }
 }
 
+void blk_tell_error(BlockBackend *blk, bool is_write, int error, BlkErrorAction action)
+{
+    if (error_handler) {
+        error_handler(blk, is_write, error, action);
+    }
+}
+
 /* ---- limits ---- */
 
 void blk_set_limits(BlockBackend *blk, const BlkLimits *limits)

@@ -104,6 +104,8 @@ void blk_lock_medium(BlockBackend *blk, bool lock);
 /* The policy (werror/rerror; default: writes stop on ENOSPC, else report). STOP stops the machine
  * as well. */
 BlkErrorAction blk_error_action(BlockBackend *blk, bool is_write, int error);
+/* The device's, once for a request that has failed for good and before it acts: for who wants to hear of it. */
+void blk_tell_error(BlockBackend *blk, bool is_write, int error, BlkErrorAction action);
 /* Whoever wants to hear of failed requests, and of what is done about them. */
 void blk_set_error_handler(void (*fn)(BlockBackend *blk, bool is_write, int error,
                                       BlkErrorAction action));

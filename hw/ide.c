@@ -308,7 +308,9 @@ static void request_failed(IdeDrive *d, int error)
     if (try_smaller(d)) {
         return;
     }
-    switch (blk_error_action(d->blk, d->phase != IDE_READING, error)) {
+    BlkErrorAction action = blk_error_action(d->blk, d->phase != IDE_READING, error);
+    blk_tell_error(d->blk, d->phase != IDE_READING, error, action);
+    switch (action) {
     case BLK_ERROR_STOP:
         d->stalled = true;
         machine_stop(RUN_STATE_IO_ERROR);
@@ -359,6 +361,9 @@ static void image_done(void *opaque, int ret)
                blk_error_action(d->blk, d->phase != IDE_READING, -ret) != BLK_ERROR_IGNORE) {
         request_failed(d, -ret);
     } else {
+        if (ret < 0) {
+            blk_tell_error(d->blk, d->phase != IDE_READING, -ret, BLK_ERROR_IGNORE);
+        }
         request_succeeded(d);
     }
 }
