@@ -134,10 +134,10 @@ static BlockNode *open_node(const BlkOpenOptions *options, Error **errp)
     return node && overlay ? add_overlay(node, errp) : node;
 }
 
-static bool insert_medium(BlockBackend *blk, const BlkOpenOptions *options, Error **errp)
+/* Takes over the node's reference; NULL: it could not be opened. */
+static bool insert_node(BlockBackend *blk, BlockNode *node, const BlkOpenOptions *options,
+                        Error **errp)
 {
-    BlockNode *node = open_node(options, errp);
-
     if (!node) {
         return false;
     }
@@ -151,6 +151,11 @@ static bool insert_medium(BlockBackend *blk, const BlkOpenOptions *options, Erro
     blk->file = copy_string(options->file ? options->file : bdrv_filename(blk_node(blk)));
     blk->writethrough = options->writethrough;
     return true;
+}
+
+static bool insert_medium(BlockBackend *blk, const BlkOpenOptions *options, Error **errp)
+{
+    return insert_node(blk, open_node(options, errp), options, errp);
 }
 
 static void remove_medium(BlockBackend *blk)
@@ -268,9 +273,16 @@ bool blk_change_medium(BlockBackend *blk, const BlkOpenOptions *options, Error *
     BlkOpenOptions now = *options;
     now.cdrom = blk->cdrom;
 
-    /* The old image is let go first: it may be the same file. */
+    /* A wrong name must not cost the medium that is in. The same file can be opened again only once
+     * it has been let go. */
+    const bool same = blk->file && now.file && !strcmp(blk->file, now.file);
+    BlockNode *node = same ? NULL : open_node(&now, errp);
+    if (!same && !node) {
+        error_prepend(errp, "drive %s: ", blk->id);
+        return false;
+    }
     remove_medium(blk);
-    bool ok = insert_medium(blk, &now, errp);
+    bool ok = insert_node(blk, same ? open_node(&now, errp) : node, &now, errp);
     if (!ok) {
         error_prepend(errp, "drive %s: ", blk->id);
     }

@@ -89,6 +89,10 @@ static int run_create(ImgArgs *args)
         return img_failed(args, err, 1);
     }
     args->size_given |= args->count > 1;
+    if (args->backing_format && !args->backing_file) {
+        error_set(&err, "-F %s: there is no backing file; add -b FILE", args->backing_format);
+        return img_failed(args, err, 1);
+    }
     if (args->backing_file && !args->unsafe && bdrv_find_driver(format)->supports_backing) {
         if (!check_backing(args, file, &err)) {
             return img_failed(args, err, 1);

@@ -324,7 +324,7 @@ static bool read_backing_name(BlockNode *node, Error **errp)
     Qcow2State *s = node->state;
     char name[1024] = "";
 
-    if (!s->h.backing_offset) {
+    if (!s->h.backing_offset || !s->h.backing_size) {
         free(node->backing_format);
         node->backing_format = NULL;
         return true;

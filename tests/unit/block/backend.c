@@ -224,6 +224,12 @@ static void media_come_and_go(void)
     CHECK_EQ(read_at(blk, 4096, buf, 512), 0);
     CHECK_EQ(buf[0], 1);
     changed = false;
+    BlkOpenOptions wrong = {.file = "/nonexistent/disc.iso"};
+    CHECK(!blk_change_medium(blk, &wrong, &err));
+    CHECK(strstr(error_text(err), "disc.iso"));
+    CHECK(!changed && !strcmp(blk_file(blk), path)); /* the old one is still in */
+    CHECK_EQ(read_at(blk, 4096, buf, 512), 0);
+    CHECK(blk_change_medium(blk, &in, &err) && changed); /* the same again */
     blk_eject(blk);
     CHECK(changed && !blk_file(blk));
     tear_down();
