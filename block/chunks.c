@@ -87,7 +87,7 @@ static int get_slot(BlockNode *node, ChunkReader *r, const Chunk *chunk, uint8_t
     u.ret =
         u.in && u.out ? bdrv_co_pread(node->file, chunk->where, chunk->stored, u.in, 0) : -ENOMEM;
     if (u.ret == 0) {
-        worker_submit(&u.item);
+        worker_compute(&u.item);
         coroutine_yield();
     }
     free(u.in);

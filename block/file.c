@@ -34,6 +34,8 @@ enum {
     MAX_DIRECT_ALIGN = 4096,
     INLINE_IOV = 16,
     LONG_REQUEST = 128 * 1024,
+    LONG_FOR_TOOL = 1024 * 1024,
+    CACHE_WRITE = 64 * 1024,
 };
 
 typedef struct FileState {
@@ -94,10 +96,32 @@ static int do_read(FileRequest *req)
     return 0;
 }
 
+/* The first of the request's bytes, no more than `bytes` of them; returns how many vectors. */
+static int first_bytes(const FileRequest *req, struct iovec *part, int most, size_t bytes)
+{
+    int n = 0;
+
+    while (n < req->count && n < most && bytes) {
+        part[n] = req->iov[n];
+        part[n].iov_len = MIN(part[n].iov_len, bytes);
+        bytes -= part[n++].iov_len;
+    }
+    return n;
+}
+
+/* New pages of the host's cache come in blocks as large as the write. Large ones are memory that
+   was free for long, which a host that is a virtual machine itself has given back to its own:
+   several times as slow as pages that were freed just now. */
 static int do_write(FileRequest *req)
 {
+    struct iovec part[INLINE_IOV];
+
     while (req->count > 0) {
-        ssize_t n = pwritev(req->s->fd, req->iov, MIN(req->count, IOV_MAX), req->offset);
+        bool piecewise = req->s->copies && req->bytes > CACHE_WRITE;
+        const struct iovec *iov = piecewise ? part : req->iov;
+        int count =
+            piecewise ? first_bytes(req, part, INLINE_IOV, CACHE_WRITE) : MIN(req->count, IOV_MAX);
+        ssize_t n = pwritev(req->s->fd, iov, count, req->offset);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -287,13 +311,19 @@ static int run_async(FileRequest *req)
     return 0;
 }
 
+/* A tool's main thread copies as well as any other, a machine's has more to do. */
+static bool is_long(const FileRequest *req)
+{
+    return req->bytes >= (worker_uses_main_thread() ? LONG_FOR_TOOL : LONG_REQUEST);
+}
+
 /* The host's kernel has no way to write to its page cache but by a thread, and a short write takes
    less time than that thread's waking. A guest's disk does not wait for a page cache that is full,
    a tool may. A sync is for the spot where there is nothing else to do meanwhile. */
 static bool is_for_the_spot(const BlockNode *node, const FileRequest *req)
 {
     return worker_uses_main_thread() && req->s->copies &&
-           ((req->op == FILE_WRITE && req->bytes < LONG_REQUEST) ||
+           ((req->op == FILE_WRITE && !is_long(req)) ||
             (req->op == FILE_SYNC && node->in_flight == 1));
 }
 
@@ -304,7 +334,7 @@ static int run_io(const BlockNode *node, FileRequest *req)
         file_work(&req->item);
         return req->ret;
     }
-    bool threads = req->s->aio == AIO_THREADS || (req->s->copies && req->bytes >= LONG_REQUEST);
+    bool threads = req->s->aio == AIO_THREADS || (req->s->copies && is_long(req));
     int ret = threads ? -EAGAIN : run_async(req);
 
     return ret == -EAGAIN ? run_request(req) : ret;
@@ -637,7 +667,8 @@ static bool file_co_open(BlockNode *node, BlockOptions *options, Error **errp)
 
     if (node->driver == &bdrv_host_cdrom && !node->readonly) {
         if (!(node->flags & BDRV_O_AUTO_READONLY)) {
-            error_set(errp, "host_cdrom: a CD-ROM can only be read; add media=cdrom or read-only=on");
+            error_set(errp,
+                      "host_cdrom: a CD-ROM can only be read; add media=cdrom or read-only=on");
             return false;
         }
         node->readonly = true;

@@ -246,7 +246,7 @@ static int run_bench(ImgArgs *args)
     if (b->ret < 0) {
         error_set_errno(&err, -b->ret, "%s: a request failed", args->operands[0]);
     }
-    image_close(b->image, NULL);
+    image_close(b->image, err ? NULL : &err); /* what is not flushed yet may fail now */
     free(b->buf);
     if (err) {
         return img_failed(args, err, 1);

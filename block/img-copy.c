@@ -18,7 +18,8 @@
 #include "block/util.h"
 #include "util/options.h"
 
-enum { CHUNK = 2 << 20, MAX_SPARSE = 16 << 20 };
+/* Packed data come in short pieces: the first are written while the next are being unpacked. */
+enum { CHUNK = 2 << 20, PACKED_CHUNK = 512 << 10, MAX_SPARSE = 16 << 20 };
 
 /* A part of an image that is read. */
 typedef struct Source {
@@ -37,7 +38,7 @@ typedef struct Copy {
     uint64_t sparse;      /* unit of zero detection; 0: everything is written */
     bool compressed, in_order;
     bool overlap; /* writes begin in order, but do not wait for each other's end */
-    size_t chunk;
+    size_t chunk, packed_chunk;
     uint64_t rate;
     int64_t started;
 
@@ -94,6 +95,34 @@ static PieceKind piece_kind(const Copy *copy, int status, uint64_t to)
                                       : PIECE_ZERO;
 }
 
+static int source_status(const Copy *copy, const Source *source, uint64_t from, uint64_t bytes,
+                         uint64_t *n)
+{
+    return bdrv_co_block_status_above(source->image->node, copy->has_backing ? copy->base : NULL,
+                                      true, from, bytes, n, NULL, NULL, NULL);
+}
+
+/* Data go on where they do, wherever in the file: the more is read at once, and the further ahead
+ * of what is being written. */
+static uint64_t extend_data(const Copy *copy, const Piece *p, uint64_t n, uint64_t most, int status)
+{
+    uint64_t more;
+
+    for (;;) {
+        if (status & BDRV_BLOCK_COMPRESSED) {
+            most = MIN(most, copy->packed_chunk);
+        }
+        if (n >= most) {
+            return most;
+        }
+        status = source_status(copy, p->source, p->from + n, most - n, &more);
+        if (status < 0 || !more || piece_kind(copy, status, p->to + n) != PIECE_DATA) {
+            return n;
+        }
+        n += more;
+    }
+}
+
 /* Under the lock: the next piece, no longer than a chunk when it holds data. */
 static bool next_piece(Copy *copy, Piece *p)
 {
@@ -106,16 +135,16 @@ static bool next_piece(Copy *copy, Piece *p)
     p->from = p->source->start + skip;
     p->to = copy->next;
     uint64_t rest = p->source->bytes - skip;
-    BlockNode *node = p->source->image->node;
-    int ret = bdrv_co_block_status_above(node, copy->has_backing ? copy->base : NULL, true, p->from,
-                                         rest, &n, NULL, NULL, NULL);
+    int ret = source_status(copy, p->source, p->from, rest, &n);
     if (ret < 0) {
         return failed(copy, ret, "examine", p->source->image, p->from);
     }
     n = n ? n : rest; /* a size that is no multiple of a sector: the rest is zeroes */
     p->kind = piece_kind(copy, ret, p->to);
-    if (p->kind == PIECE_DATA || copy->compressed) {
+    if (copy->compressed) {
         n = MIN(n, copy->chunk);
+    } else if (p->kind == PIECE_DATA) {
+        n = extend_data(copy, p, n, MIN(rest, copy->chunk), ret);
     }
     if (copy->compressed && n < copy->chunk && n < rest) {
         n = MIN(copy->chunk, rest); /* whole clusters only */
@@ -233,6 +262,13 @@ static void copy_entry(void *opaque)
     copy->running--;
 }
 
+static size_t whole_units(const Copy *copy, size_t bytes)
+{
+    return copy->sparse > bytes ? copy->sparse
+           : copy->sparse       ? bytes / copy->sparse * copy->sparse
+                                : bytes;
+}
+
 static size_t choose_chunk(const Copy *copy)
 {
     BlockInfo info;
@@ -242,9 +278,21 @@ static size_t choose_chunk(const Copy *copy)
                    ? info.cluster_size
                    : 65536;
     }
-    return copy->sparse > CHUNK ? copy->sparse
-           : copy->sparse       ? CHUNK / copy->sparse * copy->sparse
-                                : CHUNK;
+    return whole_units(copy, CHUNK);
+}
+
+/* Each cluster is unpacked once. */
+static size_t choose_packed_chunk(const Copy *copy)
+{
+    size_t chunk = whole_units(copy, PACKED_CHUNK);
+    BlockInfo info;
+
+    for (int i = 0; i < copy->source_count; i++) {
+        if (bdrv_get_info(copy->sources[i].image->node, &info) == 0) {
+            chunk = MAX(chunk, info.cluster_size);
+        }
+    }
+    return chunk;
 }
 
 static bool run_copy(Copy *copy, const ImgArgs *args, Error **errp)
@@ -259,8 +307,14 @@ static bool run_copy(Copy *copy, const ImgArgs *args, Error **errp)
     copy->rate = args->rate;
     copy->started = clock_now(CLOCK_HOST);
     copy->chunk = choose_chunk(copy);
+    copy->packed_chunk = choose_packed_chunk(copy);
     for (int i = 0; i < copy->source_count; i++) {
         copy->total += copy->sources[i].bytes;
+    }
+    if (copy->compressed && copy->target->node->encrypted) {
+        error_set(errp, "-c: %s is encrypted, and an image is one of both only",
+                  copy->target->file);
+        return false;
     }
     img_progress_start(&copy->progress, args->progress && !args->quiet);
     for (unsigned i = 0; i < args->workers; i++) {

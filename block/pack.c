@@ -105,7 +105,7 @@ static int64_t run_work(Work *w)
     w->item.work = do_work;
     w->item.done = work_done;
     w->co = coroutine_self();
-    worker_submit(&w->item);
+    worker_compute(&w->item);
     coroutine_yield();
     return w->ret;
 }

@@ -163,7 +163,7 @@ static int64_t run_work(Work *w)
     w->item.work = do_work;
     w->item.done = work_done;
     w->co = coroutine_self();
-    worker_submit(&w->item);
+    worker_compute(&w->item);
     coroutine_yield();
     return w->ret;
 }
@@ -293,7 +293,7 @@ int qcow2_read_compressed(BlockNode *node, uint64_t entry, uint64_t guest, uint6
                 run.list[i].out = bounce + n++ * s->cluster_size;
             }
         }
-        worker_submit(&run.item);
+        worker_compute(&run.item);
         coroutine_yield();
         ret = run.ret;
     }

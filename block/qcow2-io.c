@@ -726,8 +726,7 @@ int qcow2_co_block_status(BlockNode *node, bool precise, uint64_t offset, uint64
     }
     int ret = qcow2_map(node, offset, bytes, &m);
     /* Slices end early; what goes on in the next is one answer all the same. */
-    while (ret == 0 && m.bytes < bytes && m.kind != QCOW2_COMPRESSED_DATA &&
-           ((offset + m.bytes) & s->cluster_mask) == 0) {
+    while (ret == 0 && m.bytes < bytes && ((offset + m.bytes) & s->cluster_mask) == 0) {
         if (qcow2_map(node, offset + m.bytes, bytes - m.bytes, &more) < 0 || more.kind != m.kind ||
             ((status_flags(node, &m) & BDRV_BLOCK_OFFSET_VALID) && more.host != m.host + m.bytes)) {
             break;

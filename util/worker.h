@@ -22,6 +22,9 @@ struct WorkItem {
  * are made on demand, so nothing runs before the first call (a program may fork until then).
  */
 void worker_submit(WorkItem *item);
+/* The same for work that is computing: no more of it runs at once than the host has processors, and
+ * none is begun while a submitted item waits. */
+void worker_compute(WorkItem *item);
 /*
  * The same on threads of the host's lowest class (SCHED_IDLE), which give their processor away at
  * once when anything else wants it, for long computations that nobody waits for. Where everything

@@ -147,5 +147,51 @@ static void background_items_run_in_the_lowest_class(void)
     }
 }
 
+enum { COMPUTING = 40 };
+static atomic_uint computing_now, most_computing;
+static atomic_bool go_on;
+
+static void compute(WorkItem *item)
+{
+    unsigned now = atomic_fetch_add(&computing_now, 1) + 1, most = most_computing;
+
+    while (now > most && !atomic_compare_exchange_weak(&most_computing, &most, now)) {
+    }
+    while (!go_on) {
+        usleep(100);
+    }
+    atomic_fetch_sub(&computing_now, 1);
+    work(item);
+}
+
+static void computing_keeps_to_the_processors(void)
+{
+    cpu_set_t set;
+
+    set_up();
+    CHECK_EQ(sched_getaffinity(0, sizeof(set), &set), 0);
+    for (int i = 0; i < COMPUTING; i++) {
+        items[i].item.work = compute;
+        items[i].item.done = done;
+        worker_compute(&items[i].item);
+    }
+    /* What waits for the host is not held up by it, unless it has all threads there are. */
+    if (CPU_COUNT(&set) < 8) {
+        submit(&items[COMPUTING], work, done);
+        while (!items[COMPUTING].done) {
+            loop_run_once(-1);
+        }
+        CHECK_EQ(done_count, 1);
+    } else {
+        done_count++;
+    }
+    go_on = true;
+    while (done_count < COMPUTING + 1) {
+        loop_run_once(-1);
+    }
+    CHECK(most_computing <= (unsigned)CPU_COUNT(&set));
+}
+
 TESTS(TEST(every_item_is_done_once), TEST(items_run_at_the_same_time),
-      TEST(background_items_run_in_the_lowest_class), TEST(completions_may_wait_for_others))
+      TEST(background_items_run_in_the_lowest_class), TEST(completions_may_wait_for_others),
+      TEST(computing_keeps_to_the_processors))
