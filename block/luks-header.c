@@ -231,51 +231,59 @@ static int try_slot(BlockChild *file, uint64_t at, const LuksHeader *h, const Lu
     return ret;
 }
 
-Cipher *luks_unlock(BlockChild *file, uint64_t at, const LuksHeader *h, const char *secret,
-                    const char *filename, Error **errp)
+/* The master key, by the password that the secret holds. */
+static bool find_key(BlockChild *file, uint64_t at, const LuksHeader *h, const char *secret,
+                     const char *filename, uint8_t *key, Error **errp)
 {
-    uint8_t key[CIPHER_MAX_KEY] = {0};
     const uint8_t *password;
     size_t length;
     int ret = 0;
-    Cipher *c = NULL;
 
     if (!secret) {
         error_set(errp,
                   "image %s is encrypted; give its password with -object "
                   "secret,id=ID,file=FILE and key-secret=ID",
                   filename);
-        return NULL;
+        return false;
     }
     if (!secret_get(secret, &password, &length, errp)) {
-        return NULL;
+        return false;
     }
     /* What is not supported is told before a password is called wrong. */
-    c = cipher_new(h->cipher, h->mode, key, h->key_bytes, errp);
-    if (c && !hash_size(h->hash)) {
-        error_set(errp, "hash '%s' is not known", h->hash);
-        cipher_free(c);
-        c = NULL;
-    }
-    if (!c) {
-        error_prepend(errp, "image %s: ", filename);
-        return NULL;
-    }
+    memset(key, 0, CIPHER_MAX_KEY);
+    Cipher *c = cipher_new(h->cipher, h->mode, key, h->key_bytes, errp);
+    bool known = c != NULL;
     cipher_free(c);
-    c = NULL;
+    if (known && !hash_size(h->hash)) {
+        error_set(errp, "hash '%s' is not known", h->hash);
+        known = false;
+    }
+    if (!known) {
+        error_prepend(errp, "image %s: ", filename);
+        return false;
+    }
     for (unsigned i = 0; i < LUKS_SLOTS && ret == 0; i++) {
         if (h->slots[i].active) {
             ret = try_slot(file, at, h, &h->slots[i], password, length, key);
         }
     }
-    if (ret > 0) {
-        c = cipher_new(h->cipher, h->mode, key, h->key_bytes, errp);
-    } else if (ret < 0) {
+    if (ret < 0) {
         error_set_errno(errp, -ret, "image %s: cannot read the key", filename);
-    } else {
+    } else if (ret == 0) {
         error_set(errp, "image %s: the password in secret '%s' opens none of its key slots",
                   filename, secret);
     }
+    return ret > 0;
+}
+
+Cipher *luks_unlock(BlockChild *file, uint64_t at, const LuksHeader *h, const char *secret,
+                    const char *filename, Error **errp)
+{
+    uint8_t key[CIPHER_MAX_KEY];
+    Cipher *c = find_key(file, at, h, secret, filename, key, errp)
+                    ? cipher_new(h->cipher, h->mode, key, h->key_bytes, errp)
+                    : NULL;
+
     explicit_bzero(key, sizeof(key));
     return c;
 }
@@ -487,30 +495,29 @@ static void store_header(const LuksHeader *h, DiskHeader *d)
     }
 }
 
-/* The master key into slot 0: material, encrypted by the password's key. */
-static bool fill_slot(const LuksFormat *f, LuksHeader *h, const uint8_t *key, uint8_t *material,
-                      size_t bytes, Error **errp)
+/* The master key into a slot: material, encrypted by the password's key. */
+static bool fill_slot(LuksHeader *h, LuksSlot *slot, const char *secret, uint64_t iter_time,
+                      const uint8_t *key, uint8_t *material, size_t bytes, Error **errp)
 {
-    LuksSlot *slot = &h->slots[0];
-    uint8_t slot_key[CIPHER_MAX_KEY], *last = material + (STRIPES - 1) * (size_t)h->key_bytes;
+    const size_t random = (size_t)(slot->stripes - 1) * h->key_bytes;
+    uint8_t slot_key[CIPHER_MAX_KEY], *last = material + random;
     const uint8_t *password;
     size_t length;
 
-    if (!secret_get(f->secret, &password, &length, errp) ||
-        !random_bytes(slot->salt, LUKS_SALT, errp) ||
-        !random_bytes(material, (size_t)(STRIPES - 1) * h->key_bytes, errp)) {
+    if (!secret_get(secret, &password, &length, errp) ||
+        !random_bytes(slot->salt, LUKS_SALT, errp) || !random_bytes(material, random, errp)) {
         return false;
     }
-    combine(h->hash, material, STRIPES, h->key_bytes, last);
+    combine(h->hash, material, slot->stripes, h->key_bytes, last);
     for (uint32_t i = 0; i < h->key_bytes; i++) {
         last[i] ^= key[i];
     }
     slot->active = true;
-    bool ok = choose_iterations(h->hash, h->key_bytes, f->iter_time, &slot->iterations) &&
+    bool ok = choose_iterations(h->hash, h->key_bytes, iter_time, &slot->iterations) &&
               hash_pbkdf2(h->hash, password, length, slot->salt, LUKS_SALT, slot->iterations,
                           slot_key, h->key_bytes);
     if (!ok) {
-        error_set(errp, "a key cannot be made of secret '%s'", f->secret);
+        error_set(errp, "a key cannot be made of secret '%s'", secret);
         return false;
     }
     Cipher *c = cipher_new(h->cipher, h->mode, slot_key, h->key_bytes, errp);
@@ -544,7 +551,8 @@ bool luks_write_new(BlockChild *file, uint64_t at, const LuksFormat *f, const ch
              (c = cipher_new(h.cipher, h.mode, key, h.key_bytes, errp)) != NULL;
         cipher_free(c);
     }
-    ok = ok && fill_header(f, &h, key, errp) && fill_slot(f, &h, key, material, bytes, errp);
+    ok = ok && fill_header(f, &h, key, errp) &&
+         fill_slot(&h, &h.slots[0], f->secret, f->iter_time, key, material, bytes, errp);
     explicit_bzero(key, sizeof(key));
     if (ok) {
         store_header(&h, &d);
@@ -556,6 +564,218 @@ bool luks_write_new(BlockChild *file, uint64_t at, const LuksFormat *f, const ch
         }
     }
     free(material);
+    return ok;
+}
+
+/* ---- key slots of a header that is there ---- */
+
+typedef struct SlotChange {
+    int state;
+    uint64_t slot; /* LUKS_SLOTS: whichever */
+    uint64_t iter_time;
+    char *new_secret, *old_secret, *secret;
+} SlotChange;
+
+/* Key material first, so that a header never names what is not there; then the header. */
+static bool store_slot(BlockChild *file, uint64_t at, const LuksHeader *h, unsigned n,
+                       const uint8_t *material, size_t bytes, const char *filename, Error **errp)
+{
+    DiskHeader d;
+
+    store_header(h, &d);
+    int ret = bdrv_co_pwrite(file, at + h->slots[n].offset, bytes, material, 0);
+    ret = ret < 0 ? ret : bdrv_co_flush(file->node);
+    ret = ret < 0 ? ret : bdrv_co_pwrite(file, at, sizeof(d), &d, 0);
+    ret = ret < 0 ? ret : bdrv_co_flush(file->node);
+    if (ret < 0) {
+        error_set_errno(errp, -ret, "image %s: cannot write key slot %u", filename, n);
+    }
+    return ret == 0;
+}
+
+static size_t slot_area(const LuksHeader *h, const LuksSlot *slot)
+{
+    return ROUND_UP((size_t)h->key_bytes * slot->stripes, CIPHER_SECTOR);
+}
+
+/* Whether whole sectors of the slot's material are its own: a header from elsewhere may not lay
+ * slots out as ours do. */
+static bool stands_alone(const LuksHeader *h, unsigned n, uint64_t bytes, const char *filename,
+                         Error **errp)
+{
+    const LuksSlot *slot = &h->slots[n];
+    uint64_t end = slot->offset + slot_area(h, slot);
+    bool ok = end <= (h->payload ? MIN(h->payload, bytes) : bytes);
+
+    for (unsigned i = 0; i < LUKS_SLOTS; i++) {
+        const LuksSlot *other = &h->slots[i];
+        ok = ok && (i == n || other->offset >= end ||
+                    other->offset + slot_area(h, other) <= slot->offset);
+    }
+    if (!ok) {
+        error_set(errp, "image %s: the material of key slot %u is not its alone", filename, n);
+    }
+    return ok;
+}
+
+static bool write_slot(BlockChild *file, uint64_t at, uint64_t bytes, LuksHeader *h, unsigned n,
+                       const SlotChange *change, const uint8_t *key, const char *filename,
+                       Error **errp)
+{
+    LuksHeader changed = *h;
+    LuksSlot *slot = &changed.slots[n];
+    size_t area = slot_area(h, slot);
+    uint8_t *material = calloc(1, area);
+    bool ok = material && stands_alone(h, n, bytes, filename, errp);
+
+    if (ok && key) {
+        ok = fill_slot(&changed, slot, change->new_secret, change->iter_time, key, material, area,
+                       errp);
+    } else if (ok) { /* what was there is gone */
+        slot->active = false;
+        slot->iterations = 0;
+        memset(slot->salt, 0, LUKS_SALT);
+        ok = random_bytes(material, area, errp);
+    }
+    ok = ok && store_slot(file, at, &changed, n, material, area, filename, errp);
+    if (ok) {
+        *h = changed;
+    }
+    free(material);
+    return ok;
+}
+
+static bool add_key(BlockChild *file, uint64_t at, uint64_t bytes, LuksHeader *h,
+                    const SlotChange *change, bool force, const char *filename, Error **errp)
+{
+    uint8_t key[CIPHER_MAX_KEY];
+    uint64_t n = change->slot;
+
+    for (uint64_t i = 0; i < LUKS_SLOTS && n == LUKS_SLOTS; i++) {
+        n = h->slots[i].active ? n : i;
+    }
+    if (!change->new_secret || change->old_secret) {
+        error_set(errp, "state=active wants new-secret=ID, and no old-secret=");
+        return false;
+    }
+    if (n == LUKS_SLOTS) {
+        error_set(errp, "image %s: all key slots are in use", filename);
+        return false;
+    }
+    if (h->slots[n].active && !force) {
+        error_set(errp, "image %s: key slot %u is in use; make it inactive first", filename,
+                  (unsigned)n);
+        return false;
+    }
+    bool ok = find_key(file, at, h, change->secret, filename, key, errp) &&
+              write_slot(file, at, bytes, h, (unsigned)n, change, key, filename, errp);
+    explicit_bzero(key, sizeof(key));
+    return ok;
+}
+
+/* Which of the active slots the change means, as bits; negative on errors. */
+static int slots_meant(BlockChild *file, uint64_t at, const LuksHeader *h, const SlotChange *change,
+                       const char *filename, Error **errp)
+{
+    uint8_t key[CIPHER_MAX_KEY];
+    const uint8_t *password;
+    size_t length;
+    int meant = 0;
+
+    if (change->slot < LUKS_SLOTS) {
+        return h->slots[change->slot].active ? 1 << change->slot : 0;
+    }
+    if (!secret_get(change->old_secret, &password, &length, errp)) {
+        return -1;
+    }
+    for (unsigned i = 0; i < LUKS_SLOTS; i++) {
+        int ret =
+            h->slots[i].active ? try_slot(file, at, h, &h->slots[i], password, length, key) : 0;
+        if (ret < 0) {
+            error_set_errno(errp, -ret, "image %s: cannot read key slot %u", filename, i);
+            meant = ret;
+            break;
+        }
+        meant |= ret << i;
+    }
+    explicit_bzero(key, sizeof(key));
+    return meant;
+}
+
+static bool erase_keys(BlockChild *file, uint64_t at, uint64_t bytes, LuksHeader *h,
+                       const SlotChange *change, bool force, const char *filename, Error **errp)
+{
+    int active = 0, meant;
+    bool ok = true;
+
+    if (change->new_secret || !change->old_secret == (change->slot == LUKS_SLOTS)) {
+        error_set(errp, "state=inactive wants either old-secret=ID or keyslot=N, and no "
+                        "new-secret=");
+        return false;
+    }
+    meant = slots_meant(file, at, h, change, filename, errp);
+    if (meant < 0) {
+        return false;
+    }
+    for (unsigned i = 0; i < LUKS_SLOTS; i++) {
+        active |= h->slots[i].active << i;
+    }
+    if (!meant && !force) {
+        error_set(errp, "image %s: no active key slot is the one meant", filename);
+        return false;
+    }
+    if (meant == active && !force) {
+        error_set(errp,
+                  "image %s: without its last key slot the disk could never be read again; --force "
+                  "erases it",
+                  filename);
+        return false;
+    }
+    for (unsigned i = 0; i < LUKS_SLOTS && ok; i++) {
+        ok = !(meant & 1 << i) || write_slot(file, at, bytes, h, i, change, NULL, filename, errp);
+    }
+    return ok;
+}
+
+static const BlockOptionDesc luks_amend_options[] = {
+    {"state", "active|inactive", "whether key slots are filled or erased"},
+    {"new-secret", "ID", "active: the secret with the password to add"},
+    {"old-secret", "ID", "inactive: erases all slots that this password opens"},
+    {"keyslot", "N", "which slot, 0 to 7"},
+    {"secret", "ID", "active: a password that is there (the one that opened the image)"},
+    {"iter-time", "MS", "how long trying a password takes (2000)"},
+    {0},
+};
+
+bool luks_co_change_slots(BlockChild *file, uint64_t at, uint64_t bytes, LuksHeader *h,
+                          BlockOptions *options, const char *secret, bool force,
+                          const char *filename, Error **errp)
+{
+    static const char *const states[] = {"inactive", "active", NULL};
+    SlotChange change = {.state = -1, .slot = LUKS_SLOTS, .iter_time = 2000};
+    bool ok = blkopts_take_word(options, "state", states, &change.state, errp) &&
+              blkopts_take_number(options, "keyslot", 0, LUKS_SLOTS - 1, &change.slot, errp) &&
+              blkopts_take_number(options, "iter-time", 1, 1000 * 1000, &change.iter_time, errp);
+
+    change.new_secret = blkopts_take(options, "new-secret");
+    change.old_secret = blkopts_take(options, "old-secret");
+    change.secret = blkopts_take(options, "secret");
+    if (!change.secret && secret) {
+        change.secret = strdup(secret);
+    }
+    if (ok && change.state < 0) {
+        error_set(errp, "state= is missing; possible: active, inactive");
+        ok = false;
+    }
+    ok = ok && blkopts_check_empty(options, "amend of luks", luks_amend_options, errp);
+    if (ok && change.state) {
+        ok = add_key(file, at, bytes, h, &change, force, filename, errp);
+    } else if (ok) {
+        ok = erase_keys(file, at, bytes, h, &change, force, filename, errp);
+    }
+    free(change.new_secret);
+    free(change.old_secret);
+    free(change.secret);
     return ok;
 }
 

@@ -1,7 +1,7 @@
 /*
  * The format "luks": a whole disk encrypted behind a LUKS header of version 1 (luks-header.c), as
- * cryptsetup and dm-crypt use it on Linux hosts. Read, written, made; further key slots are
- * cryptsetup's business.
+ * cryptsetup and dm-crypt use it on Linux hosts. Read, written, made; key slots are added and
+ * erased (amend).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -19,6 +19,7 @@
 typedef struct LuksState {
     LuksHeader h;
     Cipher *cipher; /* NULL: opened only to look at the header */
+    char *secret;   /* whose password opened it */
 } LuksState;
 
 static int luks_probe(const uint8_t *head, size_t bytes, const char *filename)
@@ -46,11 +47,15 @@ static bool luks_co_open(BlockNode *node, BlockOptions *options, Error **errp)
     if (!(node->flags & BDRV_O_NO_IO)) {
         s->cipher = luks_unlock(node->file, 0, &s->h, secret, node->filename, errp);
     }
-    free(secret);
+    if (!s->cipher && !(node->flags & BDRV_O_NO_IO)) {
+        free(secret);
+        return false;
+    }
+    s->secret = secret;
     node->size = ROUND_DOWN(file->size - s->h.payload, CIPHER_SECTOR);
     node->encrypted = true;
     node->request_alignment = CIPHER_SECTOR;
-    return s->cipher || (node->flags & BDRV_O_NO_IO);
+    return true;
 }
 
 static void luks_co_close(BlockNode *node)
@@ -58,6 +63,7 @@ static void luks_co_close(BlockNode *node)
     LuksState *s = node->state;
 
     cipher_free(s->cipher);
+    free(s->secret);
 }
 
 static int luks_co_preadv(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
@@ -106,6 +112,15 @@ static void luks_get_specific(BlockNode *node, InfoTree *info)
     LuksState *s = node->state;
 
     luks_add_info(&s->h, NULL, info);
+}
+
+static bool luks_co_amend(BlockNode *node, BlockOptions *options, bool force,
+                          BlockProgress *progress, void *opaque, Error **errp)
+{
+    LuksState *s = node->state;
+
+    return luks_co_change_slots(node->file, 0, node->file->node->size, &s->h, options, s->secret,
+                                force, node->filename, errp);
 }
 
 /* ---- creating ---- */
@@ -171,6 +186,7 @@ const BlockDriver bdrv_luks = {
     .co_open = luks_co_open,
     .co_close = luks_co_close,
     .co_create = luks_co_create,
+    .co_amend = luks_co_amend,
     .co_preadv = luks_co_preadv,
     .co_pwritev = luks_co_pwritev,
     .co_truncate = luks_co_truncate,

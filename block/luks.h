@@ -54,6 +54,17 @@ uint64_t luks_format_bytes(const LuksFormat *f);
 bool luks_write_new(BlockChild *file, uint64_t at, const LuksFormat *f, const char *filename,
                     Error **errp);
 
+/*
+ * Changes the header's key slots: "state" active (with "new-secret", the password to add, and
+ * perhaps "keyslot") or inactive (with "old-secret" or "keyslot"). The master key comes by the
+ * option "secret", or by the one given here, with which the image was opened. The header lies
+ * within `bytes` at `at`; h becomes what it is then, also when only some slots were erased. force:
+ * the last key, too, and over one that is there.
+ */
+bool luks_co_change_slots(BlockChild *file, uint64_t at, uint64_t bytes, LuksHeader *h,
+                          BlockOptions *options, const char *secret, bool force,
+                          const char *filename, Error **errp);
+
 /* ---- encrypted I/O: whole sectors at `where` of the file, the first numbered `sector` ---- */
 int crypt_co_preadv(Cipher *c, BlockChild *file, uint64_t where, uint64_t sector, uint64_t bytes,
                     IoVector *v, size_t at);

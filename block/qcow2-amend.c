@@ -366,6 +366,22 @@ static bool change(BlockNode *node, const Amend *a, Error **errp)
     return ret == 0;
 }
 
+/* "encrypt.state" and its kin. */
+static bool change_key_slots(BlockNode *node, BlockOptions *sub, bool force, Error **errp)
+{
+    Qcow2State *s = node->state;
+    static const char *const formats[] = {"luks", NULL};
+    int format = 0;
+
+    if (!s->luks_bytes) {
+        error_set(errp, "image %s is not encrypted by LUKS, and has no key slots", node->filename);
+        return false;
+    }
+    return blkopts_take_word(sub, "format", formats, &format, errp) &&
+           luks_co_change_slots(node->file, s->luks_offset, s->luks_bytes, &s->luks, sub,
+                                s->luks_secret, force, node->filename, errp);
+}
+
 bool qcow2_co_amend(BlockNode *node, BlockOptions *options, bool force, BlockProgress *progress,
                     void *opaque, Error **errp)
 {
@@ -382,11 +398,15 @@ bool qcow2_co_amend(BlockNode *node, BlockOptions *options, bool force, BlockPro
               blkopts_take_number(options, "refcount_bits", 1, 64, &a.refcount_bits, errp) &&
               blkopts_take_size(options, "size", &a.size, errp);
 
+    bool slots = blkopts_has_prefix(options, "encrypt");
+    BlockOptions *encrypt = blkopts_take_sub(options, "encrypt");
     a.backing = blkopts_take(options, "backing_file");
     a.backing_format = blkopts_take(options, "backing_fmt");
     a.data_file = blkopts_take(options, "data_file");
     ok = ok && blkopts_check_empty(options, "amend of qcow2", qcow2_create_options, errp) &&
-         check(node, &a, errp) && change(node, &a, errp);
+         check(node, &a, errp) && (!slots || change_key_slots(node, encrypt, force, errp)) &&
+         change(node, &a, errp);
+    blkopts_free(encrypt);
     if (ok && a.size != node->size) {
         ok = qcow2_co_truncate(node, ROUND_UP(a.size, BLK_SECTOR_SIZE), false, PREALLOC_OFF, errp);
     }

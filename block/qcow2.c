@@ -664,7 +664,8 @@ static bool open_encryption(BlockNode *node, BlockOptions *options, Error **errp
     } else if (ok && needed) {
         s->cipher = crypt_open_aes(secret, node->filename, errp);
     }
-    free(secret);
+    free(s->luks_secret);
+    s->luks_secret = secret;
     free(format);
     return ok && (s->cipher || !needed);
 }
@@ -698,6 +699,7 @@ static void free_state(Qcow2State *s)
         free(ext);
     }
     cipher_free(s->cipher);
+    free(s->luks_secret);
     free(s->unknown_fields);
     free(s->data_filename);
     free(s->l1);

@@ -158,6 +158,7 @@ typedef struct Qcow2State {
     Cipher *cipher; /* NULL: not encrypted, or opened only to look at the header */
     uint64_t luks_offset, luks_bytes; /* of the LUKS header; 0: none */
     LuksHeader luks;
+    char *luks_secret; /* whose password opened it */
     Qcow2UnknownExt *unknown_ext;
     uint8_t *unknown_fields; /* of the header, behind those we know */
     uint32_t unknown_fields_size;
