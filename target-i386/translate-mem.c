@@ -453,12 +453,11 @@ static void gen_refill_page(Translator *t, unsigned cls, MmuAccess access)
     Emitter *e = &t->e;
     HostRm tag = tlb_field(H_AX, cls, offsetof(TlbEntry, tag) + 8 * (size_t)access);
 
-    gen_tlb_index(e, H_AX);
-    emit_alu(e, W64, ALU_CMP, S1, tag);
-    uint8_t *miss = emit_jcc(e, COND_NE);
     emit_load(e, W64, H_AX, rm_env_reg(S2, offsetof(JitSlot, page_limit)));
     emit_store(e, W64, rm_env_reg(S2, offsetof(JitSlot, limit)), H_AX);
     gen_tlb_index(e, H_AX);
+    emit_alu(e, W64, ALU_CMP, S1, tag);
+    uint8_t *miss = emit_jcc(e, COND_NE);
     gen_fill_slot(t, cls, access, tag, tlb_field(H_AX, cls, offsetof(TlbEntry, addend)));
     emit_patch(miss, e->p);
     emit_pop(e, H_AX);
