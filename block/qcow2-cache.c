@@ -118,6 +118,11 @@ static BlkdebugEvent update_event(const BlockNode *node, const Qcow2Cache *c)
 
 static int write_entry(BlockNode *node, Qcow2Cache *c, Qcow2CacheEntry *e)
 {
+    const Qcow2State *s = node->state;
+
+    if (s->broken) {
+        return -EIO; /* nobody knows which tables the header names */
+    }
     if (e->barrier) {
         int ret = qcow2_barrier(node);
         if (ret < 0) {
@@ -247,9 +252,13 @@ bool qcow2_cache_is_dirty(const Qcow2Cache *c)
 /* Neighbours go together, as far as one write takes them. */
 static int write_run(BlockNode *node, Qcow2Cache *c, Qcow2CacheEntry **run, unsigned n)
 {
+    const Qcow2State *s = node->state;
     struct iovec iov[64];
     IoVector v;
 
+    if (s->broken) {
+        return -EIO;
+    }
     for (unsigned i = 0; i < n; i++) {
         iov[i] = (struct iovec){run[i]->data, c->entry_size};
     }

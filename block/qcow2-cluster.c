@@ -68,6 +68,9 @@ int qcow2_write_l1(BlockNode *node)
     if (!s->l1_dirty) {
         return 0;
     }
+    if (s->broken) {
+        return -EIO;
+    }
     for (uint32_t at = s->l1_dirty_first; at <= s->l1_dirty_last;) {
         uint32_t n = MIN(s->l1_dirty_last - at + 1, ARRAY_SIZE(buf));
         for (uint32_t i = 0; i < n; i++) {

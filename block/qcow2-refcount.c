@@ -453,6 +453,9 @@ int qcow2_alloc(BlockNode *node, uint64_t want, bool exact, uint64_t *offset, ui
     uint64_t first, count;
     bool made;
 
+    if (s->broken) {
+        return -EIO;
+    }
     do {
         int ret = find_free(node, want, exact, &first, &count);
         ret = ret < 0 ? ret : need_refblocks(node, first, count, &made);
@@ -480,6 +483,9 @@ int qcow2_alloc_at(BlockNode *node, uint64_t at, uint64_t want, uint64_t *got)
     uint64_t first = at >> s->cluster_bits, n = 0;
     bool is_free, made;
 
+    if (s->broken) {
+        return -EIO;
+    }
     do {
         if (first + want > max_cluster(s)) {
             *got = 0;
