@@ -37,6 +37,8 @@ typedef struct Copy {
     uint64_t backing_end; /* how long that one is */
     uint64_t sparse;      /* unit of zero detection; 0: everything is written */
     bool compressed, in_order;
+    bool salvage; /* what cannot be read is zeroes */
+    bool quiet;
     bool overlap; /* writes begin in order, but do not wait for each other's end */
     size_t chunk, packed_chunk;
     uint64_t rate;
@@ -136,6 +138,10 @@ static bool next_piece(Copy *copy, Piece *p)
     p->to = copy->next;
     uint64_t rest = p->source->bytes - skip;
     int ret = source_status(copy, p->source, p->from, rest, &n);
+    if (ret < 0 && copy->salvage) {
+        ret = BDRV_BLOCK_ALLOCATED | BDRV_BLOCK_DATA; /* reading tells which of it is lost */
+        n = MIN(rest, copy->chunk);
+    }
     if (ret < 0) {
         return failed(copy, ret, "examine", p->source->image, p->from);
     }
@@ -157,6 +163,39 @@ static bool next_piece(Copy *copy, Piece *p)
 }
 
 /* ---- copying one piece ---- */
+
+/* By sectors; those that cannot be read are zeroes, and what they were is told. */
+static void read_sectors(Copy *copy, const Piece *p, uint8_t *buf)
+{
+    uint64_t lost = 0, n;
+
+    for (uint64_t at = 0; at < p->bytes; at += n) {
+        n = MIN(p->bytes - at, BLK_SECTOR_SIZE);
+        int ret = bdrv_co_pread(p->source->image->root, p->from + at, n, buf + at, 0);
+        if (ret < 0) {
+            memset(buf + at, 0, n);
+            lost += n;
+        }
+        if (lost && (ret == 0 || at + n == p->bytes) && !copy->quiet) {
+            uint64_t end = p->from + at + (ret < 0 ? n : 0);
+            warn_report("convert: %s: bytes %" PRIu64 " to %" PRIu64
+                        " cannot be read; zeroes stand for them",
+                        p->source->image->file, end - lost, end - 1);
+        }
+        lost = ret < 0 ? lost : 0;
+    }
+}
+
+static int read_piece(Copy *copy, const Piece *p, uint8_t *buf)
+{
+    int ret = bdrv_co_pread(p->source->image->root, p->from, p->bytes, buf, 0);
+
+    if (ret < 0 && copy->salvage) {
+        read_sectors(copy, p, buf);
+        return 0;
+    }
+    return ret;
+}
 
 static int write_zeroes(Copy *copy, uint64_t offset, uint64_t bytes)
 {
@@ -219,9 +258,7 @@ static void limit_rate(Copy *copy)
 
 static bool copy_piece(Copy *copy, const Piece *p, uint8_t *buf)
 {
-    int ret = p->kind == PIECE_DATA
-                  ? bdrv_co_pread(p->source->image->root, p->from, p->bytes, buf, 0)
-                  : 0;
+    int ret = p->kind == PIECE_DATA ? read_piece(copy, p, buf) : 0;
     bool ok = ret == 0 || failed(copy, ret, "read", p->source->image, p->from);
 
     while (copy->in_order && copy->turn != p->number) {
@@ -305,6 +342,8 @@ static bool run_copy(Copy *copy, const ImgArgs *args, Error **errp)
     /* The page cache takes one write to a file at a time; a disk has use for several. */
     copy->overlap = args->target_cache & BDRV_O_DIRECT;
     copy->rate = args->rate;
+    copy->salvage = args->salvage;
+    copy->quiet = args->quiet;
     copy->started = clock_now(CLOCK_HOST);
     copy->chunk = choose_chunk(copy);
     copy->packed_chunk = choose_packed_chunk(copy);
@@ -433,6 +472,12 @@ static bool set_skip_broken(ImgArgs *args, const char *value, Error **errp)
     return true;
 }
 
+static bool set_salvage(ImgArgs *args, const char *value, Error **errp)
+{
+    args->salvage = true;
+    return true;
+}
+
 static const ImgOption convert_options[] = {
     {'f', NULL, "FORMAT", "format of the sources", img_set_format},
     {0, "image-opts", NULL, "SOURCEs are lists of options", img_set_image_opts},
@@ -455,6 +500,8 @@ static const ImgOption convert_options[] = {
     {'T', NULL, "CACHE", "cache mode of the sources", img_set_source_cache},
     {'m', NULL, "N", "parallel requests: 1 to 16 (8)", set_workers},
     {'W', NULL, NULL, "write out of order", set_out_of_order},
+    {0, "salvage", NULL, "zeroes in place of what cannot be read; each such part is told",
+     set_salvage},
     {'r', NULL, "RATE", "at most so many bytes a second", img_set_rate},
     {0, "bitmaps", NULL, "copy the bitmaps as well", set_bitmaps},
     {0, "skip-broken-bitmaps", NULL, "with --bitmaps: leave out those that are not intact",

@@ -47,7 +47,8 @@ struct ImgArgs {
     const char *prealloc_name; /* as given, NULL: not given */
     const char *backing_file, *backing_format, *snapshot;
     bool json, quiet, progress, strict, shrink, backing_chain, unsafe;
-    bool no_create, target_is_zero, target_options, compressed, out_of_order, bitmaps, skip_broken;
+    bool no_create, target_is_zero, target_options, compressed, out_of_order, bitmaps, skip_broken,
+        salvage;
     bool size_given, drop, force;
     uint64_t size;
     uint64_t start, length; /* part for map */
