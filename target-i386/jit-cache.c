@@ -4,6 +4,8 @@
  * Memory for code and for records is divided into segments that are filled in turn. When all are full the oldest is
  * emptied: its blocks go, and jumps of others that led to them lead back to their own ways out. So what runs often is
  * translated anew, at the young end, and what ran once is gone after a while; never is all of it gone at once.
+ * A block belongs to the segment that it begins in. Before one might end in the next segment that is emptied, too, so that no
+ * room is left over at their ends: the most that a block may take is a quarter of a small segment.
  *
  * The bytes that blocks were made of are watched (hw/memory.h): a write to them by this vCPU drops the blocks before its
  * next instruction, one by others or DMA before this vCPU's next look at its requests. A write by another vCPU whose fast path
@@ -83,8 +85,8 @@ CpuJit *jit_cache_new(void)
     jit->records_size = records;
     jit->records = map(records, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
     jit->stack = map(JIT_STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-    /* As many as leave little of each unused where the next block might not fit. */
-    jit->nsegments = (unsigned)(code / (4 * JIT_BLOCK_MAX_CODE));
+    /* Each has room for any block. */
+    jit->nsegments = (unsigned)(code / (3 * JIT_BLOCK_MAX_CODE));
     jit->nsegments = jit->nsegments > JIT_SEGMENTS ? JIT_SEGMENTS : jit->nsegments < 2 ? 2 : jit->nsegments;
     return jit;
 }
@@ -126,8 +128,10 @@ _Static_assert(JIT_BLOCK_MAX_MADE * (sizeof(JitInsn) + sizeof(Insn) + 2 * 16) + 
 
 static bool room_for_block(const CpuJit *jit)
 {
-    return jit->code_used + JIT_BLOCK_MAX_CODE <= segment_code(jit, jit->segment + 1) &&
-           jit->records_used + JIT_BLOCK_MAX_RECORDS <= segment_records(jit, jit->segment + 1);
+    unsigned end = jit->segment + 1 + jit->next_empty;
+
+    return jit->code_used + JIT_BLOCK_MAX_CODE <= segment_code(jit, end) &&
+           jit->records_used + JIT_BLOCK_MAX_RECORDS <= segment_records(jit, end);
 }
 
 /* ---- links ---- */
@@ -345,14 +349,32 @@ static void bring_in(CpuJit *jit)
     }
 }
 
+/* The next block begins in segment n, which is empty but for the end of the last one. */
+static void begin_segment(CpuJit *jit, unsigned n, size_t code_used, size_t records_used)
+{
+    size_t code = segment_code(jit, n), records = segment_records(jit, n);
+
+    forget_written(jit);
+    jit->segment = n;
+    jit->next_empty = false;
+    jit->code_used = code_used > code ? code_used : code;
+    jit->records_used = records_used > records ? records_used : records;
+}
+
 void jit_cache_make_room(CpuJit *jit)
 {
-    if (!room_for_block(jit)) {
-        forget_written(jit);
-        jit->segment = (jit->segment + 1) % jit->nsegments;
-        empty_segment(jit, jit->segment);
-        jit->code_used = segment_code(jit, jit->segment);
-        jit->records_used = segment_records(jit, jit->segment);
+    unsigned next = jit->segment + 1;
+
+    if (jit->next_empty && (jit->code_used >= segment_code(jit, next) || jit->records_used >= segment_records(jit, next))) {
+        begin_segment(jit, next, jit->code_used, jit->records_used);
+        next++;
+    }
+    if (!room_for_block(jit) && next < jit->nsegments) {
+        empty_segment(jit, next);
+        jit->next_empty = true;
+    } else if (!room_for_block(jit)) {
+        empty_segment(jit, 0);
+        begin_segment(jit, 0, 0, 0);
     }
     bring_in(jit);
 }
@@ -365,6 +387,7 @@ void jit_cache_flush(CpuJit *jit)
     memset(jit->second_pages, 0, sizeof(jit->second_pages));
     memset(jit->segments, 0, sizeof(jit->segments));
     jit->segment = 0;
+    jit->next_empty = false;
     jit->links_used = jit->links_size ? 1 : 0;
     jit->links_free = 0;
     jit->code_used = jit->code_start;

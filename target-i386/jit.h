@@ -200,6 +200,7 @@ struct CpuJit {
     size_t records_size, records_used;
     size_t code_step, records_step; /* how far the host has brought in what will be used */
     unsigned segment, nsegments; /* the one that is being filled, and how many there are */
+    bool next_empty;             /* so is the next, for the last block of this one */
     JitSegment segments[JIT_SEGMENTS];
     JitLink *links; /* [0] is not used */
     uint32_t links_size, links_used, links_free;
