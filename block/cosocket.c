@@ -277,6 +277,21 @@ static bool unix_address(const char *path, struct sockaddr_un *sa, Error **errp)
     return true;
 }
 
+/* getaddrinfo() cuts numbers to 16 bits. A name of a service is its own affair. */
+static bool port_possible(const char *port, Error **errp)
+{
+    char *end;
+    long n = strtol(port, &end, 10);
+
+    if (*port && !*end && (n < 0 || n > 65535)) {
+        error_set(errp,
+                  "port '%s' is not possible; possible: a number from 0 to 65535, or a service",
+                  port);
+        return false;
+    }
+    return true;
+}
+
 /* Asking for a name's address may take long: on a worker. */
 typedef struct Lookup {
     WorkItem item; /* first */
@@ -306,6 +321,9 @@ static struct addrinfo *look_up(const CoSocketAddress *address, Error **errp)
                 .hints = {.ai_socktype = SOCK_STREAM},
                 .co = coroutine_self()};
 
+    if (!port_possible(address->port, errp)) {
+        return NULL;
+    }
     worker_submit(&l.item);
     coroutine_yield();
     if (l.ret) {
@@ -439,6 +457,9 @@ int cosocket_listen(const CoSocketAddress *address, int *fds, int max, Error **e
     } else {
         struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list;
         const char *host = address->host && *address->host ? address->host : NULL;
+        if (!port_possible(address->port, errp)) {
+            return 0;
+        }
         int ret = getaddrinfo(host, address->port, &hints, &list);
         if (ret) {
             error_set(errp, "cannot find %s, port %s: %s", host ? host : "localhost", address->port,
