@@ -37,7 +37,7 @@ void jit_set_cache_size(uint64_t bytes)
 
 static unsigned hash_block(ram_addr ram, uint64_t rip)
 {
-    return (unsigned)((ram ^ ram >> 15 ^ rip >> 12) % JIT_HASH_SIZE);
+    return (unsigned)(((ram ^ rip >> 12 << 32) * 0x9e3779b97f4a7c15ull >> 40) % JIT_HASH_SIZE);
 }
 
 static unsigned hash_page(ram_addr page)

@@ -24,8 +24,8 @@
 #include "target-i386/mmu.h"
 
 enum {
-    JIT_HASH_SIZE = 1 << 15,
-    JIT_PAGE_HASH_SIZE = 1 << 12,
+    JIT_HASH_SIZE = 1 << 17,
+    JIT_PAGE_HASH_SIZE = 1 << 14,
     JIT_JUMP_TABLE_BITS = 13,
     JIT_JUMP_TABLE_SIZE = 1 << JIT_JUMP_TABLE_BITS,
     JIT_BLOCK_MAX_INSNS = 48,
