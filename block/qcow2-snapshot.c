@@ -495,8 +495,9 @@ static int uncount(Qcow2Rebuild *r, BlockNode *node, const Qcow2Snapshot *sn)
 }
 
 /*
- * The snapshot's L1 table anew: the disk as it was when it was made, behind it the machine state out of the active
- * table, which gives it away: so no count of its clusters changes. Machine state of older times goes.
+ * The snapshot's L1 table anew: the disk as it was when it was made, behind it the machine state
+ * out of the active table, which gives it away: so no count of its clusters changes. Machine state
+ * of older times goes.
  */
 static int move_state(Qcow2Rebuild *r, BlockNode *node, Qcow2Snapshot *sn, uint32_t disk)
 {
@@ -526,7 +527,8 @@ static int move_state(Qcow2Rebuild *r, BlockNode *node, Qcow2Snapshot *sn, uint3
     return ret;
 }
 
-/* Behind the tables' settling: the new list of snapshots is in place, `gone` of the old one are not in it. */
+/* Behind the tables' settling: the new list of snapshots is in place, `gone` of the old one are not
+ * in it. */
 static int finish_tables(BlockNode *node, Qcow2Snapshot *sn, const Qcow2Snapshot *gone,
                          unsigned gone_count, bool keep)
 {
@@ -555,7 +557,11 @@ static int finish_tables(BlockNode *node, Qcow2Snapshot *sn, const Qcow2Snapshot
     return ret;
 }
 
-/* With `b` the pending snapshot is finished and replaces others of its name; without it is given up. */
+/*
+ * With `b` the pending snapshot is finished and replaces others of its name; without it is given
+ * up. That needs new tables, for which a full disk may have no room: then it goes with the next
+ * pending one that ends.
+ */
 static int end_pending(BlockNode *node, Qcow2Snapshot *sn, const BlockSnapshot *b)
 {
     Qcow2State *s = node->state;
@@ -567,7 +573,7 @@ static int end_pending(BlockNode *node, Qcow2Snapshot *sn, const BlockSnapshot *
     ret = ret < 0 ? ret : bdrv_co_flush(node->file->node);
     for (unsigned i = 0; i < old_count && ret == 0; i++) {
         bool replaced = b && !old[i].pending && !strcmp(old[i].name, b->name);
-        if (replaced || (!b && &old[i] == sn)) {
+        if (replaced || old[i].given_up || (!b && &old[i] == sn)) {
             gone[gone_count++] = old[i];
             continue;
         }
@@ -590,6 +596,9 @@ static int end_pending(BlockNode *node, Qcow2Snapshot *sn, const BlockSnapshot *
     }
     for (unsigned i = 0; i < gone_count && ret == 0; i++) {
         free_snapshot(&gone[i]);
+    }
+    if (ret < 0 && !b) {
+        sn->given_up = true;
     }
     free(gone);
     free(ret < 0 ? list : old);

@@ -124,7 +124,8 @@ typedef struct Qcow2Snapshot {
     uint32_t extra_size;    /* of the table entry as it was read */
     uint8_t *unknown_extra; /* what lies behind the fields we know */
     uint32_t unknown_size;
-    bool pending; /* not in the image's table yet: bdrv_snapshot_finish() */
+    bool pending;  /* not in the image's table yet: bdrv_snapshot_finish() */
+    bool given_up; /* and will not be, but there was no room to write that down */
 } Qcow2Snapshot;
 
 /* Clusters that nothing refers to any more, but that may not be used again yet. */
