@@ -553,7 +553,7 @@ static int zero_tail(BlockNode *node, uint64_t old, uint64_t size)
     int ret = 0;
 
     while (old < end && ret == 0) {
-        Qcow2Mapping m;
+        Qcow2Mapping m = {0}; /* a map that fails leaves it so */
         co_mutex_lock(&s->lock);
         ret = qcow2_map(node, old, end - old, &m);
         co_mutex_unlock(&s->lock);
