@@ -17,7 +17,7 @@
 
 #include "target-i386/cpu.h"
 
-#define TLB_BITS 12
+#define TLB_BITS 14
 #define TLB_SIZE (1u << TLB_BITS)
 
 /* Low bits of a tag. */
@@ -56,12 +56,19 @@ typedef struct PhysCacheEntry {
 
 #define PHYS_CACHE_SIZE 256u
 
+/* Physical memory that follows itself in host memory, whole pages from `first` to before `end`; none: both 0. */
+typedef struct PhysExtent {
+    hwaddr first, end;
+    MemoryPage mem; /* of the first page */
+} PhysExtent;
+
 /* A set of slots, so that upkeep costs what is in use and not the table's size. */
+enum { TLB_SET_WORDS = TLB_SIZE / 64 };
 typedef struct TlbSlotSet {
-    uint64_t words; /* which of the words below are not 0 */
-    uint64_t bits[TLB_SIZE / 64];
+    uint64_t words[TLB_SET_WORDS / 64]; /* which of the words below are not 0 */
+    uint64_t bits[TLB_SET_WORDS];
 } TlbSlotSet;
-_Static_assert(TLB_SIZE / 64 <= 64, "a bit for each word");
+_Static_assert(TLB_SET_WORDS % 64 == 0, "a bit for each word");
 
 enum { TLB_LARGE_HASH = 4096 };
 
@@ -98,6 +105,7 @@ struct CpuTlb {
     TlbEntry entries[MMU_CLASSES][TLB_SIZE];
     TlbInfo info[MMU_CLASSES][TLB_SIZE];
     PhysCacheEntry phys_cache[PHYS_CACHE_SIZE]; /* where page tables lie */
+    PhysExtent extent; /* that was last looked into: a guest has one or two */
     TlbPendingWrite pending_write;
     /* Lockstep: the other engine's, flushed and protected with this one; its RAM may be a copy. */
     CpuTlb *twin;
