@@ -664,7 +664,9 @@ static const Option options[] = {
      "native or threads; discard= is ignore or unmap, detect-zeroes= off, on or unmap; werror= and "
      "rerror= say what a failed request does: report, ignore, stop, or enospc (stop when the host's disk is "
      "full, default for writes). throttling.bps-total=, -read, -write and throttling.iops-total=, "
-     "-read, -write limit bytes and requests a second. Options of the image's own node go along: "
+     "-read, -write limit bytes and requests a second; each with -max and -max-length lets bursts have that rate "
+     "for so many seconds (1). throttling.iops-size= counts larger requests as several; drives with the same "
+     "throttling.group= share its limits. Options of the image's own node go along: "
      "l2-cache-size=, backing.file.filename=, file.locking=, node-name= ...",
      opt_drive},
     {"blockdev", "driver=DRIVER,node-name=NAME,...", DISKS,

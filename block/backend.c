@@ -12,6 +12,7 @@
 
 #include "block/driver.h"
 #include "block/job.h"
+#include "block/throttle.h"
 #include "util/loop.h"
 
 enum { CLOSE_SECONDS = 15 };
@@ -27,16 +28,17 @@ struct BlockBackend {
     unsigned quiesced;
     BlkRequest *held, **held_tail; /* those that came while it was quiesced */
     BlkStats stats;
-    BlkLimits limits;
-    int64_t free_at[4]; /* when the next request may go: bytes and requests, read and write */
+    ThrottleGroup *throttle; /* NULL: no limits */
+    unsigned lifted;         /* somebody waits for all requests: limits do not hold meanwhile */
     bool writethrough;
     BlkErrorPolicy on_error[2]; /* read, write */
     void (*changed)(void *opaque);
     void *changed_opaque;
+    bool locked; /* by the guest: its medium cannot be taken out */
+    void (*eject_wanted)(void *opaque);
+    void *eject_opaque;
     BlockBackend *next;
 };
-
-typedef enum BlkOp { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD } BlkOp;
 
 struct BlkRequest {
     BlockBackend *blk;
@@ -184,10 +186,16 @@ BlockBackend *blk_open(const char *id, const BlkOpenOptions *options, Error **er
     blk->cdrom = options->cdrom;
     blk->on_error[0] = options->on_read_error;
     blk->on_error[1] = options->on_write_error;
-    blk->limits = options->limits;
+    if (!blk_set_limits(blk, &options->limits, options->throttle_group, errp)) {
+        error_prepend(errp, "drive %s: ", id);
+        free(blk->id);
+        free(blk);
+        return NULL;
+    }
     if ((options->file || options->node || options->options) &&
         !insert_medium(blk, options, errp)) {
         error_prepend(errp, "drive %s: ", id);
+        throttle_leave(blk->throttle);
         free(blk->id);
         free(blk);
         return NULL;
@@ -209,6 +217,7 @@ void blk_close(BlockBackend *blk)
             break;
         }
     }
+    throttle_leave(blk->throttle);
     free(blk->id);
     free(blk);
 }
@@ -377,9 +386,36 @@ void blk_lock_medium(BlockBackend *blk, bool lock)
 {
     BlockNode *drive = host_drive(blk);
 
+    blk->locked = lock;
     if (drive && drive->driver->co_lock_medium) {
         drive->driver->co_lock_medium(drive, lock);
     }
+}
+
+bool blk_medium_locked(const BlockBackend *blk)
+{
+    return blk->locked;
+}
+
+bool blk_may_eject(BlockBackend *blk, bool force, Error **errp)
+{
+    if (!blk->locked || force) {
+        return true;
+    }
+    if (blk->eject_wanted) {
+        blk->eject_wanted(blk->eject_opaque);
+    }
+    error_set(errp,
+              "Device '%s' is locked and force was not specified, wait for tray to open and try "
+              "again",
+              blk->id);
+    return false;
+}
+
+void blk_set_eject_handler(BlockBackend *blk, void (*fn)(void *opaque), void *opaque)
+{
+    blk->eject_wanted = fn;
+    blk->eject_opaque = opaque;
 }
 
 bool blk_is_cdrom(const BlockBackend *blk)
@@ -428,50 +464,40 @@ void blk_tell_error(BlockBackend *blk, bool is_write, int error, BlkErrorAction 
 
 /* ---- limits ---- */
 
-void blk_set_limits(BlockBackend *blk, const BlkLimits *limits)
+bool blk_set_limits(BlockBackend *blk, const BlkLimits *limits, const char *group, Error **errp)
 {
-    blk->limits = *limits;
+    if (!throttle_check(limits, errp)) {
+        return false;
+    }
+    ThrottleGroup *old = blk->throttle;
+    if (!throttle_limits_any(limits) && !group) {
+        blk->throttle = NULL;
+    } else if (!old || (group && strcmp(throttle_name(old), group) != 0)) {
+        blk->throttle = throttle_join(group ? group : blk->id);
+    }
+    /* Who waited in the group that is left goes at once. */
+    if (old != blk->throttle && old) {
+        blk->lifted++;
+        throttle_look_again(old);
+        blk->lifted--;
+        throttle_leave(old);
+    }
+    if (blk->throttle && throttle_limits_any(limits)) {
+        throttle_set(blk->throttle, limits);
+    }
+    return true;
 }
 
 const BlkLimits *blk_limits(const BlockBackend *blk)
 {
-    return &blk->limits;
+    static const BlkLimits none;
+
+    return blk->throttle ? throttle_limits(blk->throttle) : &none;
 }
 
-/* The time that `amount` takes at `rate` a second is reserved on one lane; gives when it may begin.
- */
-static int64_t reserve(int64_t *free_at, uint64_t amount, uint64_t rate, int64_t now)
+const char *blk_throttle_group(const BlockBackend *blk)
 {
-    if (!rate) {
-        return now;
-    }
-    int64_t begin = *free_at > now ? *free_at : now;
-    *free_at = begin + (int64_t)((double)amount * NS_PER_SEC / (double)rate);
-    return begin;
-}
-
-static uint64_t tighter(uint64_t a, uint64_t b)
-{
-    return !a ? b : !b ? a : a < b ? a : b;
-}
-
-/* A total limit holds for reads and writes together, so both go by the write's lane then. */
-static void wait_for_limits(BlockBackend *blk, bool write, uint64_t bytes)
-{
-    const BlkLimits *l = &blk->limits;
-    uint64_t bps = tighter(l->bps_total, write ? l->bps_write : l->bps_read);
-    uint64_t iops = tighter(l->iops_total, write ? l->iops_write : l->iops_read);
-    int64_t now = clock_now(CLOCK_HOST);
-
-    if (!bps && !iops) {
-        return;
-    }
-    int64_t a = reserve(&blk->free_at[l->bps_total || write], bytes, bps, now);
-    int64_t b = reserve(&blk->free_at[2 + (l->iops_total || write)], 1, iops, now);
-    int64_t begin = a > b ? a : b;
-    if (begin > now) {
-        coroutine_sleep(CLOCK_HOST, begin - now);
-    }
+    return blk->throttle ? throttle_name(blk->throttle) : NULL;
 }
 
 /* ---- requests ---- */
@@ -495,21 +521,13 @@ static int run_request(BlkRequest *req)
 
 static void count_request(BlkStats *stats, const BlkRequest *req)
 {
-    uint64_t ns = clock_now(CLOCK_HOST) - req->started;
-
+    stats->last = clock_now(CLOCK_HOST);
+    stats->ns[req->op] += (uint64_t)(stats->last - req->started);
     if (req->ret < 0) {
-        stats->failed_ops++;
-    } else if (req->op == BLK_READ) {
-        stats->rd_bytes += req->bytes;
-        stats->rd_ops++;
-        stats->rd_ns += ns;
-    } else if (req->op == BLK_WRITE) {
-        stats->wr_bytes += req->bytes;
-        stats->wr_ops++;
-        stats->wr_ns += ns;
-    } else if (req->op == BLK_FLUSH) {
-        stats->flush_ops++;
-        stats->flush_ns += ns;
+        stats->failed[req->op]++;
+    } else {
+        stats->bytes[req->op] += req->bytes;
+        stats->done[req->op]++;
     }
 }
 
@@ -556,7 +574,9 @@ static void request_entry(void *opaque)
 
     if (!req->admitted && (req->op == BLK_READ || req->op == BLK_WRITE)) {
         req->admitted = true;
-        wait_for_limits(req->blk, req->op == BLK_WRITE, req->bytes);
+        if (req->blk->throttle) {
+            throttle_wait(req->blk->throttle, req->op == BLK_WRITE, req->bytes, &req->blk->lifted);
+        }
         if (req->blk->quiesced) { /* since then: who drained us must not see it begin */
             hold(req);
             return;
@@ -644,10 +664,40 @@ void blk_discard(BlockBackend *blk, uint64_t offset, uint64_t bytes, BlkCompleti
     start_request(blk, BLK_DISCARD, offset, bytes, NULL, 0, done, opaque);
 }
 
+/* Requests that wait for their limits' time go at once: it might be hours. */
+static void drain_one(BlockBackend *blk)
+{
+    blk->lifted++;
+    if (blk->throttle) {
+        throttle_look_again(blk->throttle);
+    }
+    while (blk->in_flight) {
+        loop_run_once(-1);
+    }
+    blk->lifted--;
+}
+
+static void drain_all(void)
+{
+    while (total_in_flight) {
+        BlockBackend *blk = backends;
+        while (blk && !blk->in_flight) {
+            blk = blk->next;
+        }
+        if (blk) {
+            drain_one(blk);
+        } else {
+            loop_run_once(-1); /* of a drive that is being opened or closed */
+        }
+    }
+}
+
 void blk_drain(BlockBackend *blk)
 {
-    while (blk ? blk->in_flight : total_in_flight) {
-        loop_run_once(-1);
+    if (blk) {
+        drain_one(blk);
+    } else {
+        drain_all();
     }
 }
 

@@ -35,9 +35,24 @@ typedef enum BlkErrorPolicy {
     BLK_ON_ERROR_ENOSPC
 } BlkErrorPolicy;
 
-/* Limits a second; 0: none. */
+/* Bytes or requests a second: on average, and in bursts for `length` seconds. 0: no limit; no bursts
+ * beyond a tenth of a second's worth; 1 second. */
+typedef struct BlkRate {
+    uint64_t avg, max, length;
+} BlkRate;
+
+enum {
+    BLK_BPS_TOTAL,
+    BLK_BPS_READ,
+    BLK_BPS_WRITE,
+    BLK_IOPS_TOTAL,
+    BLK_IOPS_READ,
+    BLK_IOPS_WRITE,
+    BLK_LIMITS
+};
 typedef struct BlkLimits {
-    uint64_t bps_total, bps_read, bps_write, iops_total, iops_read, iops_write;
+    BlkRate rate[BLK_LIMITS];
+    uint64_t iops_size; /* bytes; a larger request counts as several. 0: as one */
 } BlkLimits;
 
 struct BlockOptions;
@@ -54,6 +69,7 @@ typedef struct BlkOpenOptions {
     const char *node;                   /* an existing node by name, in place of a file */
     BlkErrorPolicy on_read_error, on_write_error;
     BlkLimits limits;
+    const char *throttle_group; /* drives of one share its limits; NULL: by itself */
 } BlkOpenOptions;
 
 /* ret: 0, or a negative errno. */
@@ -100,6 +116,11 @@ void blk_eject(BlockBackend *blk);
 /* What the guest does to a removable drive, for drives of the host's; others take no notice. */
 void blk_move_tray(BlockBackend *blk, bool out);
 void blk_lock_medium(BlockBackend *blk, bool lock);
+bool blk_medium_locked(const BlockBackend *blk);
+/* Where the guest has locked the door it is asked to give up the medium, and that is an error, unless forced. */
+bool blk_may_eject(BlockBackend *blk, bool force, Error **errp);
+/* The device's side: told that somebody wants the medium. */
+void blk_set_eject_handler(BlockBackend *blk, void (*fn)(void *opaque), void *opaque);
 
 /* The policy (werror/rerror; default: writes stop on ENOSPC, else report). STOP stops the machine
  * as well. */
@@ -110,15 +131,23 @@ void blk_tell_error(BlockBackend *blk, bool is_write, int error, BlkErrorAction 
 void blk_set_error_handler(void (*fn)(BlockBackend *blk, bool is_write, int error,
                                       BlkErrorAction action));
 
+typedef enum BlkOp { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_OPS } BlkOp;
+
+/* By BlkOp. bytes and done: of those that went well; ns: summed latency of all. */
 typedef struct BlkStats {
-    uint64_t rd_bytes, wr_bytes, rd_ops, wr_ops, flush_ops, failed_ops;
-    uint64_t rd_ns, wr_ns, flush_ns; /* summed latency */
+    uint64_t bytes[BLK_OPS], done[BLK_OPS], failed[BLK_OPS], ns[BLK_OPS];
+    int64_t last; /* CLOCK_HOST, when the last ended; 0: there was none */
 } BlkStats;
 const BlkStats *blk_stats(const BlockBackend *blk);
 
-/* Takes effect with the next request. */
-void blk_set_limits(BlockBackend *blk, const BlkLimits *limits);
+/*
+ * They hold for requests that wait already, too, and for all drives of the group. group NULL: the one it is in, or
+ * that of its own name. None at all: it leaves its group. False where they make no sense together.
+ */
+bool blk_set_limits(BlockBackend *blk, const BlkLimits *limits, const char *group, Error **errp);
+/* All 0 where there are none. */
 const BlkLimits *blk_limits(const BlockBackend *blk);
+const char *blk_throttle_group(const BlockBackend *blk); /* NULL: has no limits */
 /* What the guest wrote since `snapshot=on`, or into an image with a backing file, goes into the
  * backing file. */
 bool blk_commit(BlockBackend *blk, Error **errp);

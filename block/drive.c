@@ -11,6 +11,7 @@
 
 #include "block/driver.h"
 #include "block/job.h"
+#include "block/throttle.h"
 #include "util/options.h"
 
 enum { IDE_PLACES = 4, NO_PLACE = -1 };
@@ -165,30 +166,89 @@ static bool get_policy(const SubOptions *so, const char *key, bool write, BlkErr
     return true;
 }
 
-static bool get_limits(const SubOptions *so, BlkLimits *l, Error **errp)
-{
-    const struct {
-        const char *key, *old;
-        uint64_t *value;
-    } limits[] = {
-        {"throttling.bps-total", "bps", &l->bps_total},
-        {"throttling.bps-read", "bps_rd", &l->bps_read},
-        {"throttling.bps-write", "bps_wr", &l->bps_write},
-        {"throttling.iops-total", "iops", &l->iops_total},
-        {"throttling.iops-read", "iops_rd", &l->iops_read},
-        {"throttling.iops-write", "iops_wr", &l->iops_write},
-    };
+/* The names of limits, in the order of BLK_BPS_TOTAL and its kin, and the older ones. */
+static const struct {
+    const char *name, *old;
+} rates[BLK_LIMITS] = {{"bps-total", "bps"},   {"bps-read", "bps_rd"},   {"bps-write", "bps_wr"},
+                       {"iops-total", "iops"}, {"iops-read", "iops_rd"}, {"iops-write", "iops_wr"}};
 
-    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
-        const char *text = suboptions_get(so, limits[i].key);
-        char what[48];
-        text = text ? text : suboptions_get(so, limits[i].old);
-        snprintf(what, sizeof(what), "-drive: %s", limits[i].key);
-        if (text && !parse_size(what, text, 1, limits[i].value, errp)) {
+/* throttling.NAME, or the older name. */
+static bool get_limit(const SubOptions *so, const char *name, const char *old, uint64_t *value,
+                      Error **errp)
+{
+    char key[48], what[64];
+
+    snprintf(key, sizeof(key), "throttling.%s", name);
+    const char *text = suboptions_get(so, key);
+    if (!text) {
+        snprintf(key, sizeof(key), "%s", old);
+        text = suboptions_get(so, key);
+    }
+    snprintf(what, sizeof(what), "-drive: %s", key);
+    return !text || parse_size(what, text, 1, value, errp);
+}
+
+static bool get_limits(const SubOptions *so, Drive *d, Error **errp)
+{
+    BlkLimits *l = &d->open.limits;
+    char name[32], old[32];
+    Error *err = NULL;
+
+    for (unsigned i = 0; i < BLK_LIMITS; i++) {
+        BlkRate *r = &l->rate[i];
+        if (!get_limit(so, rates[i].name, rates[i].old, &r->avg, errp)) {
+            return false;
+        }
+        snprintf(name, sizeof(name), "%s-max", rates[i].name);
+        snprintf(old, sizeof(old), "%s_max", rates[i].old);
+        if (!get_limit(so, name, old, &r->max, errp)) {
+            return false;
+        }
+        snprintf(name, sizeof(name), "%s-max-length", rates[i].name);
+        snprintf(old, sizeof(old), "%s_max_length", rates[i].old);
+        if (!get_limit(so, name, old, &r->length, errp)) {
+            return false;
+        }
+        if (suboptions_get(so, name) && !r->length) {
+            error_set(errp, "-drive: throttling.%s=0: a burst has a length", name);
             return false;
         }
     }
+    if (!get_limit(so, "iops-size", "iops_size", &l->iops_size, errp)) {
+        return false;
+    }
+    if (!throttle_check(l, &err)) {
+        error_set(errp, "-drive: %s", error_text(err));
+        error_free(err);
+        return false;
+    }
+    const char *group = suboptions_get(so, "throttling.group");
+    d->open.throttle_group = copy(group ? group : suboptions_get(so, "group"));
     return true;
+}
+
+/* What is left of throttling.* is a slip of the pen. */
+static bool check_throttling(const char *key, Error **errp)
+{
+    char name[48];
+
+    for (unsigned i = 0; i < BLK_LIMITS; i++) {
+        for (unsigned end = 0; end < 3; end++) {
+            static const char *const ends[] = {"", "-max", "-max-length"};
+            snprintf(name, sizeof(name), "%s%s", rates[i].name, ends[end]);
+            if (!strcmp(key, name)) {
+                return true;
+            }
+        }
+    }
+    if (!strcmp(key, "group") || !strcmp(key, "iops-size")) {
+        return true;
+    }
+    error_set(errp,
+              "-drive: throttling.%s is not known; possible: bps-total, bps-read, bps-write, "
+              "iops-total, iops-read, iops-write, each with -max and -max-length, iops-size, group",
+              key);
+    return false;
 }
 
 /* What the node itself understands: "file.aio", "backing.file.filename", "node-name" ... */
@@ -245,11 +305,25 @@ static bool check_keys(const SubOptions *so, Error **errp)
                                        "lazy-refcounts",
                                        "key-secret",
                                        "bps",
+                                       "bps_max",
+                                       "bps_max_length",
                                        "bps_rd",
+                                       "bps_rd_max",
+                                       "bps_rd_max_length",
                                        "bps_wr",
+                                       "bps_wr_max",
+                                       "bps_wr_max_length",
                                        "iops",
+                                       "iops_max",
+                                       "iops_max_length",
                                        "iops_rd",
+                                       "iops_rd_max",
+                                       "iops_rd_max_length",
                                        "iops_wr",
+                                       "iops_wr_max",
+                                       "iops_wr_max_length",
+                                       "iops_size",
+                                       "group",
                                        "driver",
                                        NULL};
     SubOptions plain = {.items = calloc(so->count + 1, sizeof(SubOption))};
@@ -258,12 +332,16 @@ static bool check_keys(const SubOptions *so, Error **errp)
         abort();
     }
     /* Dotted ones are checked by who takes them. */
-    for (size_t i = 0; i < so->count; i++) {
-        if (!so->items[i].key || !strchr(so->items[i].key, '.')) {
+    bool ok = true;
+    for (size_t i = 0; i < so->count && ok; i++) {
+        const char *key = so->items[i].key;
+        if (!key || !strchr(key, '.')) {
             plain.items[plain.count++] = so->items[i];
+        } else if (!strncmp(key, "throttling.", strlen("throttling."))) {
+            ok = check_throttling(key + strlen("throttling."), errp);
         }
     }
-    bool ok = suboptions_check(&plain, "-drive", keys, errp);
+    ok = ok && suboptions_check(&plain, "-drive", keys, errp);
     free(plain.items);
     return ok;
 }
@@ -306,7 +384,7 @@ static bool drive_from_suboptions(const SubOptions *so, Drive *d, Error **errp)
         !get_bool(so, "snapshot", &d->snapshot, errp) || !get_place(so, &d->place, errp) ||
         !get_cache(so, d, errp) || !get_policy(so, "werror", true, &d->open.on_write_error, errp) ||
         !get_policy(so, "rerror", false, &d->open.on_read_error, errp) ||
-        !get_limits(so, &d->open.limits, errp)) {
+        !get_limits(so, d, errp)) {
         return false;
     }
     get_node_options(so, d);

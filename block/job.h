@@ -101,6 +101,7 @@ typedef struct MirrorOptions {
     uint32_t granularity; /* 0: 64 KB */
     bool target_is_zero;  /* it reads as zeroes now */
     bool set_backing;     /* at completion the target gets the backing file that fits `sync` */
+    BlockNode *replaces;  /* below filters of the source: its users go over. NULL: the source's */
 } MirrorOptions;
 
 /* From node, and what is written to it meanwhile, to target (takes over the reference). */

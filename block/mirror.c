@@ -234,6 +234,15 @@ static int mirror_run(BlockJob *job)
 
 /* ---- beginning and end ---- */
 
+/* Through filters node shows what `below` does, so a copy of the one is one of the other. */
+static bool shows_the_same(const BlockNode *node, const BlockNode *below)
+{
+    while (node != below && node->driver->is_filter && node->file) {
+        node = node->file->node;
+    }
+    return node == below;
+}
+
 static bool switch_over(Mirror *m, Error **errp)
 {
     BlockNode *backing = m->o.sync == SYNC_NONE  ? m->source_node
@@ -248,7 +257,14 @@ static bool switch_over(Mirror *m, Error **errp)
     if (m->o.set_backing && backing && !bdrv_set_backing(m->target_node, backing, errp)) {
         return false;
     }
-    return bdrv_replace_node(m->source_node, m->target_node, errp);
+    if (m->o.replaces && !shows_the_same(m->source_node, m->o.replaces)) {
+        error_set(errp,
+                  "Can no longer replace '%s' by '%s', because it can no longer be guaranteed that "
+                  "doing so would not lead to an abrupt change of visible data",
+                  bdrv_node_name(m->o.replaces), bdrv_node_name(m->target_node));
+        return false;
+    }
+    return bdrv_replace_node(m->o.replaces ? m->o.replaces : m->source_node, m->target_node, errp);
 }
 
 static int mirror_finish(BlockJob *job, int ret)
@@ -273,6 +289,9 @@ static int mirror_finish(BlockJob *job, int ret)
     bdrv_drained_end(m->source_node);
     if (over) {
         blk_refresh_all();
+    }
+    if (m->o.replaces) {
+        bdrv_unref(m->o.replaces);
     }
     bdrv_unref(m->source_node);
     bdrv_unref(m->target_node);
@@ -338,6 +357,9 @@ static BlockJob *begin(Mirror *m, Error **errp)
     if (m->reopened) {
         bdrv_reopen(m->target_node, true, NULL);
     }
+    if (m->o.replaces) {
+        bdrv_unref(m->o.replaces);
+    }
     bdrv_unref(m->source_node);
     bdrv_unref(m->target_node);
     job_free(&m->job);
@@ -354,6 +376,11 @@ BlockJob *mirror_start(BlockNode *node, BlockNode *target, const MirrorOptions *
     } else if (job_uses(target)) {
         error_set(errp, "Node '%s' is busy: block device is in use by block job",
                   bdrv_node_name(target));
+    } else if (o->replaces && !shows_the_same(node, o->replaces)) {
+        error_set(errp,
+                  "Cannot replace '%s' by a node mirrored from '%s', because it cannot be "
+                  "guaranteed that doing so would not lead to an abrupt change of visible data",
+                  bdrv_node_name(o->replaces), bdrv_node_name(node));
     } else {
         m = (Mirror *)job_new(&mirror_driver, node, options, errp);
     }
@@ -365,6 +392,11 @@ BlockJob *mirror_start(BlockNode *node, BlockNode *target, const MirrorOptions *
     m->base = o->sync == SYNC_TOP ? bdrv_backing(node) : NULL;
     m->source_node = bdrv_ref(node);
     m->target_node = target;
+    if (o->replaces && o->replaces != node) {
+        m->job.nodes[2] = bdrv_ref(o->replaces);
+    } else {
+        m->o.replaces = NULL;
+    }
     return begin(m, errp);
 }
 

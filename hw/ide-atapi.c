@@ -87,6 +87,12 @@ void atapi_medium_changed(void *opaque)
     d->tray_open = false;
 }
 
+/* Someone outside wants the medium that the guest has locked in. */
+void atapi_eject_wanted(void *opaque)
+{
+    ((IdeDrive *)opaque)->eject_event = true;
+}
+
 /* ---- ends of commands ---- */
 
 /* Status phase: command complete, both reason bits set. */
@@ -398,7 +404,7 @@ static void get_configuration(IdeDrive *d)
 /* Polled only; of the classes only that of media exists. */
 static void get_event_status(IdeDrive *d)
 {
-    enum { CLASS_MEDIA = 1 << 4, EVENT_NONE = 0, EVENT_NEW_MEDIA = 2 };
+    enum { CLASS_MEDIA = 1 << 4, EVENT_NONE = 0, EVENT_EJECT_REQUEST = 1, EVENT_NEW_MEDIA = 2 };
     uint8_t *b = d->buffer;
 
     if (!(d->packet[1] & 1)) {
@@ -414,8 +420,13 @@ static void get_event_status(IdeDrive *d)
     }
     b[1] = 6;
     b[2] = 4;
-    b[4] = d->new_media_event && medium_in(d) ? EVENT_NEW_MEDIA : EVENT_NONE;
+    b[4] = d->new_media_event && medium_in(d) ? EVENT_NEW_MEDIA
+           : d->eject_event                   ? EVENT_EJECT_REQUEST
+                                              : EVENT_NONE;
     b[5] = (medium_in(d) ? 2 : 0) | (d->tray_open ? 1 : 0);
+    if (b[4] == EVENT_EJECT_REQUEST) {
+        d->eject_event = false;
+    }
     d->new_media_event = false;
     reply(d, 8, get16(d->packet + 7));
 }

@@ -111,6 +111,7 @@ typedef struct IdeDrive {
     bool tray_open, locked;
     bool medium_changed;  /* a unit attention waits */
     bool new_media_event; /* for GET EVENT STATUS NOTIFICATION */
+    bool eject_event;     /* likewise; not saved: the user asks again */
 
     /* derived */
     uint8_t *io_buffer;       /* what the request in flight reads or writes */
@@ -193,6 +194,7 @@ void atapi_present_block(IdeDrive *d); /* sets byte count and reason for the nex
 void atapi_finish(IdeDrive *d);
 void atapi_transfer_failed(IdeDrive *d);
 void atapi_medium_changed(void *drive);
+void atapi_eject_wanted(void *drive);
 void atapi_identify(IdeDrive *d);
 
 #endif

@@ -661,7 +661,10 @@ static void drive_reset(IdeDrive *d)
     memset(d->packet, 0, sizeof(d->packet));
     d->sense_key = d->asc = d->ascq = 0;
     d->tray_open = d->locked = false;
-    d->medium_changed = d->new_media_event = false;
+    d->medium_changed = d->new_media_event = d->eject_event = false;
+    if (d->kind == IDE_CDROM) {
+        blk_lock_medium(d->blk, false);
+    }
     ide_signature(d);
 }
 
@@ -689,6 +692,7 @@ static void attach(IdeDrive *d, BlockBackend *blk, unsigned number)
     d->serial[5] = '1' + number;
     if (d->kind == IDE_CDROM) {
         blk_set_change_handler(blk, atapi_medium_changed, d);
+        blk_set_eject_handler(blk, atapi_eject_wanted, d);
     } else {
         IdeBiosGeometry g = ide_bios_geometry(blk);
         d->geometry = (IdeGeometry){g.cylinders, g.heads, g.sectors};
@@ -848,6 +852,9 @@ static bool drive_post_load(void *opaque, int version, Error **errp)
     if (!drive_state_valid(d)) {
         error_set(errp, "IDE drive %u: saved state is not valid", d->unit);
         return false;
+    }
+    if (d->kind == IDE_CDROM) {
+        blk_lock_medium(d->blk, d->locked);
     }
     d->given_up = d->in_flight;
     d->stalled =

@@ -106,11 +106,14 @@ void cmd_snapshot_delete_blkdev_internal(Monitor *mon, const ArgValue *args)
 void cmd_block_set_io_throttle(Monitor *mon, const ArgValue *args)
 {
     BlockBackend *blk = find_drive(mon, args[0].text);
-    const BlkLimits limits = {args[1].number, args[2].number, args[3].number,
-                              args[4].number, args[5].number, args[6].number};
+    BlkLimits limits = {0};
+    Error *err = NULL;
 
-    if (blk) {
-        blk_set_limits(blk, &limits);
+    for (unsigned i = 0; i < BLK_LIMITS; i++) {
+        limits.rate[i].avg = args[1 + i].number;
+    }
+    if (blk && !blk_set_limits(blk, &limits, NULL, &err)) {
+        monitor_error(mon, err);
     }
 }
 

@@ -352,12 +352,15 @@ static void cmd_device_del(Monitor *mon, const ArgValue *args)
 
 static void cmd_eject(Monitor *mon, const ArgValue *args)
 {
-    BlockBackend *blk = blk_find(args[0].text);
+    BlockBackend *blk = blk_find(args[1].text);
+    Error *err = NULL;
 
     if (!blk) {
-        monitor_printf(mon, "there is no drive '%s'\n", args[0].text);
+        monitor_printf(mon, "there is no drive '%s'\n", args[1].text);
     } else if (!blk_is_cdrom(blk)) {
-        monitor_printf(mon, "drive '%s' has a fixed medium\n", args[0].text);
+        monitor_printf(mon, "drive '%s' has a fixed medium\n", args[1].text);
+    } else if (!blk_may_eject(blk, args[0].present, &err)) {
+        monitor_error(mon, err);
     } else if (blk_has_medium(blk)) {
         blk_eject(blk);
         qmp_tray_moved(blk_id(blk), true);
@@ -366,16 +369,18 @@ static void cmd_eject(Monitor *mon, const ArgValue *args)
 
 static void cmd_change(Monitor *mon, const ArgValue *args)
 {
-    BlockBackend *blk = blk_find(args[0].text);
-    BlkOpenOptions o = {.file = args[1].text, .readonly = true, .cdrom = true};
+    BlockBackend *blk = blk_find(args[1].text);
+    BlkOpenOptions o = {.file = args[2].text, .readonly = true, .cdrom = true};
     Error *err = NULL;
 
     if (!blk) {
-        monitor_printf(mon, "there is no drive '%s'\n", args[0].text);
+        monitor_printf(mon, "there is no drive '%s'\n", args[1].text);
     } else if (!blk_is_cdrom(blk)) {
-        monitor_printf(mon, "drive '%s' has a fixed medium\n", args[0].text);
+        monitor_printf(mon, "drive '%s' has a fixed medium\n", args[1].text);
+    } else if (!blk_may_eject(blk, args[0].present, &err)) {
+        monitor_error(mon, err);
     } else {
-        o.format = args[2].present ? args[2].text : NULL;
+        o.format = args[3].present ? args[3].text : NULL;
         if (blk_change_medium(blk, &o, &err)) {
             qmp_tray_moved(blk_id(blk), true);
             qmp_tray_moved(blk_id(blk), false);
@@ -478,7 +483,7 @@ static void emit_blk(BlockBackend *blk, void *opaque)
     e->emit(blk_id(blk), e->opaque);
 }
 
-static void complete_blk(void (*emit)(const char *value, void *opaque), void *opaque)
+void complete_blk(void (*emit)(const char *value, void *opaque), void *opaque)
 {
     Emitter e = {emit, opaque};
 
@@ -555,8 +560,9 @@ const MonitorCommand monitor_commands[] = {
     {"block_stream", {WORD("drive", complete_blk), OPTIONAL_NUMBER("speed"), OPTIONAL_WORD("base", complete_files)},
      "take what the images below hold into a drive's image; base and what is below it stay", cmd_block_stream, NULL},
     {"boot_set", {WORD("order", NULL)}, "the boot order from the next reset on, as -boot's", cmd_boot_set, NULL},
-    {"change", {WORD("drive", complete_blk), WORD("file", complete_files), OPTIONAL_WORD("format", NULL)},
-     "put another medium into a removable drive", cmd_change, NULL},
+    {"change", {{"-f", ARG_FLAG, true, NULL}, WORD("drive", complete_blk), WORD("file", complete_files),
+     OPTIONAL_WORD("format", NULL)},
+     "put another medium into a removable drive; -f: also where the guest has locked it", cmd_change, NULL},
     {"chardev-add", {WORD("kind,id=ID,...", NULL)}, "make a character device, as -chardev does", cmd_chardev_add, NULL},
     {"chardev-remove", {WORD("chardev", complete_chr)}, "close a character device that nothing uses",
      cmd_chardev_remove, NULL},
@@ -583,7 +589,8 @@ const MonitorCommand monitor_commands[] = {
      {"-s", ARG_FLAG, true, NULL}, WORD("file", complete_files)},
      "write RAM and registers as an ELF core; -p: with virtual addresses; -z: packed, in crash's format",
      cmd_dump_guest_memory, NULL},
-    {"eject", {WORD("drive", complete_blk)}, "take the medium out of a removable drive", cmd_eject, NULL},
+    {"eject", {{"-f", ARG_FLAG, true, NULL}, WORD("drive", complete_blk)},
+     "take the medium out of a removable drive; -f: also where the guest has locked it", cmd_eject, NULL},
     {"gdbserver", {OPTIONAL_WORD("device", NULL)},
      "wait for GDB on a character device (tcp::1234); 'none' ends it", cmd_gdbserver, NULL},
     {"gva2gpa", {NUMBER("address")}, "the physical address of a virtual one", cmd_gva2gpa, NULL},

@@ -238,45 +238,6 @@ static void info_ioapic(Monitor *mon, const ArgValue *args)
 
 /* ---- backends ---- */
 
-static void print_block(BlockBackend *blk, void *opaque)
-{
-    Monitor *mon = opaque;
-
-    monitor_printf(mon, "%s: ", blk_id(blk));
-    if (!blk_has_medium(blk)) {
-        monitor_printf(mon, "[not inserted]%s\n", blk_is_cdrom(blk) ? ", cdrom" : "");
-        return;
-    }
-    monitor_printf(mon, "%s (%s), %llu bytes%s%s\n", blk_file(blk), blk_format(blk),
-                   (unsigned long long)blk_size(blk), blk_readonly(blk) ? ", read-only" : "",
-                   blk_is_cdrom(blk) ? ", cdrom" : "");
-}
-
-static void info_block(Monitor *mon, const ArgValue *args)
-{
-    blk_each(print_block, mon);
-}
-
-static void print_block_stats(BlockBackend *blk, void *opaque)
-{
-    const BlkStats *s = blk_stats(blk);
-
-    monitor_printf(opaque,
-                   "%s: rd_bytes=%llu wr_bytes=%llu rd_operations=%llu wr_operations=%llu "
-                   "flush_operations=%llu failed_operations=%llu rd_total_time_ns=%llu "
-                   "wr_total_time_ns=%llu flush_total_time_ns=%llu\n",
-                   blk_id(blk), (unsigned long long)s->rd_bytes, (unsigned long long)s->wr_bytes,
-                   (unsigned long long)s->rd_ops, (unsigned long long)s->wr_ops,
-                   (unsigned long long)s->flush_ops, (unsigned long long)s->failed_ops,
-                   (unsigned long long)s->rd_ns, (unsigned long long)s->wr_ns,
-                   (unsigned long long)s->flush_ns);
-}
-
-static void info_blockstats(Monitor *mon, const ArgValue *args)
-{
-    blk_each(print_block_stats, mon);
-}
-
 static void print_chardev(CharBackend *chr, void *opaque)
 {
     monitor_printf(opaque, "%s: filename=%s\n", chr_id(chr), chr_spec(chr));
@@ -350,7 +311,8 @@ static void info_qdm(Monitor *mon, const ArgValue *args)
 
 /* clang-format off */
 const MonitorCommand info_commands[] = {
-    {"block", {{0}}, "disk drives and their images", info_block, NULL},
+    {"block", {{"-n", ARG_FLAG, true, NULL}, {"-v", ARG_FLAG, true, NULL}, {"drive", ARG_WORD, true, complete_blk}},
+     "disk drives and their images; -n: all nodes, -v: in detail", info_block, NULL},
     {"block-jobs", {{0}}, "copies, commits and their like that run beside the guest", info_block_jobs, NULL},
     {"blockstats", {{0}}, "what the disk drives have done so far", info_blockstats, NULL},
     {"chardev", {{0}}, "character devices", info_chardev, NULL},

@@ -108,6 +108,10 @@ void cmd_block_stream(Monitor *mon, const ArgValue *args);
 void cmd_drive_backup(Monitor *mon, const ArgValue *args);
 void cmd_drive_mirror(Monitor *mon, const ArgValue *args);
 void info_block_jobs(Monitor *mon, const ArgValue *args);
+void info_block(Monitor *mon, const ArgValue *args);
+void info_blockstats(Monitor *mon, const ArgValue *args);
+/* Drives, for completion. */
+void complete_blk(void (*emit)(const char *value, void *opaque), void *opaque);
 void cmd_block_resize(Monitor *mon, const ArgValue *args);
 void cmd_block_set_io_throttle(Monitor *mon, const ArgValue *args);
 void cmd_commit(Monitor *mon, const ArgValue *args);

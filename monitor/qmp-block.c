@@ -183,6 +183,11 @@ static json_t *mirror(json_t *args, bool by_file, Error **errp)
         error_set(errp, "Parameter 'granularity' expects a value in range [512B, 64MB]");
         return NULL;
     }
+    const char *replaces = qmp_str(args, "replaces");
+    if (replaces && !(o.replaces = bdrv_find_node(replaces))) {
+        error_set(errp, "Failed to find node with node-name='%s'", replaces);
+        return NULL;
+    }
     o.granularity = (uint32_t)granularity;
     o.write_blocking = mode == 1;
     /* What a mirror of the whole disk's topmost image would leave out has nothing below it. */

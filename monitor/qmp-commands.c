@@ -282,7 +282,8 @@ static json_t *run_change_medium(json_t *args, Error **errp)
                         .cdrom = true};
     BlockBackend *blk = qmp_find_removable(args, errp);
 
-    if (!blk || !blk_change_medium(blk, &o, errp)) {
+    if (!blk || !blk_may_eject(blk, qmp_bool(args, "force", false), errp) ||
+        !blk_change_medium(blk, &o, errp)) {
         return NULL;
     }
     qmp_tray_moved(blk_id(blk), true);
@@ -397,7 +398,10 @@ const QmpCommand qmp_commands[] = {
     {"block_resize", {OPT("device", STR), OPT("node-name", STR), I("size")}, false,
       qmp_block_resize, EMPTY},
     {"block_set_io_throttle", {OPT("id", STR), OPT("device", STR), I("bps"), I("bps_rd"), I("bps_wr"), I("iops"),
-      I("iops_rd"), I("iops_wr")}, false, qmp_block_set_io_throttle, EMPTY},
+      I("iops_rd"), I("iops_wr"), OPT("bps_max", INT), OPT("bps_rd_max", INT), OPT("bps_wr_max", INT), OPT("iops_max", INT),
+      OPT("iops_rd_max", INT), OPT("iops_wr_max", INT), OPT("bps_max_length", INT), OPT("bps_rd_max_length", INT),
+      OPT("bps_wr_max_length", INT), OPT("iops_max_length", INT), OPT("iops_rd_max_length", INT),
+      OPT("iops_wr_max_length", INT), OPT("iops_size", INT), OPT("group", STR)}, false, qmp_block_set_io_throttle, EMPTY},
     {"blockdev-add", {S("driver"), OPT("node-name", STR)}, true,
       qmp_blockdev_add, EMPTY},
     {"blockdev-backup", {OPT("job-id", STR), S("device"), S("target"), S("sync"), OPT("speed", INT), OPT("bitmap", STR),
@@ -411,7 +415,7 @@ const QmpCommand qmp_commands[] = {
     {"blockdev-insert-medium", {S("id"), S("node-name")}, false, qmp_blockdev_insert_medium, EMPTY},
     {"blockdev-mirror", {OPT("job-id", STR), S("device"), S("target"), S("sync"), OPT("speed", INT), OPT("granularity", INT),
       OPT("buf-size", INT), OPT("on-source-error", STR), OPT("on-target-error", STR), OPT("filter-node-name", STR),
-      OPT("copy-mode", STR), OPT("auto-finalize", BOOL), OPT("auto-dismiss", BOOL)}, false,
+      OPT("replaces", STR), OPT("copy-mode", STR), OPT("auto-finalize", BOOL), OPT("auto-dismiss", BOOL)}, false,
       qmp_blockdev_mirror, EMPTY},
     {"blockdev-remove-medium", {S("id")}, false, qmp_blockdev_remove_medium, EMPTY},
     {"blockdev-snapshot", {S("node"), S("overlay")}, false,
@@ -437,7 +441,7 @@ const QmpCommand qmp_commands[] = {
       qmp_drive_backup, EMPTY},
     {"drive-mirror", {OPT("job-id", STR), S("device"), S("target"), OPT("format", STR), OPT("node-name", STR), S("sync"),
       OPT("mode", STR), OPT("speed", INT), OPT("granularity", INT), OPT("buf-size", INT), OPT("on-source-error", STR), OPT("on-target-error", STR),
-      OPT("unmap", BOOL), OPT("copy-mode", STR), OPT("auto-finalize", BOOL), OPT("auto-dismiss", BOOL)}, false,
+      OPT("unmap", BOOL), OPT("replaces", STR), OPT("copy-mode", STR), OPT("auto-finalize", BOOL), OPT("auto-dismiss", BOOL)}, false,
       qmp_drive_mirror, EMPTY},
     {"dump-guest-memory", {{"paging", QMP_BOOL, false}, S("protocol"), OPT("detach", BOOL), OPT("begin", INT),
       OPT("length", INT), OPT("format", STR)}, false, run_dump, EMPTY},

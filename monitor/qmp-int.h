@@ -27,7 +27,7 @@ typedef struct QmpArg {
     bool optional;
 } QmpArg;
 
-#define QMP_MAX_ARGS 20
+#define QMP_MAX_ARGS 24
 
 typedef struct QmpCommand {
     const char *name; /* NULL: the table's end */

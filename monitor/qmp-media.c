@@ -3,6 +3,9 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <stdio.h>
+#include <string.h>
+
 #include "block/block.h"
 #include "monitor/qmp-int.h"
 #include "snapshot/snapshot.h"
@@ -30,6 +33,9 @@ json_t *qmp_blockdev_remove_medium(json_t *args, Error **errp)
     BlockBackend *blk = qmp_find_removable(args, errp);
 
     if (!blk) {
+        return NULL;
+    }
+    if (!blk_may_eject(blk, qmp_bool(args, "force", false), errp)) {
         return NULL;
     }
     if (blk_has_medium(blk)) {
@@ -61,28 +67,51 @@ json_t *qmp_blockdev_insert_medium(json_t *args, Error **errp)
 
 /* ---- limits ---- */
 
+static bool take_limit(json_t *args, const char *name, const char *end, uint64_t *value,
+                       Error **errp)
+{
+    char key[32];
+
+    snprintf(key, sizeof(key), "%s%s", name, end);
+    int64_t n = qmp_int(args, key, 0);
+    if (n < 0) {
+        error_set(errp, "bps/iops/max values must be within [0, 1000000000000000]");
+        return false;
+    }
+    if (!n && strstr(end, "length") && json_object_get(args, key)) {
+        error_set(errp, "the burst length cannot be 0");
+        return false;
+    }
+    *value = (uint64_t)n;
+    return true;
+}
+
 json_t *qmp_block_set_io_throttle(json_t *args, Error **errp)
 {
-    static const char *const names[] = {"bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"};
+    static const char *const names[BLK_LIMITS] = {"bps",  "bps_rd",  "bps_wr",
+                                                  "iops", "iops_rd", "iops_wr"};
     const char *id = qmp_str(args, "id") ? qmp_str(args, "id") : qmp_str(args, "device");
     BlockBackend *blk = id ? blk_find(id) : NULL;
-    uint64_t values[6];
+    BlkLimits l = {0};
+    bool any = false;
 
     if (!blk) {
         qmp_error(errp, "DeviceNotFound", "Device '%s' not found", id ? id : "");
         return NULL;
     }
-    for (unsigned i = 0; i < 6; i++) {
-        int64_t value = qmp_int(args, names[i], 0);
-        if (value < 0) {
-            error_set(errp, "bps/iops/max values must be within [0, %lld]", INT64_MAX + 0ll);
+    for (unsigned i = 0; i < BLK_LIMITS; i++) {
+        BlkRate *r = &l.rate[i];
+        if (!take_limit(args, names[i], "", &r->avg, errp) ||
+            !take_limit(args, names[i], "_max", &r->max, errp) ||
+            !take_limit(args, names[i], "_max_length", &r->length, errp)) {
             return NULL;
         }
-        values[i] = (uint64_t)value;
+        any |= r->avg != 0;
     }
-    blk_set_limits(blk,
-                   &(BlkLimits){values[0], values[1], values[2], values[3], values[4], values[5]});
-    return qmp_empty();
+    if (!take_limit(args, "iops", "_size", &l.iops_size, errp)) {
+        return NULL;
+    }
+    return blk_set_limits(blk, &l, any ? qmp_str(args, "group") : NULL, errp) ? qmp_empty() : NULL;
 }
 
 /* ---- snapshots inside of an image ---- */

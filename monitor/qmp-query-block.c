@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #include "block/dirty.h"
 #include "block/driver.h"
 #include "monitor/qmp-int.h"
+#include "util/loop.h"
 
 /* A file's name may be no UTF-8. */
 static json_t *text(const char *s)
@@ -105,16 +107,39 @@ static int depth_of(BlockNode *node)
     return depth;
 }
 
-static json_t *node_info(BlockNode *node, const BlkLimits *l, bool writethrough)
+/* Bursts only where there are any, as others show them. */
+static void add_limits(json_t *o, const BlkLimits *l, const char *group)
+{
+    static const char *const names[BLK_LIMITS] = {"bps",  "bps_rd",  "bps_wr",
+                                                  "iops", "iops_rd", "iops_wr"};
+    char key[32];
+
+    for (unsigned i = 0; i < BLK_LIMITS; i++) {
+        const BlkRate *r = &l->rate[i];
+        json_object_set_new(o, names[i], json_integer((json_int_t)r->avg));
+        if (r->max) {
+            snprintf(key, sizeof(key), "%s_max", names[i]);
+            json_object_set_new(o, key, json_integer((json_int_t)r->max));
+            snprintf(key, sizeof(key), "%s_max_length", names[i]);
+            json_object_set_new(o, key, json_integer(r->length ? (json_int_t)r->length : 1));
+        }
+    }
+    if (l->iops_size) {
+        json_object_set_new(o, "iops_size", json_integer((json_int_t)l->iops_size));
+    }
+    if (group) {
+        json_object_set_new(o, "group", text(group));
+    }
+}
+
+static json_t *node_info(BlockNode *node, const BlkLimits *l, const char *group, bool writethrough)
 {
     const unsigned flags = node->flags;
     json_t *o = json_pack(
-        "{s:o, s:o, s:b, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:s, s:{s:b, s:b, s:b}}",
+        "{s:o, s:o, s:b, s:s, s:b, s:i, s:i, s:s, s:{s:b, s:b, s:b}}",
         "file", text(bdrv_filename(node)), "node-name", text(bdrv_node_name(node)), "ro",
         bdrv_readonly(node), "drv", bdrv_format_name(named_format(node)), "encrypted",
-        node->encrypted, "bps", (json_int_t)l->bps_total, "bps_rd", (json_int_t)l->bps_read,
-        "bps_wr", (json_int_t)l->bps_write, "iops", (json_int_t)l->iops_total, "iops_rd",
-        (json_int_t)l->iops_read, "iops_wr", (json_int_t)l->iops_write, "backing_file_depth",
+        node->encrypted, "backing_file_depth",
         depth_of(node), "write_threshold", 0, "detect_zeroes",
         !node->detect_zeroes        ? "off"
         : node->detect_zeroes_unmap ? "unmap"
@@ -122,6 +147,7 @@ static json_t *node_info(BlockNode *node, const BlkLimits *l, bool writethrough)
         "cache", "writeback", !writethrough, "direct", (flags & BDRV_O_DIRECT) != 0, "no-flush",
         (flags & BDRV_O_NO_FLUSH) != 0);
 
+    add_limits(o, l, group);
     json_object_set_new(o, "image", image_info(node));
     if (bdrv_backing(node)) {
         json_object_set_new(o, "backing_file", text(bdrv_filename(bdrv_backing(node))));
@@ -134,14 +160,16 @@ static json_t *node_info(BlockNode *node, const BlkLimits *l, bool writethrough)
 
 static void add_block(BlockBackend *blk, void *opaque)
 {
-    json_t *b = json_pack("{s:s, s:s, s:b, s:b, s:s}", "device", blk_id(blk), "qdev", blk_id(blk),
-                          "removable", blk_is_cdrom(blk), "locked", 0, "type", "unknown");
+    json_t *b =
+        json_pack("{s:s, s:s, s:b, s:b, s:s}", "device", blk_id(blk), "qdev", blk_id(blk),
+                  "removable", blk_is_cdrom(blk), "locked", blk_medium_locked(blk), "type", "unknown");
 
     if (blk_is_cdrom(blk)) {
         json_object_set_new(b, "tray_open", json_boolean(!blk_has_medium(blk)));
     }
     if (blk_has_medium(blk)) {
-        json_t *in = node_info(blk_node(blk), blk_limits(blk), blk_writethrough(blk));
+        json_t *in = node_info(blk_node(blk), blk_limits(blk), blk_throttle_group(blk),
+                               blk_writethrough(blk));
         json_object_set_new(in, "file", text(blk_file(blk)));
         json_object_set_new(in, "ro", json_boolean(blk_readonly(blk)));
         json_object_set_new(b, "inserted", in);
@@ -164,24 +192,67 @@ json_t *qmp_query_named_block_nodes(json_t *args, Error **errp)
     json_t *list = json_array();
 
     for (BlockNode *node = bdrv_next(NULL); node; node = bdrv_next(node)) {
-        json_array_append_new(list, node_info(node, &none, false));
+        json_array_append_new(list, node_info(node, &none, NULL, false));
     }
     return list;
 }
 
+/* The highest place that was written, of this node; what lies below it comes as "parent" and "backing". */
+static json_t *node_stats(BlockNode *node, json_t *stats)
+{
+    json_t *o = json_pack("{s:o, s:o}", "node-name", text(bdrv_node_name(node)), "stats", stats);
+
+    json_object_set_new(stats, "wr_highest_offset", json_integer((json_int_t)node->wr_highest));
+    if (node->file) {
+        json_object_set_new(o, "parent", node_stats(node->file->node, json_object()));
+    }
+    if (bdrv_backing(node)) {
+        json_object_set_new(o, "backing", node_stats(bdrv_backing(node), json_object()));
+    }
+    return o;
+}
+
 static void add_block_stats(BlockBackend *blk, void *opaque)
 {
+    static const struct {
+        const char *name;
+        BlkOp op;
+        bool bytes;
+    } kinds[] = {{"rd", BLK_READ, true},
+                 {"wr", BLK_WRITE, true},
+                 {"flush", BLK_FLUSH, false},
+                 {"unmap", BLK_DISCARD, true}};
     const BlkStats *s = blk_stats(blk);
-    json_t *stats =
-        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rd_bytes",
-                  (json_int_t)s->rd_bytes, "wr_bytes", (json_int_t)s->wr_bytes, "rd_operations",
-                  (json_int_t)s->rd_ops, "wr_operations", (json_int_t)s->wr_ops, "flush_operations",
-                  (json_int_t)s->flush_ops, "rd_total_time_ns", (json_int_t)s->rd_ns,
-                  "wr_total_time_ns", (json_int_t)s->wr_ns, "flush_total_time_ns",
-                  (json_int_t)s->flush_ns, "failed_operations", (json_int_t)s->failed_ops);
+    json_t *stats = json_object(), *o;
+    char key[40];
 
-    json_array_append_new(opaque, json_pack("{s:s, s:s, s:o}", "device", blk_id(blk), "qdev",
-                                            blk_id(blk), "stats", stats));
+    for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        const BlkOp op = kinds[i].op;
+        const struct {
+            const char *form;
+            uint64_t value;
+        } fields[] = {{"%s_operations", s->done[op]},
+                      {"%s_total_time_ns", s->ns[op]},
+                      {"failed_%s_operations", s->failed[op]},
+                      {"invalid_%s_operations", 0}, /* they count as failed */
+                      {"%s_merged", 0},
+                      {"%s_bytes", s->bytes[op]}};
+        for (unsigned f = 0; f < (kinds[i].bytes ? 6 : 4); f++) {
+            snprintf(key, sizeof(key), fields[f].form, kinds[i].name);
+            json_object_set_new(stats, key, json_integer((json_int_t)fields[f].value));
+        }
+    }
+    json_object_set_new(stats, "account_invalid", json_true());
+    json_object_set_new(stats, "account_failed", json_true());
+    json_object_set_new(stats, "timed_stats", json_array());
+    if (s->last) {
+        json_object_set_new(stats, "idle_time_ns",
+                            json_integer((json_int_t)(clock_now(CLOCK_HOST) - s->last)));
+    }
+    o = blk_node(blk) ? node_stats(blk_node(blk), stats) : json_pack("{s:o}", "stats", stats);
+    json_object_set_new(o, "device", json_string(blk_id(blk)));
+    json_object_set_new(o, "qdev", json_string(blk_id(blk)));
+    json_array_append_new(opaque, o);
 }
 
 json_t *qmp_query_blockstats(json_t *args, Error **errp)

@@ -115,9 +115,9 @@ static void requests_complete_on_the_loop(void)
     CHECK_EQ(read_at(blk, 0, c, 8192), 0);
     CHECK_EQ(c[5119], 0xcc);
     CHECK_EQ(c[5120], 1);
-    CHECK_EQ(blk_stats(blk)->wr_ops, 10);
-    CHECK_EQ(blk_stats(blk)->flush_ops, 1);
-    CHECK_EQ(blk_stats(blk)->rd_bytes, 8192 + 512 + 8192);
+    CHECK_EQ(blk_stats(blk)->done[BLK_WRITE], 10);
+    CHECK_EQ(blk_stats(blk)->done[BLK_FLUSH], 1);
+    CHECK_EQ(blk_stats(blk)->bytes[BLK_READ], 8192 + 512 + 8192);
     tear_down();
 }
 
@@ -134,7 +134,7 @@ static void bounds_and_permissions(void)
     CHECK_EQ(read_at(blk, UINT64_MAX - 511, buf, 512), -ENXIO);
     CHECK_EQ(read_at(blk, 100, buf, 512), -EINVAL);
     CHECK_EQ(read_at(blk, SIZE - 512, buf, 512), 0);
-    CHECK_EQ(blk_stats(blk)->failed_ops, 4);
+    CHECK_EQ(blk_stats(blk)->failed[BLK_READ] + blk_stats(blk)->failed[BLK_WRITE], 4);
     tear_down();
 }
 
@@ -272,7 +272,7 @@ static void limits_do_not_let_requests_slip_through(void)
     struct iovec iov = {buf, sizeof(buf)};
 
     set_up();
-    BlockBackend *blk = open_as("d0", (BlkOpenOptions){.limits = {.iops_total = 20}});
+    BlockBackend *blk = open_as("d0", (BlkOpenOptions){.limits = {.rate[BLK_IOPS_TOTAL].avg = 5}});
     BlockNode *node = blk_node(blk);
     for (int i = 0; i < 3; i++) {
         results[i] = 1;

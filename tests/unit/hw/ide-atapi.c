@@ -1,5 +1,5 @@
 /*
- * The CD-ROM at its registers: packets by PIO and DMA, what it says about itself, its tray.
+ * The CD-ROM at its registers: packets by PIO and DMA, what it says about itself, its tray and lock.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -125,5 +125,37 @@ static void cdrom_tray(void)
     CHECK_EQ(in(0x177), 0x50);
 }
 
+/* A drive's user who wants a medium that the guest has locked in: the guest is asked for it. */
+static void cdrom_is_asked_for_its_medium(void)
+{
+    static const uint8_t lock[12] = {0x1e, 0, 0, 0, 1}, unlock[12] = {0x1e},
+                         events[12] = {0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8};
+    uint8_t b[8];
+    Error *err = NULL;
+
+    set_up();
+    BlockBackend *cd = blk_find("ide1-cd0");
+    CHECK(blk_may_eject(cd, false, NULL));
+    packet(0x100, false, events); /* of a medium put in at the beginning, perhaps */
+    read_words(0x170, b, 4);
+    packet(0, false, lock);
+    CHECK(blk_medium_locked(cd));
+    CHECK(!blk_may_eject(cd, false, &err));
+    CHECK(err && strstr(error_text(err), "is locked"));
+    error_free(err);
+    CHECK(blk_may_eject(cd, true, NULL));
+    packet(0x100, false, events);
+    read_words(0x170, b, 4);
+    CHECK_EQ(b[4], 1); /* eject request, once */
+    packet(0x100, false, events);
+    read_words(0x170, b, 4);
+    CHECK_EQ(b[4], 0);
+    packet(0, false, unlock);
+    CHECK(blk_may_eject(cd, false, NULL));
+    packet(0, false, lock);
+    set_up(); /* a reset opens the lock */
+    CHECK(blk_may_eject(cd, false, NULL));
+}
+
 TESTS(TEST(cdrom_reads_in_blocks_the_host_allows), TEST(cdrom_answers_about_itself),
-      TEST(cdrom_tray))
+      TEST(cdrom_tray), TEST(cdrom_is_asked_for_its_medium))
