@@ -8,10 +8,11 @@
  *     catalog: for each extent of the disk its place, a number, or 0xffffffff
  *     extents in the order in which they came: a bitmap in whole sectors, then the data
  *
- * A sector whose bit is not set reads as zeroes. Writing goes data, bitmap, catalog. The catalog is
- * in memory and changes of it are written at a flush, behind one of the file: an entry on disk
- * never leads to an extent that is not there. What a crash leaves behind the last extent is written
- * over by the next one.
+ * A sector whose bit is not set reads as zeroes. Changes of the catalog and of bitmaps stay in
+ * memory until a flush, and are written behind one of the file: an entry on disk never leads to an
+ * extent that is not there, a bit never to data that is not, however a crash cuts the writes.
+ * Storage that is given back becomes zeroes, so a bit that is still set on disk leads to nothing
+ * else. What a crash leaves behind the last extent is written over by the next one.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -62,6 +63,7 @@ enum {
 typedef struct BitmapSlot {
     uint32_t extent; /* UNALLOCATED: none */
     uint8_t *bits;
+    uint32_t dirty_from, dirty_to; /* bytes to be written; none where they are the same */
 } BitmapSlot;
 
 typedef struct BochsState {
@@ -200,26 +202,76 @@ static uint64_t extent_offset(const BochsState *s, uint32_t place)
     return s->data_offset + place * (s->bitmap_space + s->extent_size);
 }
 
-/* The bitmap of extent e, which is allocated; *bits belongs to the cache until the next call. */
-static int get_bitmap(BlockNode *node, uint32_t e, uint8_t **bits)
+static int write_bits(BlockNode *node, BitmapSlot *slot)
 {
     BochsState *s = node->state;
-    BitmapSlot *slot = &s->slots[e % BITMAP_SLOTS];
-    uint64_t offset = extent_offset(s, le32toh(s->catalog[e]));
+    uint64_t at = ROUND_DOWN(slot->dirty_from, BLK_SECTOR_SIZE);
+    uint64_t end = ROUND_UP(slot->dirty_to, BLK_SECTOR_SIZE);
     int ret = 0;
 
-    if (!slot->bits && !(slot->bits = block_try_alloc(node, s->bitmap_bytes))) {
+    if (slot->dirty_from < slot->dirty_to) {
+        uint64_t bitmap = extent_offset(s, le32toh(s->catalog[slot->extent]));
+        ret = bdrv_co_pwrite(node->file, bitmap + at, end - at, slot->bits + at, 0);
+    }
+    if (ret == 0) {
+        slot->dirty_from = slot->dirty_to = 0;
+    }
+    return ret;
+}
+
+/* Data first, then all that leads to it. */
+static int settle(BlockNode *node)
+{
+    BochsState *s = node->state;
+    bool dirty = s->dirty_first != UNALLOCATED;
+
+    for (unsigned i = 0; i < BITMAP_SLOTS; i++) {
+        dirty |= s->slots[i].dirty_from < s->slots[i].dirty_to;
+    }
+    int ret = dirty ? bdrv_co_flush(node->file->node) : 0;
+    for (unsigned i = 0; i < BITMAP_SLOTS && ret == 0; i++) {
+        ret = write_bits(node, &s->slots[i]);
+    }
+    if (ret == 0 && s->dirty_first != UNALLOCATED) {
+        uint32_t first = s->dirty_first, count = s->dirty_last - first + 1;
+        ret = bdrv_co_pwrite(node->file, s->header_size + 4ull * first, 4ull * count,
+                             s->catalog + first, 0);
+        s->dirty_first = ret < 0 ? first : UNALLOCATED;
+    }
+    return ret;
+}
+
+/* For the bitmap of extent e; that of another one makes room. */
+static int take_slot(BlockNode *node, uint32_t e, BitmapSlot **slot)
+{
+    BochsState *s = node->state;
+    int ret = 0;
+
+    *slot = &s->slots[e % BITMAP_SLOTS];
+    if (!(*slot)->bits && !((*slot)->bits = block_try_alloc(node, s->bitmap_bytes))) {
         return -ENOMEM;
     }
-    if (slot->extent != e) {
-        slot->extent = UNALLOCATED;
+    if ((*slot)->extent != e && (*slot)->dirty_from < (*slot)->dirty_to) {
+        ret = settle(node);
+    }
+    return ret;
+}
+
+/* The bitmap of extent e, which is allocated; *slot belongs to the cache until the next call. */
+static int get_bitmap(BlockNode *node, uint32_t e, BitmapSlot **slot)
+{
+    BochsState *s = node->state;
+    uint64_t offset = extent_offset(s, le32toh(s->catalog[e]));
+    int ret = take_slot(node, e, slot);
+
+    if (ret == 0 && (*slot)->extent != e) {
+        (*slot)->extent = UNALLOCATED;
         /* An entry that leads behind the end of the file: the image was cut off. */
         ret = offset >= node->file->node->size
                   ? -EIO
-                  : bdrv_co_pread(node->file, offset, s->bitmap_bytes, slot->bits, 0);
-        slot->extent = ret < 0 ? UNALLOCATED : e;
+                  : bdrv_co_pread(node->file, offset, s->bitmap_bytes, (*slot)->bits, 0);
+        (*slot)->extent = ret < 0 ? UNALLOCATED : e;
     }
-    *bits = slot->bits;
     return ret;
 }
 
@@ -240,23 +292,17 @@ static uint32_t run_length(const uint8_t *bits, uint32_t sector, uint32_t count)
     return n;
 }
 
-/* Sets or clears bits, in the file as well. */
-static int change_bits(BlockNode *node, uint32_t e, uint8_t *bits, uint32_t sector, uint32_t count,
-                       bool set)
+static void change_bits(BitmapSlot *slot, uint32_t sector, uint32_t count, bool set)
 {
-    BochsState *s = node->state;
-    uint64_t from = ROUND_DOWN(sector / 8, BLK_SECTOR_SIZE);
-    uint64_t end = ROUND_UP((sector + count - 1) / 8 + 1, BLK_SECTOR_SIZE);
+    bool clean = slot->dirty_from >= slot->dirty_to;
+    uint32_t from = sector / 8, to = (sector + count - 1) / 8 + 1;
 
     for (uint32_t i = sector; i < sector + count; i++) {
-        bits[i / 8] = set ? bits[i / 8] | 1u << i % 8 : bits[i / 8] & ~(1u << i % 8);
+        uint8_t bit = (uint8_t)(1u << i % 8), *byte = &slot->bits[i / 8];
+        *byte = (uint8_t)(set ? *byte | bit : *byte & ~bit);
     }
-    int ret = bdrv_co_pwrite(node->file, extent_offset(s, le32toh(s->catalog[e])) + from,
-                             end - from, bits + from, 0);
-    if (ret < 0) {
-        s->slots[e % BITMAP_SLOTS].extent = UNALLOCATED; /* who knows what the file says now */
-    }
-    return ret;
+    slot->dirty_from = clean ? from : MIN(slot->dirty_from, from);
+    slot->dirty_to = clean ? to : MAX(slot->dirty_to, to);
 }
 
 /* What stands at offset, for at most bytes: the file's offset, or 0 for zeroes. *n: how far. */
@@ -264,20 +310,21 @@ static int look_up(BlockNode *node, uint64_t offset, uint64_t bytes, uint64_t *w
 {
     BochsState *s = node->state;
     uint32_t e = (uint32_t)(offset / s->extent_size), inside = (uint32_t)(offset % s->extent_size);
-    uint8_t *bits;
+    BitmapSlot *slot;
 
     *n = MIN(bytes, s->extent_size - inside);
     *where = 0;
     if (s->catalog[e] == UNALLOCATED) {
         return 0;
     }
-    int ret = get_bitmap(node, e, &bits);
+    int ret = get_bitmap(node, e, &slot);
     if (ret < 0) {
         return ret;
     }
     uint32_t sector = inside / BLK_SECTOR_SIZE;
-    *n = (uint64_t)run_length(bits, sector, (uint32_t)(*n / BLK_SECTOR_SIZE)) * BLK_SECTOR_SIZE;
-    if (bit_is_set(bits, sector)) {
+    *n = (uint64_t)run_length(slot->bits, sector, (uint32_t)(*n / BLK_SECTOR_SIZE)) *
+         BLK_SECTOR_SIZE;
+    if (bit_is_set(slot->bits, sector)) {
         *where = extent_offset(s, le32toh(s->catalog[e])) + s->bitmap_space + inside;
     }
     return 0;
@@ -317,7 +364,7 @@ static int write_new_extent(BlockNode *node, uint32_t e, uint32_t inside, uint32
 {
     BochsState *s = node->state;
     static const uint8_t zeroes[BLK_SECTOR_SIZE];
-    BitmapSlot *slot = &s->slots[e % BITMAP_SLOTS];
+    BitmapSlot *slot;
     uint64_t offset = extent_offset(s, s->next), data = offset + s->bitmap_space;
     uint64_t end = data + s->extent_size, size = node->file->node->size;
 
@@ -325,10 +372,8 @@ static int write_new_extent(BlockNode *node, uint32_t e, uint32_t inside, uint32
     if (s->next == UNALLOCATED || offset > size + s->bitmap_space + s->extent_size) {
         return -EIO;
     }
-    if (!slot->bits && !(slot->bits = block_try_alloc(node, s->bitmap_bytes))) {
-        return -ENOMEM;
-    }
-    int ret = bdrv_co_pwritev(node->file, data + inside, bytes, v, at, 0);
+    int ret = take_slot(node, e, &slot);
+    ret = ret < 0 ? ret : bdrv_co_pwritev(node->file, data + inside, bytes, v, at, 0);
     if (ret == 0 && inside + bytes < s->extent_size && size < end) {
         ret = bdrv_co_pwrite(node->file, end - BLK_SECTOR_SIZE, BLK_SECTOR_SIZE, zeroes, 0);
     }
@@ -340,6 +385,7 @@ static int write_new_extent(BlockNode *node, uint32_t e, uint32_t inside, uint32
     for (uint32_t i = inside / BLK_SECTOR_SIZE; i < (inside + bytes) / BLK_SECTOR_SIZE; i++) {
         slot->bits[i / 8] |= 1u << i % 8;
     }
+    slot->dirty_from = slot->dirty_to = 0;
     ret = bdrv_co_pwrite(node->file, offset, s->bitmap_bytes, slot->bits, 0);
     if (ret == 0) {
         slot->extent = e;
@@ -356,7 +402,7 @@ static int write_extent(BlockNode *node, uint64_t offset, uint32_t bytes, IoVect
     BochsState *s = node->state;
     uint32_t e = (uint32_t)(offset / s->extent_size), inside = (uint32_t)(offset % s->extent_size);
     uint32_t sector = inside / BLK_SECTOR_SIZE, count = bytes / BLK_SECTOR_SIZE;
-    uint8_t *bits;
+    BitmapSlot *slot;
     int ret;
 
     if (s->catalog[e] == UNALLOCATED) {
@@ -364,14 +410,17 @@ static int write_extent(BlockNode *node, uint64_t offset, uint32_t bytes, IoVect
         co_mutex_unlock(&s->lock);
         return ret;
     }
-    ret = get_bitmap(node, e, &bits);
+    ret = get_bitmap(node, e, &slot);
     uint64_t where = extent_offset(s, le32toh(s->catalog[e])) + s->bitmap_space + inside;
-    if (ret == 0 && bit_is_set(bits, sector) && run_length(bits, sector, count) == count) {
+    if (ret == 0 && bit_is_set(slot->bits, sector) &&
+        run_length(slot->bits, sector, count) == count) {
         co_mutex_unlock(&s->lock);
         return bdrv_co_pwritev(node->file, where, bytes, v, at, 0);
     }
     ret = ret < 0 ? ret : bdrv_co_pwritev(node->file, where, bytes, v, at, 0);
-    ret = ret < 0 ? ret : change_bits(node, e, bits, sector, count, true);
+    if (ret == 0) {
+        change_bits(slot, sector, count, true);
+    }
     co_mutex_unlock(&s->lock);
     return ret;
 }
@@ -406,20 +455,23 @@ static int clear_range(BlockNode *node, uint64_t offset, uint64_t bytes, bool di
         uint32_t inside = (uint32_t)(offset % s->extent_size);
         uint32_t n = (uint32_t)MIN(bytes, s->extent_size - inside);
         uint32_t sector = inside / BLK_SECTOR_SIZE, count = n / BLK_SECTOR_SIZE;
-        uint8_t *bits;
+        BitmapSlot *slot;
         offset += n;
         bytes -= n;
         if (s->catalog[e] == UNALLOCATED) {
             continue;
         }
-        ret = get_bitmap(node, e, &bits);
-        if (ret < 0 || (!bit_is_set(bits, sector) && run_length(bits, sector, count) == count)) {
+        ret = get_bitmap(node, e, &slot);
+        if (ret < 0 ||
+            (!bit_is_set(slot->bits, sector) && run_length(slot->bits, sector, count) == count)) {
             continue;
         }
-        ret = change_bits(node, e, bits, sector, count, false);
-        if (ret == 0 && discard) {
+        change_bits(slot, sector, count, false);
+        if (discard) { /* not bdrv_co_pdiscard(): what that leaves, a bit on disk may lead to */
             uint64_t place = extent_offset(s, le32toh(s->catalog[e])) + s->bitmap_space;
-            ret = bdrv_co_pdiscard(node->file, place + inside, n);
+            ret = bdrv_co_pwrite_zeroes(node->file, place + inside, n,
+                                        BDRV_REQ_MAY_UNMAP | BDRV_REQ_NO_FALLBACK);
+            ret = ret == -ENOTSUP ? 0 : ret;
         }
     }
     return ret;
@@ -470,19 +522,9 @@ static int bochs_co_block_status(BlockNode *node, bool precise, uint64_t offset,
 static int bochs_co_flush(BlockNode *node)
 {
     BochsState *s = node->state;
-    int ret = 0;
 
     co_mutex_lock(&s->lock);
-    if (s->dirty_first != UNALLOCATED) {
-        uint32_t first = s->dirty_first, count = s->dirty_last - first + 1;
-        ret = bdrv_co_flush(node->file->node);
-        ret = ret < 0 ? ret
-                      : bdrv_co_pwrite(node->file, s->header_size + 4ull * first, 4ull * count,
-                                       s->catalog + first, 0);
-        if (ret == 0) {
-            s->dirty_first = UNALLOCATED;
-        }
-    }
+    int ret = settle(node);
     co_mutex_unlock(&s->lock);
     return ret;
 }
@@ -497,7 +539,7 @@ static bool bochs_co_truncate(BlockNode *node, uint64_t size, bool exact, BlockP
         s->version == VERSION_1 ? offsetof(BochsHeader, v1_disk) : offsetof(BochsHeader, v2.disk);
     uint64_t most = (uint64_t)s->catalog_size * s->extent_size;
     uint8_t number[8];
-    int ret = 0;
+    int ret;
 
     if (prealloc != PREALLOC_OFF) {
         error_set(errp, "image %s: format bochs has no preallocation", node->filename);
@@ -512,8 +554,12 @@ static bool bochs_co_truncate(BlockNode *node, uint64_t size, bool exact, BlockP
         return false;
     }
     co_mutex_lock(&s->lock);
-    if (size < node->size) { /* it may grow again, with zeroes */
-        ret = clear_range(node, size, node->size - size, true);
+    /* What comes in is zeroes, whatever a shrinking that a crash cut short has left there. */
+    ret = clear_range(node, MIN(size, node->size), MAX(size, node->size) - MIN(size, node->size),
+                      true);
+    if (size > node->size) {
+        ret = ret < 0 ? ret : settle(node);
+        ret = ret < 0 ? ret : bdrv_co_flush(node->file->node);
     }
     store_le64(number, size);
     ret = ret < 0 ? ret : bdrv_co_pwrite(node->file, field, sizeof(number), number, 0);
@@ -646,7 +692,7 @@ static void bochs_co_close(BlockNode *node)
     BochsState *s = node->state;
 
     if (!node->readonly && bochs_co_flush(node) < 0) {
-        error_report("image %s could not be completed: its catalog cannot be written",
+        error_report("image %s could not be completed: its catalog or bitmaps cannot be written",
                      node->filename);
     }
     for (unsigned i = 0; i < BITMAP_SLOTS; i++) {

@@ -9,7 +9,9 @@
  *
  * The header counts the blocks in use, which stand in the file without gaps; the next one is the
  * block of that number. The count reaches the disk before an entry of the map does, so after a
- * crash it may be too high, never too low; then the image's next user puts it right.
+ * crash, or a write that failed, it may be too high, never too low, and there may be gaps: blocks
+ * that nothing leads to. No user here trusts it; the image's next one puts it behind the last block
+ * in use, and a check's repair moves blocks into the gaps.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -247,7 +249,7 @@ static bool vdi_co_open(BlockNode *node, BlockOptions *options, Error **errp)
         .align = BLK_SECTOR_SIZE,
         .hole_status = BDRV_BLOCK_ZERO,
         .recurse = s->type == TYPE_STATIC,
-        .tables_changed = true, /* for the first flush to put the count right */
+        .tables_changed = !(node->flags & BDRV_O_CHECK), /* the first flush puts the count right */
     };
     sparse_init(&s->map, 0);
     return true;
@@ -273,69 +275,137 @@ static void __attribute__((format(printf, 2, 3))) found(BlockCheck *c, const cha
     }
 }
 
-/* Every block of the file belongs to one entry at most, and the header counts them. */
-static int check_entries(BlockNode *node, BlockCheck *c, BlockCheckFix fix, uint8_t *seen,
-                         uint32_t *used)
+typedef struct VdiCheck {
+    BlockCheck *c;
+    BlockCheckFix fix;
+    uint8_t *seen; /* a bit for each block of the file that an entry leads to */
+    uint32_t used; /* how many those are */
+    uint32_t end;  /* behind the last of them */
+} VdiCheck;
+
+static bool is_seen(const VdiCheck *k, uint32_t v)
+{
+    return k->seen[v / 8] >> v % 8 & 1;
+}
+
+static uint32_t block_of(const SparseMap *m, const SparseEntry *e)
+{
+    return (uint32_t)((e->host - m->data_start) / BLOCK);
+}
+
+/* Every block of the file belongs to one entry at most. */
+static int check_entries(VdiState *s, VdiCheck *k)
 {
     static const SparseEntry none = {SPARSE_HOLE, 0, 0};
-    VdiState *s = node->state;
+    const bool repair = k->fix & CHECK_FIX_ERRORS;
     SparseEntry e;
+    int ret = 0;
 
-    for (uint64_t block = 0; block < s->blocks; block++) {
-        int ret = sparse_entry(&s->map, block, &e);
-        if (ret < 0) {
-            return ret;
-        }
-        if (e.kind == SPARSE_HOLE) {
+    for (uint64_t block = 0; block < s->blocks && ret == 0; block++) {
+        ret = sparse_entry(&s->map, block, &e);
+        if (ret < 0 || e.kind == SPARSE_HOLE) {
             continue;
         }
-        uint32_t v = (uint32_t)((e.host - s->map.data_start) / BLOCK);
-        if (v < s->blocks && !(seen[v / 8] & 1 << v % 8)) {
-            seen[v / 8] |= (uint8_t)(1 << v % 8);
-            ++*used;
+        uint32_t v = block_of(&s->map, &e);
+        if (v < s->blocks && !is_seen(k, v)) {
+            k->seen[v / 8] |= (uint8_t)(1 << v % 8);
+            k->used++;
+            k->end = MAX(k->end, v + 1);
             continue;
         }
-        found(c,
+        found(k->c,
               v < s->blocks ? "ERROR: block %" PRIu64 " stands where another does (%" PRIu32 ")"
                             : "ERROR: block %" PRIu64 " stands outside of the image (%" PRIu32 ")",
               block, v);
-        c->corruptions++;
+        k->c->corruptions++;
         /* Of two that share a place both stay: one of them has its data there. */
-        if ((fix & CHECK_FIX_ERRORS) && v >= s->blocks) {
+        if (repair && v >= s->blocks) {
             ret = sparse_set_entry(&s->map, block, &none);
-            if (ret < 0) {
-                return ret;
-            }
+            k->c->corruptions_fixed += ret == 0;
         }
-        c->corruptions_fixed += (fix & CHECK_FIX_ERRORS) && v >= s->blocks;
     }
-    return fix & CHECK_FIX_ERRORS ? sparse_flush(&s->map) : 0;
+    return ret < 0 || !repair ? ret : sparse_flush(&s->map);
+}
+
+static int write_count(VdiState *s, uint32_t next)
+{
+    s->next = next;
+    s->allocated = ~next;
+    return vdi_co_before_barrier(&s->map);
+}
+
+/* Blocks from behind into the gaps. The old places are given up only when all entries lead to the
+ * new ones. */
+static int close_gaps(VdiState *s, const VdiCheck *k)
+{
+    uint8_t *buf = block_try_alloc(s->map.node, BLOCK);
+    uint32_t gap = 0;
+    SparseEntry e;
+    int ret = buf ? 0 : -ENOMEM;
+
+    for (uint64_t block = 0; block < s->blocks && ret == 0; block++) {
+        ret = sparse_entry(&s->map, block, &e);
+        if (ret < 0 || e.kind == SPARSE_HOLE || block_of(&s->map, &e) < k->used) {
+            continue;
+        }
+        while (is_seen(k, gap)) {
+            gap++;
+        }
+        uint64_t from = e.host;
+        e.host = s->map.data_start + (uint64_t)gap++ * BLOCK;
+        ret = bdrv_co_pread(s->map.file, from, BLOCK, buf, 0);
+        ret = ret < 0 ? ret : bdrv_co_pwrite(s->map.file, e.host, BLOCK, buf, 0);
+        ret = ret < 0 ? ret : sparse_set_entry(&s->map, block, &e);
+    }
+    free(buf);
+    ret = ret < 0 ? ret : sparse_flush(&s->map);
+    return ret < 0 ? ret : bdrv_co_flush(s->map.file->node);
+}
+
+/* The header counts the blocks, which have no gaps. What it counts in excess is lost, no more; a
+ * block that it leaves out would be written over by other programs. */
+static int check_count(VdiState *s, VdiCheck *k)
+{
+    const uint32_t lost = MAX(s->allocated, k->end) - k->used;
+    int ret = 0;
+
+    if (k->end > s->allocated) {
+        found(k->c, "ERROR: the header counts %" PRIu32 " blocks, the last one stands behind them",
+              s->allocated);
+        k->c->corruptions++;
+        if (k->fix & CHECK_FIX_ERRORS) {
+            ret = write_count(s, k->end);
+            k->c->corruptions_fixed += ret == 0;
+        }
+    }
+    if (!lost || ret < 0) {
+        return ret;
+    }
+    found(k->c, "Leaked blocks: the header counts %" PRIu32 ", %" PRIu32 " are in use",
+          MAX(s->allocated, k->end), k->used);
+    k->c->leaks += lost;
+    if (!(k->fix & CHECK_FIX_LEAKS) || k->c->corruptions != k->c->corruptions_fixed) {
+        return 0;
+    }
+    ret = close_gaps(s, k);
+    ret = ret < 0 ? ret : write_count(s, k->used);
+    k->c->leaks_fixed += ret == 0 ? lost : 0;
+    return ret;
 }
 
 static int vdi_co_check(BlockNode *node, BlockCheck *c, BlockCheckFix fix)
 {
     VdiState *s = node->state;
-    uint8_t *seen = block_try_alloc(NULL, s->blocks / 8 + 1);
-    uint32_t used = 0;
+    VdiCheck k = {.c = c, .fix = fix, .seen = block_try_alloc(NULL, s->blocks / 8 + 1)};
 
-    if (!seen) {
+    if (!k.seen) {
         return -ENOMEM;
     }
+    memset(k.seen, 0, s->blocks / 8 + 1);
     int ret = node->readonly ? 0 : sparse_flush(&s->map);
-    memset(seen, 0, s->blocks / 8 + 1);
-    ret = ret < 0 ? ret : check_entries(node, c, fix, seen, &used);
-    free(seen);
-    if (ret == 0 && used != s->allocated) {
-        found(c, "ERROR: the header counts %" PRIu32 " blocks in use, there are %" PRIu32,
-              s->allocated, used);
-        c->corruptions++;
-        if (fix & CHECK_FIX_ERRORS) {
-            s->next = MAX(s->next, used); /* gaps stay: the next block goes behind them */
-            s->allocated = ~s->next;
-            ret = vdi_co_before_barrier(&s->map);
-            c->corruptions_fixed += s->next == used;
-        }
-    }
+    ret = ret < 0 ? ret : check_entries(s, &k);
+    ret = ret < 0 ? ret : check_count(s, &k);
+    free(k.seen);
     return ret;
 }
 

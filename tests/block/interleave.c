@@ -20,48 +20,16 @@
 #include "block/driver.h"
 #include "block/mem.h"
 #include "block/util.h"
+#include "tests/block/hold.h"
+#include "tests/rng.h"
 
-enum { SECTORS = 48, REQUESTS = 6, MAX_PENDING = 64, ROUNDS = 4 };
-
-static uint64_t rng_state = 1;
-
-static uint64_t rng(void)
-{
-    rng_state ^= rng_state >> 12;
-    rng_state ^= rng_state << 25;
-    rng_state ^= rng_state >> 27;
-    return rng_state * 0x2545f4914f6cdd1dull;
-}
-
-static unsigned below(unsigned n)
-{
-    return (unsigned)((rng() >> 32) % n);
-}
+enum { SECTORS = 48, REQUESTS = 6, ROUNDS = 4 };
 
 /* ---- the scheduler ---- */
 
-static Coroutine *pending[MAX_PENDING];
-static unsigned pending_count;
-static bool scheduling;
-
-static int hold(MemDisk *disk, MemOp op, uint64_t offset, uint64_t bytes, const void *data,
-                void *opaque)
-{
-    if (!scheduling || pending_count == MAX_PENDING) {
-        return 0;
-    }
-    pending[pending_count++] = coroutine_self();
-    coroutine_yield();
-    return 0;
-}
-
 static void let_one_go(void)
 {
-    unsigned i = below(pending_count);
-    Coroutine *co = pending[i];
-
-    pending[i] = pending[--pending_count];
-    coroutine_wake(co);
+    hold_release((unsigned)below(hold_pending));
 }
 
 /* ---- requests ---- */
@@ -127,7 +95,7 @@ static void entry(void *opaque)
         break;
     default:
         /* Gone already, perhaps: that is an answer, too. */
-        snprintf(sn.name, sizeof(sn.name), "s%u", below(snapshots + 1));
+        snprintf(sn.name, sizeof(sn.name), "s%u", (unsigned)below(snapshots + 1));
         node->driver->co_snapshot_delete(node, sn.name, NULL);
         break;
     }
@@ -221,18 +189,18 @@ static bool batch(void)
     for (unsigned i = 0; i < REQUESTS; i++) {
         choose(&requests[i], i);
     }
-    scheduling = true;
+    hold_enabled = true;
     running = REQUESTS;
     for (unsigned i = 0; i < REQUESTS; i++) {
         coroutine_enter(coroutine_create(entry, &requests[i]));
-        while (pending_count && below(3) == 0) { /* some go ahead before the next begins */
+        while (hold_pending && below(3) == 0) { /* some go ahead before the next begins */
             let_one_go();
         }
     }
-    while (running && pending_count) {
+    while (running && hold_pending) {
         let_one_go();
     }
-    scheduling = false;
+    hold_enabled = false;
     if (running) {
         printf("# %u requests wait for each other\n", running);
         return false;
@@ -307,7 +275,8 @@ int main(int argc, char **argv)
     for (uint64_t round = 0; done < schedules; round++, done += ROUNDS) {
         rng_state = seed * 1000003 + round + 1;
         if (!run_round(round % (sizeof(variants) / sizeof(variants[0])))) {
-            printf("# round %" PRIu64 " (%s), seed %" PRIu64 "\nnot ok - interleave: after %" PRIu64 " schedules\n",
+            printf("# round %" PRIu64 " (%s), seed %" PRIu64 "\nnot ok - interleave: after %" PRIu64
+                   " schedules\n",
                    round, variants[round % (sizeof(variants) / sizeof(variants[0]))], seed, done);
             return 1;
         }

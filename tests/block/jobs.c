@@ -20,55 +20,23 @@
 #include "block/job.h"
 #include "block/mem.h"
 #include "block/util.h"
+#include "tests/block/hold.h"
+#include "tests/rng.h"
 #include "util/loop.h"
 
-enum { SECTORS = 96, WRITES = 12, MAX_PENDING = 64, WRITERS = 3, MAX_TURNS = 200000 };
-
-static uint64_t rng_state = 1;
-
-static uint64_t rng(void)
-{
-    rng_state ^= rng_state >> 12;
-    rng_state ^= rng_state << 25;
-    rng_state ^= rng_state >> 27;
-    return rng_state * 0x2545f4914f6cdd1dull;
-}
-
-static unsigned below(unsigned n)
-{
-    return (unsigned)((rng() >> 32) % n);
-}
+enum { SECTORS = 96, WRITES = 12, WRITERS = 3, MAX_TURNS = 200000 };
 
 /* ---- the scheduler ---- */
 
-static Coroutine *pending[MAX_PENDING];
-static unsigned pending_count;
-static bool scheduling;
-
-static int hold(MemDisk *disk, MemOp op, uint64_t offset, uint64_t bytes, const void *data,
-                void *opaque)
-{
-    if (!scheduling || pending_count == MAX_PENDING) {
-        return 0;
-    }
-    pending[pending_count++] = coroutine_self();
-    coroutine_yield();
-    return 0;
-}
-
 static void let_one_go(void)
 {
-    unsigned i = below(pending_count);
-    Coroutine *co = pending[i];
-
-    pending[i] = pending[--pending_count];
-    coroutine_wake(co);
+    hold_release((unsigned)below(hold_pending));
 }
 
 /* What waits for the loop to turn, goes on as well. */
 static bool go_on(void)
 {
-    if (!pending_count) {
+    if (!hold_pending) {
         return false;
     }
     let_one_go();
@@ -303,8 +271,8 @@ static bool run_beside(Kind kind)
         if (job && info.ready && below(8) == 0) {
             job_complete(job, NULL);
         }
-        loop_run_once(pending_count || writes_left || info.ready ? 0 : 1);
-        if (pending_count && below(4)) {
+        loop_run_once(hold_pending || writes_left || info.ready ? 0 : 1);
+        if (hold_pending && below(4)) {
             let_one_go();
         }
     }
@@ -397,15 +365,15 @@ static bool run_round(Kind kind, const char *options)
     /* Some writes are under way when the job begins. Its moment is behind them. */
     writes_left = WRITES;
     outcome = 0;
-    scheduling = false;
+    hold_enabled = false;
     BlockJob *job = NULL;
     if (drive) {
         memcpy(moment, model, sizeof(moment));
         job = start_job(kind, options, &err);
     }
-    scheduling = true;
+    hold_enabled = true;
     ok = job && run_beside(kind);
-    scheduling = false;
+    hold_enabled = false;
     if (err) {
         printf("# %s: %s\n", kind_names[kind], error_text(err));
         error_free(err);

@@ -26,6 +26,7 @@
 #include "block/mem.h"
 #include "block/util.h"
 #include "block/vhdx.h"
+#include "tests/rng.h"
 #include "util/secret.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -33,21 +34,6 @@
 #endif
 
 enum { MAX_SEEDS = 256, MAX_IMAGE = 8 << 20, SECONDS_AN_IMAGE = 20, CHUNK = 192 * 1024 };
-
-static uint64_t rng_state;
-
-static uint64_t rng(void)
-{
-    rng_state ^= rng_state >> 12;
-    rng_state ^= rng_state << 25;
-    rng_state ^= rng_state >> 27;
-    return rng_state * 0x2545f4914f6cdd1dull;
-}
-
-static uint64_t below(uint64_t n)
-{
-    return n ? (rng() >> 16) % n : 0;
-}
 
 /* ---- seeds and damage ---- */
 

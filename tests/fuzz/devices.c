@@ -27,27 +27,11 @@
 #include "hw/memory.h"
 #include "hw/pc.h"
 #include "target-i386/vcpu.h"
+#include "tests/rng.h"
 #include "ui/display.h"
 #include "util/loop.h"
 
 enum { CPUS = 2, RAM_SIZE = 16 << 20, DISK_SIZE = 4 << 20, CHUNK = 250, SECONDS_A_CHUNK = 60 };
-
-/* ---- chance ---- */
-
-static uint64_t rng_state;
-
-static uint64_t rng(void)
-{
-    rng_state ^= rng_state >> 12;
-    rng_state ^= rng_state << 25;
-    rng_state ^= rng_state >> 27;
-    return rng_state * 0x2545f4914f6cdd1dull;
-}
-
-static unsigned below(unsigned n)
-{
-    return (unsigned)((rng() >> 32) % n);
-}
 
 static bool one_in(unsigned n)
 {

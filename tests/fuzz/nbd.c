@@ -25,24 +25,10 @@
 #include "block/nbd-server.h"
 #include "block/nbd.h"
 #include "block/util.h"
+#include "tests/rng.h"
 #include "util/loop.h"
 
 enum { DISK = 1 << 20, MAX_OUT = 8 << 20, IDLE_MS = 20, STUCK_SECONDS = 60 };
-
-static uint64_t rng_state;
-
-static uint64_t rng(void)
-{
-    rng_state ^= rng_state >> 12;
-    rng_state ^= rng_state << 25;
-    rng_state ^= rng_state >> 27;
-    return rng_state * 0x2545f4914f6cdd1dull;
-}
-
-static uint64_t below(uint64_t n)
-{
-    return n ? (rng() >> 16) % n : 0;
-}
 
 static uint64_t odd_value(void)
 {

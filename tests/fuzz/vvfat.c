@@ -23,24 +23,11 @@
 #include "block/block.h"
 #include "block/driver.h"
 #include "block/util.h"
+#include "tests/rng.h"
 
 enum { SECTORS = 200 };
 
-static uint64_t rng_state;
 static FILE *messages;
-
-static uint64_t rng(void)
-{
-    rng_state ^= rng_state >> 12;
-    rng_state ^= rng_state << 25;
-    rng_state ^= rng_state >> 27;
-    return rng_state * 0x2545f4914f6cdd1dull;
-}
-
-static uint64_t below(uint64_t n)
-{
-    return n ? (rng() >> 16) % n : 0;
-}
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
 {
