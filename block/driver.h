@@ -26,7 +26,6 @@
 #include "util/coroutine.h"
 #include "util/iovec.h"
 
-typedef struct BlockDriver BlockDriver;
 typedef struct TrackedRequest TrackedRequest;
 
 /* What a new image is to be. */
@@ -54,6 +53,7 @@ struct BlockDriver {
     bool maps_as_data; /* `map` shows all as data, as others' do; copies still skip the holes */
     bool supports_compressed; /* co_pwritev_compressed() is there */
     const BlockOptionDesc *open_options, *create_options;
+    const BlockOptionDesc *amend_options; /* those that co_amend() takes */
 
     /* Formats: how sure the driver is that this head of a file (512 bytes, zero-filled) is
        its own: 0 not at all, 100 certain by a magic, 1 to 99 by weaker signs. */

@@ -22,7 +22,7 @@ static bool set_force(ImgArgs *args, const char *value, Error **errp)
 static const ImgOption amend_options[] = {
     {'f', NULL, "FORMAT", "format of the image", img_set_format},
     {0, "image-opts", NULL, "FILE is a list of options", img_set_image_opts},
-    {'o', NULL, "OPTIONS", "what changes: KEY=VALUE,...", img_set_creation},
+    {'o', NULL, "OPTIONS", "what changes: KEY=VALUE,...; help lists it", img_set_creation},
     {0, "force", NULL, "also what may lose data", set_force},
     {'t', NULL, "CACHE", "cache mode", img_set_cache},
     {'p', NULL, NULL, "show progress", img_set_progress},
@@ -36,6 +36,15 @@ static void show_progress(uint64_t done, uint64_t total, void *opaque)
     img_progress(opaque, done, total);
 }
 
+/* -o help prints and exits. */
+static bool can_amend(const ImgArgs *args, const BlockDriver *driver, Error **errp)
+{
+    if (driver->co_amend) {
+        img_option_help(args, "Options that amend changes of", driver, driver->amend_options);
+    }
+    return bdrv_can_amend(driver, args->creation, errp);
+}
+
 static int run_amend(ImgArgs *args)
 {
     Error *err = NULL;
@@ -45,10 +54,19 @@ static int run_amend(ImgArgs *args)
         error_set(&err, "-o OPTIONS is missing");
         return img_failed(args, err, 1);
     }
+    const BlockDriver *driver = args->open.format ? bdrv_find_driver(args->open.format) : NULL;
+    if (driver && !can_amend(args, driver, &err)) {
+        return img_failed(args, err, 1);
+    }
+    if (!args->count) {
+        error_set(&err, "an operand is missing; usage: vole-img amend [OPTIONS] FILE");
+        return img_failed(args, err, 1);
+    }
     args->open.writable = true;
     args->open.cache = args->target_cache;
     Image *image = image_open(args->operands[0], &args->open, &err);
     bool ok = image != NULL;
+    ok = ok && can_amend(args, image->node->driver, &err);
     if (ok) {
         img_progress_start(&progress, args->progress && !args->quiet);
         ok = bdrv_amend(image->node, args->creation, args->force, show_progress, &progress, &err);
@@ -65,7 +83,6 @@ const ImgCommand img_amend_command = {
     .operands = "FILE",
     .summary = "Changes options of an existing image",
     .options = amend_options,
-    .min_operands = 1,
     .max_operands = 1,
     .usage_status = 1,
     .run = run_amend,

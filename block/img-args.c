@@ -190,21 +190,36 @@ bool img_set_prealloc(ImgArgs *args, const char *value, Error **errp)
 
 bool img_set_creation(ImgArgs *args, const char *value, Error **errp)
 {
+    size_t commas = 0, n = strlen(value);
+
+    while (commas < n && value[n - 1 - commas] == ',') {
+        commas++;
+    }
+    /* Two commas are one of a value's own. */
+    if (!n || *value == ',' || commas % 2) {
+        error_set(errp, "-o '%s': is no list of options KEY=VALUE,...", value);
+        return false;
+    }
     if (!args->creation) {
         args->creation = blkopts_new();
     }
     return blkopts_parse(args->creation, value, NULL, errp);
 }
 
-static void print_creation_help(const BlockDriver *driver)
+void img_option_help(const ImgArgs *args, const char *head, const BlockDriver *driver,
+                     const BlockOptionDesc *table)
 {
-    char head[64];
+    char left[64];
 
-    printf("Options for %s images:\n", driver->name);
-    for (const BlockOptionDesc *o = driver->create_options; o && o->name; o++) {
-        snprintf(head, sizeof(head), "%s=%s", o->name, o->arg);
-        printf("  %-*s  %s\n", HELP_COLUMN, head, o->help);
+    if (!blkopts_get(args->creation, "help") && !blkopts_get(args->creation, "?")) {
+        return;
     }
+    printf("%s %s images:\n", head, driver->name);
+    for (; table && table->name; table++) {
+        snprintf(left, sizeof(left), "%s=%s", table->name, table->arg);
+        printf("  %-*s  %s\n", HELP_COLUMN, left, table->help);
+    }
+    exit(fflush(stdout) ? 1 : 0);
 }
 
 bool img_take_creation(ImgArgs *args, const char *format, Error **errp)
@@ -214,10 +229,7 @@ bool img_take_creation(ImgArgs *args, const char *format, Error **errp)
     if (!args->creation) {
         args->creation = blkopts_new();
     }
-    if (blkopts_get(args->creation, "help") || blkopts_get(args->creation, "?")) {
-        print_creation_help(driver);
-        exit(0);
-    }
+    img_option_help(args, "Options for", driver, driver->create_options);
     char *size = blkopts_take(args->creation, "size");
     char *backing = blkopts_take(args->creation, "backing_file");
     char *backing_format = blkopts_take(args->creation, "backing_fmt");

@@ -177,6 +177,11 @@ static bool resize(ImgArgs *args, Image *image, Error **errp)
     if (!new_size(args->operands[1], image->size, &size, errp)) {
         return false;
     }
+    if (!size) {
+        error_set(errp, "size: '%s' leaves nothing of %s; possible: sizes above 0",
+                  args->operands[1], image->file);
+        return false;
+    }
     if (size < image->size && !args->shrink) {
         error_set(errp,
                   "%s would shrink from %" PRIu64 " to %" PRIu64

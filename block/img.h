@@ -94,6 +94,9 @@ bool img_set_creation(ImgArgs *args, const char *value, Error **errp);
 /* "size" out of -o (into args->size) and "backing_file", "backing_fmt"; -o help prints and exits.
  */
 bool img_take_creation(ImgArgs *args, const char *format, Error **errp);
+/* -o help of a command that takes those options: prints and exits. */
+void img_option_help(const ImgArgs *args, const char *head, const struct BlockDriver *driver,
+                     const BlockOptionDesc *table);
 /* -t and -T: a cache mode's name. */
 bool img_set_cache(ImgArgs *args, const char *value, Error **errp);
 bool img_set_source_cache(ImgArgs *args, const char *value, Error **errp);

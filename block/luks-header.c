@@ -737,7 +737,7 @@ static bool erase_keys(BlockChild *file, uint64_t at, uint64_t bytes, LuksHeader
     return ok;
 }
 
-static const BlockOptionDesc luks_amend_options[] = {
+const BlockOptionDesc luks_amend_options[] = {
     {"state", "active|inactive", "whether key slots are filled or erased"},
     {"new-secret", "ID", "active: the secret with the password to add"},
     {"old-secret", "ID", "inactive: erases all slots that this password opens"},
@@ -767,7 +767,7 @@ bool luks_co_change_slots(BlockChild *file, uint64_t at, uint64_t bytes, LuksHea
         error_set(errp, "state= is missing; possible: active, inactive");
         ok = false;
     }
-    ok = ok && blkopts_check_empty(options, "amend of luks", luks_amend_options, errp);
+    ok = ok && blkopts_check_empty(options, "luks", luks_amend_options, errp);
     if (ok && change.state) {
         ok = add_key(file, at, bytes, h, &change, force, filename, errp);
     } else if (ok) {

@@ -182,6 +182,7 @@ const BlockDriver bdrv_luks = {
     .state_size = sizeof(LuksState),
     .open_options = luks_options,
     .create_options = luks_create_options,
+    .amend_options = luks_amend_options,
     .probe = luks_probe,
     .co_open = luks_co_open,
     .co_close = luks_co_close,

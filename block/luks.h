@@ -61,6 +61,7 @@ bool luks_write_new(BlockChild *file, uint64_t at, const LuksFormat *f, const ch
  * within `bytes` at `at`; h becomes what it is then, also when only some slots were erased. force:
  * the last key, too, and over one that is there.
  */
+extern const BlockOptionDesc luks_amend_options[];
 bool luks_co_change_slots(BlockChild *file, uint64_t at, uint64_t bytes, LuksHeader *h,
                           BlockOptions *options, const char *secret, bool force,
                           const char *filename, Error **errp);

@@ -21,6 +21,7 @@
 #include "util/iovec.h"
 
 typedef struct BlockNode BlockNode;
+typedef struct BlockDriver BlockDriver;
 typedef struct BlockChild BlockChild;
 typedef struct ChildUser ChildUser;
 typedef struct InfoTree InfoTree;
@@ -217,6 +218,8 @@ int bdrv_check(BlockNode *node, BlockCheck *result,
                BlockCheckFix fix); /* -ENOTSUP: the format has none */
 
 typedef void BlockProgress(uint64_t done, uint64_t total, void *opaque);
+/* Whether images of this format can have those options changed at all. */
+bool bdrv_can_amend(const BlockDriver *driver, const BlockOptions *options, Error **errp);
 bool bdrv_amend(BlockNode *node, BlockOptions *options, bool force, BlockProgress *progress,
                 void *opaque, Error **errp);
 /* bdrv_make_empty(): nothing is allocated any more, the backing file shows. What the header says,

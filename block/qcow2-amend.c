@@ -16,9 +16,27 @@
 
 enum { ZERO_CHUNK = 1 << 20 };
 
+const BlockOptionDesc qcow2_amend_options[] = {
+    {"size", "SIZE", "size of the disk; 0: as it is"},
+    {"compat", "0.10|1.1", "version of the format: v2 (0.10) or v3 (1.1)"},
+    {"lazy_refcounts", "on|off", "count references late"},
+    {"refcount_bits", "N", "width of a reference count: 1 to 64"},
+    {"data_file", "FILE", "another name for the file that holds the data"},
+    {"data_file_raw", "on|off", "off: the data file is no longer kept a valid raw image"},
+    {"backing_file", "FILE", "as it is; rebase changes it"},
+    {"backing_fmt", "FORMAT", "as it is"},
+    {"encrypt.state", "active|inactive", "of luks: whether key slots are filled or erased"},
+    {"encrypt.new-secret", "ID", "active: the secret with the password to add"},
+    {"encrypt.old-secret", "ID", "inactive: erases all slots that this password opens"},
+    {"encrypt.keyslot", "N", "which slot, 0 to 7"},
+    {"encrypt.secret", "ID", "active: a password that is there (the one that opened the image)"},
+    {"encrypt.iter-time", "MS", "how long trying a password takes (2000)"},
+    {0},
+};
+
 typedef struct Amend {
     int compat; /* below 2: version 2 */
-    bool lazy;
+    bool lazy, data_raw;
     uint64_t size, refcount_bits;
     char *backing, *backing_format, *data_file;
     BlockProgress *progress;
@@ -246,6 +264,19 @@ static int snapshot_has_zeroes(BlockNode *node, const Qcow2Snapshot *sn)
     return ret;
 }
 
+/* Version 2 knows one size of the disk, and machine state of less than 4 GB. */
+static bool odd_snapshot(const BlockNode *node)
+{
+    const Qcow2State *s = node->state;
+
+    for (unsigned i = 0; i < s->snapshot_count; i++) {
+        if (s->snapshots[i].disk_size != node->size || s->snapshots[i].vm_state_size > UINT32_MAX) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static const char *why_not_version_2(BlockNode *node, const Amend *a)
 {
     const Qcow2State *s = node->state;
@@ -253,22 +284,17 @@ static const char *why_not_version_2(BlockNode *node, const Amend *a)
     return s->data_file             ? "it has an external data file"
            : s->extl2               ? "its L2 entries are extended"
            : s->zstd                ? "it is compressed by zstd"
-           : s->h.crypt > 1         ? "it is encrypted by LUKS"
            : s->bitmap_count        ? "it keeps bitmaps"
            : a->lazy                ? "lazy_refcounts=on needs version 3"
            : a->refcount_bits != 16 ? "refcount_bits= other than 16 needs version 3"
-                                    : NULL;
+           : odd_snapshot(node) ? "a snapshot's disk has another size, or its machine state 4 GB"
+                                : NULL;
 }
 
 static bool prepare_version_2(BlockNode *node, const Amend *a, Error **errp)
 {
     Qcow2State *s = node->state;
-    const char *why = why_not_version_2(node, a);
 
-    if (why) {
-        error_set(errp, "image %s: compat=0.10: %s", node->filename, why);
-        return false;
-    }
     for (unsigned i = 0; i < s->snapshot_count; i++) {
         int ret = snapshot_has_zeroes(node, &s->snapshots[i]);
         if (ret != 0) {
@@ -287,11 +313,30 @@ static bool prepare_version_2(BlockNode *node, const Amend *a, Error **errp)
 
 /* ---- all of it ---- */
 
+static bool same_name(const char *given, const char *present)
+{
+    return !given || !strcmp(given, present ? present : "");
+}
+
+/* Before anything is changed. */
 static bool check(BlockNode *node, const Amend *a, Error **errp)
 {
     const Qcow2State *s = node->state;
+    const char *why = a->compat < 2 && s->h.version >= 3 ? why_not_version_2(node, a) : NULL;
 
-    if (a->refcount_bits & (a->refcount_bits - 1)) {
+    if (!same_name(a->backing, node->backing_file) ||
+        !same_name(a->backing_format, node->backing_format)) {
+        error_set(errp,
+                  "the backing file of %s cannot be changed this way; 'vole-img rebase' does it",
+                  node->filename);
+    } else if (a->size % BLK_SECTOR_SIZE) {
+        error_set(errp, "size: %" PRIu64 " is not possible; possible: multiples of %d", a->size,
+                  BLK_SECTOR_SIZE);
+    } else if (a->data_raw && !s->data_raw) {
+        error_set(errp, "data_file_raw=on is for new images; image %s exists", node->filename);
+    } else if (why) {
+        error_set(errp, "image %s: compat=0.10: %s", node->filename, why);
+    } else if (a->refcount_bits & (a->refcount_bits - 1)) {
         error_set(errp,
                   "refcount_bits=%" PRIu64 " is not possible; possible: 1, 2, 4, 8, 16, 32, 64",
                   a->refcount_bits);
@@ -315,6 +360,8 @@ static int change_header(BlockNode *node, const Amend *a)
     s->h.compatible =
         a->lazy ? s->h.compatible | QCOW2_COMPAT_LAZY : s->h.compatible & ~QCOW2_COMPAT_LAZY;
     s->lazy = a->lazy;
+    s->data_raw = a->data_raw;
+    s->h.autoclear = a->data_raw ? s->h.autoclear : s->h.autoclear & ~QCOW2_AUTOCLEAR_RAW;
     if (a->data_file) {
         free(s->data_filename);
         s->data_filename = *a->data_file ? strdup(a->data_file) : NULL;
@@ -355,11 +402,6 @@ static bool change(BlockNode *node, const Amend *a, Error **errp)
         ret = ret < 0 ? ret : change_header(node, a);
         co_mutex_unlock(&s->lock);
     }
-    if (ret == 0 && (a->backing || a->backing_format)) {
-        const char *file = a->backing ? a->backing : node->backing_file;
-        const char *format = a->backing_format ? a->backing_format : node->backing_format;
-        ret = qcow2_co_change_backing(node, file && *file ? file : NULL, format);
-    }
     if (ret < 0) {
         error_set_errno(errp, -ret, "cannot change %s", node->filename);
     }
@@ -382,6 +424,13 @@ static bool change_key_slots(BlockNode *node, BlockOptions *sub, bool force, Err
                                 s->luks_secret, force, node->filename, errp);
 }
 
+/* Unasked they stay, where the version knows them. */
+static bool take_lazy(BlockOptions *options, Amend *a, Error **errp)
+{
+    a->lazy &= a->compat >= 2;
+    return blkopts_take_bool(options, "lazy_refcounts", &a->lazy, errp);
+}
+
 bool qcow2_co_amend(BlockNode *node, BlockOptions *options, bool force, BlockProgress *progress,
                     void *opaque, Error **errp)
 {
@@ -389,12 +438,13 @@ bool qcow2_co_amend(BlockNode *node, BlockOptions *options, bool force, BlockPro
     Qcow2State *s = node->state;
     Amend a = {.compat = s->h.version >= 3 ? 2 : 0,
                .lazy = s->h.compatible & QCOW2_COMPAT_LAZY,
-               .size = node->size,
+               .data_raw = s->data_raw,
                .refcount_bits = s->refcount_bits,
                .progress = progress,
                .opaque = opaque};
     bool ok = blkopts_take_word(options, "compat", compats, &a.compat, errp) &&
-              blkopts_take_bool(options, "lazy_refcounts", &a.lazy, errp) &&
+              take_lazy(options, &a, errp) &&
+              blkopts_take_bool(options, "data_file_raw", &a.data_raw, errp) &&
               blkopts_take_number(options, "refcount_bits", 1, 64, &a.refcount_bits, errp) &&
               blkopts_take_size(options, "size", &a.size, errp);
 
@@ -403,12 +453,12 @@ bool qcow2_co_amend(BlockNode *node, BlockOptions *options, bool force, BlockPro
     a.backing = blkopts_take(options, "backing_file");
     a.backing_format = blkopts_take(options, "backing_fmt");
     a.data_file = blkopts_take(options, "data_file");
-    ok = ok && blkopts_check_empty(options, "amend of qcow2", qcow2_create_options, errp) &&
+    ok = ok && blkopts_check_empty(options, "qcow2", qcow2_amend_options, errp) &&
          check(node, &a, errp) && (!slots || change_key_slots(node, encrypt, force, errp)) &&
          change(node, &a, errp);
     blkopts_free(encrypt);
-    if (ok && a.size != node->size) {
-        ok = qcow2_co_truncate(node, ROUND_UP(a.size, BLK_SECTOR_SIZE), false, PREALLOC_OFF, errp);
+    if (ok && a.size && a.size != node->size) {
+        ok = qcow2_co_truncate(node, a.size, false, PREALLOC_OFF, errp);
     }
     free(a.backing);
     free(a.backing_format);

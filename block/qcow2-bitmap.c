@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/dirty.h"
 #include "block/qcow2.h"
 
 enum {
@@ -46,7 +47,7 @@ typedef struct Qcow2Tracked {
     char name[1024];
     unsigned granularity_bits;
     uint8_t *bits;
-    uint64_t bytes;
+    bool disabled; /* only here for a new size of the disk */
     struct Qcow2Tracked *next;
 } Qcow2Tracked;
 
@@ -117,9 +118,14 @@ static int read_directory(BlockNode *node, Directory *d)
     return ret;
 }
 
+uint64_t qcow2_bitmap_entry_bytes(uint64_t extra, uint64_t name)
+{
+    return ROUND_UP(DIR_HEAD + extra + name, 8);
+}
+
 static uint64_t entry_bytes(const Bitmap *b)
 {
-    return ROUND_UP(DIR_HEAD + b->extra_size + strlen(b->name), 8);
+    return qcow2_bitmap_entry_bytes(b->extra_size, strlen(b->name));
 }
 
 /* Writes the directory elsewhere and lets the header lead to it. */
@@ -681,7 +687,7 @@ static uint64_t *co_bits(BlockNode *node, const char *name, unsigned *granularit
         return NULL;
     }
     for (Qcow2Tracked *t = s->tracked_bitmaps; t; t = t->next) {
-        if (!strcmp(t->name, name)) {
+        if (!strcmp(t->name, name) && !t->disabled) {
             *granularity_bits = t->granularity_bits;
             return (uint64_t *)t->bits;
         }
@@ -702,24 +708,21 @@ const BitmapOps qcow2_bitmaps = {
 
 /* ---- while the guest writes ---- */
 
+/* 1: it is in memory now, and marked as in use in its entry. */
 static int track(BlockNode *node, Bitmap *b)
 {
     Qcow2State *s = node->state;
-    Qcow2Tracked *t;
-    uint8_t *bits;
+    Qcow2Tracked *t = calloc(1, sizeof(*t));
     uint64_t bytes;
+    int ret = t ? load_bits(node, b, &t->bits, &bytes) : -ENOMEM;
 
-    if (!(b->flags & AUTO) || (b->flags & IN_USE) || !intact(node, b, NULL)) {
-        return 0;
-    }
-    int ret = load_bits(node, b, &bits, &bytes);
-    if (ret < 0 || !(t = calloc(1, sizeof(*t)))) {
-        return ret < 0 ? ret : -ENOMEM;
+    if (ret < 0) {
+        free(t);
+        return ret;
     }
     strcpy(t->name, b->name);
     t->granularity_bits = b->granularity_bits;
-    t->bits = bits;
-    t->bytes = bytes;
+    t->disabled = !(b->flags & AUTO);
     t->next = s->tracked_bitmaps;
     s->tracked_bitmaps = t;
     b->flags |= IN_USE;
@@ -738,8 +741,11 @@ int qcow2_bitmaps_start(BlockNode *node)
     }
     int ret = read_directory(node, &d);
     for (unsigned i = 0; i < d.count && ret >= 0; i++) {
-        ret = track(node, &d.list[i]);
-        changed |= ret > 0;
+        Bitmap *b = &d.list[i];
+        if ((b->flags & AUTO) && !(b->flags & IN_USE) && intact(node, b, NULL)) {
+            ret = track(node, b);
+            changed |= ret > 0;
+        }
     }
     if (ret >= 0 && changed) {
         ret = write_directory(node, &d);
@@ -758,23 +764,34 @@ void qcow2_bitmaps_mark(BlockNode *node, uint64_t offset, uint64_t bytes)
     Qcow2State *s = node->state;
 
     for (Qcow2Tracked *t = s->tracked_bitmaps; t; t = t->next) {
-        if (offset < node->size) {
+        if (!t->disabled && offset < node->size) {
             set_range(t->bits, t->granularity_bits, offset, MIN(bytes, node->size - offset));
         }
     }
 }
 
-int qcow2_bitmaps_store(BlockNode *node)
+static void forget_tracked(Qcow2State *s, bool disabled_only)
+{
+    for (Qcow2Tracked **p = &s->tracked_bitmaps, *t; (t = *p);) {
+        if (disabled_only && !t->disabled) {
+            p = &t->next;
+            continue;
+        }
+        *p = t->next;
+        free(t->bits);
+        free(t);
+    }
+}
+
+/* Also leads the directory to them; they stay in memory. */
+static int store_tracked(BlockNode *node, bool disabled_only)
 {
     Qcow2State *s = node->state;
     Directory d;
-
-    if (!s->tracked_bitmaps) {
-        return 0;
-    }
     int ret = read_directory(node, &d);
+
     for (Qcow2Tracked *t = s->tracked_bitmaps; t && ret == 0; t = t->next) {
-        Bitmap *b = find(&d, t->name);
+        Bitmap *b = t->disabled || !disabled_only ? find(&d, t->name) : NULL;
         if (b) {
             Bitmap old = *b;
             ret = store_bits(node, b, t->bits);
@@ -784,6 +801,14 @@ int qcow2_bitmaps_store(BlockNode *node)
     }
     ret = ret < 0 ? ret : write_directory(node, &d);
     free_directory(&d);
+    return ret;
+}
+
+int qcow2_bitmaps_store(BlockNode *node)
+{
+    Qcow2State *s = node->state;
+    int ret = s->tracked_bitmaps ? store_tracked(node, false) : 0;
+
     qcow2_bitmaps_free(s);
     s->bitmaps_started = false;
     return ret;
@@ -791,10 +816,130 @@ int qcow2_bitmaps_store(BlockNode *node)
 
 void qcow2_bitmaps_free(Qcow2State *s)
 {
-    while (s->tracked_bitmaps) {
-        Qcow2Tracked *t = s->tracked_bitmaps;
-        s->tracked_bitmaps = t->next;
-        free(t->bits);
-        free(t);
+    forget_tracked(s, false);
+}
+
+/* ---- a new size of the disk ---- */
+
+static bool can_resize(BlockNode *node, const Bitmap *b, uint64_t size, Error **errp)
+{
+    if (!intact(node, b, errp)) {
+        return false;
     }
+    if (bits_bytes(size, b->granularity_bits) > MAX_BITS_BYTES) {
+        error_set(errp, "image %s: a size of %" PRIu64 " is too large for bitmap '%s'",
+                  node->filename, size, b->name);
+        return false;
+    }
+    return true;
+}
+
+static Qcow2Tracked *find_tracked(Qcow2State *s, const char *name)
+{
+    Qcow2Tracked *t = s->tracked_bitmaps;
+
+    while (t && strcmp(t->name, name)) {
+        t = t->next;
+    }
+    return t;
+}
+
+/* Room for the bits of a disk of `size`; those behind the present end are clear. */
+static int make_room(BlockNode *node, Qcow2Tracked *t, uint64_t size)
+{
+    Qcow2State *s = node->state;
+    uint64_t have = ROUND_UP(bits_bytes(node->size, t->granularity_bits), s->cluster_size),
+             need = ROUND_UP(bits_bytes(size, t->granularity_bits), s->cluster_size);
+    uint8_t *bits = need > have ? realloc(t->bits, need) : t->bits;
+
+    if (!bits) {
+        return -ENOMEM;
+    }
+    if (need > have) {
+        memset(bits + have, 0, need - have);
+    }
+    t->bits = bits;
+    for (DirtyBitmap *b = node->dirty; b; b = b->next) {
+        if (b->persistent && !strcmp(b->name, t->name)) {
+            b->words = (uint64_t *)bits;
+        }
+    }
+    return 0;
+}
+
+bool qcow2_bitmaps_before_resize(BlockNode *node, uint64_t size, Error **errp)
+{
+    Qcow2State *s = node->state;
+    Directory d;
+
+    if (!s->bitmap_count) {
+        return true;
+    }
+    int ret = qcow2_bitmaps_start(node);
+    ret = ret < 0 ? ret : read_directory(node, &d);
+    if (ret < 0) {
+        error_set_errno(errp, -ret, "image %s: cannot read its bitmaps", node->filename);
+        return false;
+    }
+    bool ok = true;
+    for (unsigned i = 0; i < d.count && ok; i++) {
+        Bitmap b = d.list[i];
+        if (find_tracked(s, b.name)) {
+            b.flags &= ~(uint32_t)IN_USE; /* by us */
+        }
+        ok = can_resize(node, &b, size, errp);
+    }
+    for (unsigned i = 0; i < d.count && ok && ret >= 0; i++) {
+        ret = find_tracked(s, d.list[i].name) ? ret : track(node, &d.list[i]);
+    }
+    for (Qcow2Tracked *t = s->tracked_bitmaps; ok && t && ret >= 0; t = t->next) {
+        ret = make_room(node, t, size);
+    }
+    ret = ok && ret >= 0 ? write_directory(node, &d) : ret;
+    free_directory(&d);
+    if (ret < 0) {
+        error_set_errno(errp, -ret, "image %s: cannot load its bitmaps", node->filename);
+    }
+    if (!ok || ret < 0) {
+        forget_tracked(s, true);
+    }
+    return ok && ret >= 0;
+}
+
+/* What lies behind the end is no longer marked. */
+static void clear_behind(Qcow2Tracked *t, uint64_t old, uint64_t size)
+{
+    const uint64_t most = bits_bytes(old, t->granularity_bits) * 8;
+    uint64_t i = DIV_ROUND_UP(size, 1ull << t->granularity_bits);
+
+    for (; i < most && i % 8; i++) {
+        t->bits[i / 8] &= (uint8_t) ~(1u << i % 8);
+    }
+    if (i < most) {
+        memset(t->bits + i / 8, 0, (most - i) / 8);
+    }
+}
+
+int qcow2_bitmaps_after_resize(BlockNode *node, uint64_t old)
+{
+    Qcow2State *s = node->state;
+    int ret = 0;
+
+    for (Qcow2Tracked *t = s->tracked_bitmaps; t; t = t->next) {
+        clear_behind(t, old, node->size);
+    }
+    for (DirtyBitmap *b = node->dirty; b; b = b->next) {
+        if (b->persistent) {
+            b->granules = DIV_ROUND_UP(node->size, dirty_granularity(b));
+        }
+    }
+    if (s->tracked_bitmaps) {
+        ret = store_tracked(node, true);
+        ret = ret < 0 ? ret : qcow2_settle(node);
+    }
+    /* On failure they are stored with the others at close, or known as not intact. */
+    if (ret == 0) {
+        forget_tracked(s, true);
+    }
+    return ret;
 }

@@ -181,9 +181,29 @@ static uint64_t full_size(uint64_t size, const Settings *t)
 
 typedef struct Count {
     BlockNode *source;
-    uint64_t cluster, bytes;
+    uint64_t cluster, bytes, bitmaps;
     int ret;
 } Count;
+
+/* Bits and tables of the source's bitmaps, and the directory of them. */
+static int count_bitmaps(Count *c)
+{
+    BitmapInfo *list = NULL;
+    uint64_t directory = 0;
+    int n = c->source->driver->bitmaps->co_list(c->source, &list);
+
+    for (int i = 0; i < n; i++) {
+        if (list[i].granularity) {
+            uint64_t bits = DIV_ROUND_UP(c->source->size, (uint64_t)list[i].granularity),
+                     clusters = DIV_ROUND_UP(bits, 8 * c->cluster);
+            c->bitmaps += clusters * c->cluster + ROUND_UP(clusters * 8, c->cluster);
+            directory += qcow2_bitmap_entry_bytes(0, strlen(list[i].name));
+        }
+    }
+    c->bitmaps += ROUND_UP(directory, c->cluster);
+    free(list);
+    return n < 0 ? n : 0;
+}
 
 /* Clusters in which the source holds anything. */
 static void co_count(void *opaque)
@@ -191,6 +211,10 @@ static void co_count(void *opaque)
     Count *c = opaque;
     const uint64_t size = c->source->size;
 
+    c->ret = c->source->driver->bitmaps ? count_bitmaps(c) : 0;
+    if (c->ret < 0) {
+        return;
+    }
     for (uint64_t offset = 0, n; offset < size; offset += n) {
         int ret = bdrv_co_block_status_above(c->source, NULL, true, offset, size - offset, &n, NULL,
                                              NULL, NULL);
@@ -231,7 +255,8 @@ bool qcow2_measure(BlockOptions *options, BlockNode *source, uint64_t size, Bloc
                                        ? ROUND_UP(luks_format_bytes(&t.luks), t.cluster_size)
                                        : 0);
         measure->required = measure->fully_allocated - ROUND_UP(size, t.cluster_size) + c.bytes;
-        measure->bitmaps = t.compat >= 2 && source && source->driver->bitmaps ? 0 : UINT64_MAX;
+        measure->bitmaps =
+            t.compat >= 2 && source && source->driver->bitmaps ? c.bitmaps : UINT64_MAX;
     }
     free(backing);
     free_settings(&t);
@@ -655,18 +680,28 @@ bool qcow2_co_truncate(BlockNode *node, uint64_t size, bool exact, BlockPrealloc
                   node->filename);
         return false;
     }
-    if (s->bitmap_count && size != node->size) {
-        error_set(errp, "image %s: bitmaps are in the way of a new size; remove them first",
-                  node->filename);
+    co_rwlock_wrlock(&s->ops);
+    co_mutex_lock(&s->lock);
+    const uint64_t old = node->size;
+    bool ok = size == old || qcow2_bitmaps_before_resize(node, size, errp);
+    co_mutex_unlock(&s->lock);
+    if (!ok) {
+        co_rwlock_unlock(&s->ops);
         return false;
     }
-    co_rwlock_wrlock(&s->ops);
     if (size < node->size) {
         co_mutex_lock(&s->lock);
         ret = shrink(node, size);
         co_mutex_unlock(&s->lock);
     } else {
         ret = grow(node, size, prealloc, &err);
+    }
+    co_mutex_lock(&s->lock);
+    int stored = qcow2_bitmaps_after_resize(node, old);
+    co_mutex_unlock(&s->lock);
+    if (stored < 0) {
+        warn_report("image %s: its bitmaps could not be stored: %s", node->filename,
+                    strerror(-stored));
     }
     co_rwlock_unlock(&s->ops);
     if (ret < 0 && !err) {

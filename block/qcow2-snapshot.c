@@ -411,13 +411,27 @@ bool qcow2_co_snapshot_goto(BlockNode *node, const char *id_or_name, Error **err
     Qcow2Snapshot *sn = need(node, id_or_name, errp);
     bool ok = sn != NULL;
     if (ok && sn->disk_size != node->size &&
-        (s->bitmap_count || sn->disk_size > INT64_MAX || sn->disk_size % BLK_SECTOR_SIZE)) {
+        (sn->disk_size > INT64_MAX || sn->disk_size % BLK_SECTOR_SIZE)) {
         error_set(errp, "snapshot '%s' of %s is of a disk of another size, %" PRIu64 " bytes",
                   id_or_name, node->filename, sn->disk_size);
         ok = false;
     }
     if (ok) {
-        ret = disk_entries(s, sn->disk_size) > QCOW2_MAX_L1_BYTES / 8 ? -EFBIG : apply(node, sn);
+        ret = disk_entries(s, sn->disk_size) > QCOW2_MAX_L1_BYTES / 8 ? -EFBIG
+              : sn->disk_size == node->size                           ? qcow2_bitmaps_start(node)
+                                                                      : 0;
+        ok = ret < 0 || sn->disk_size == node->size ||
+             qcow2_bitmaps_before_resize(node, sn->disk_size, errp);
+    }
+    if (ok && ret == 0) {
+        const uint64_t old = node->size;
+        ret = apply(node, sn);
+        /* Anything may be different from what it was. */
+        if (ret == 0) {
+            qcow2_bitmaps_mark(node, 0, node->size);
+        }
+        int stored = qcow2_bitmaps_after_resize(node, old);
+        ret = ret < 0 ? ret : stored;
     }
     unlock_all(s);
     return ok && report(node, ret, "apply", id_or_name, errp);

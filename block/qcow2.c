@@ -941,6 +941,7 @@ const BlockDriver bdrv_qcow2 = {
     .supports_compressed = true,
     .open_options = qcow2_options,
     .create_options = qcow2_create_options,
+    .amend_options = qcow2_amend_options,
     .probe = qcow2_probe,
     .co_open = qcow2_co_open,
     .co_close = qcow2_co_close,

@@ -360,7 +360,7 @@ void qcow2_print_creation(const BlockOptions *options, uint64_t size, const char
                           const char *backing_format);
 bool qcow2_co_truncate(BlockNode *node, uint64_t size, bool exact, BlockPrealloc prealloc,
                        Error **errp);
-extern const BlockOptionDesc qcow2_create_options[];
+extern const BlockOptionDesc qcow2_create_options[], qcow2_amend_options[];
 
 /* qcow2-snapshot.c */
 bool qcow2_load_snapshots(BlockNode *node, Error **errp);
@@ -383,7 +383,14 @@ bool qcow2_check_bitmap_ext(BlockNode *node, const uint8_t *data, uint32_t lengt
 int qcow2_bitmaps_start(BlockNode *node);
 void qcow2_bitmaps_mark(BlockNode *node, uint64_t offset, uint64_t bytes);
 int qcow2_bitmaps_store(BlockNode *node); /* at close */
+/* Around a change of the disk's size (to `size`, from `old`), under the lock: bitmaps grow and
+ * shrink with it, and what is new is not marked. One that is not intact is in the way. The second
+ * is called whether or not the size could be changed. */
+bool qcow2_bitmaps_before_resize(BlockNode *node, uint64_t size, Error **errp);
+int qcow2_bitmaps_after_resize(BlockNode *node, uint64_t old);
 void qcow2_bitmaps_free(Qcow2State *s);
+/* Of an entry of the directory with so many bytes of extra data and of a name. */
+uint64_t qcow2_bitmap_entry_bytes(uint64_t extra, uint64_t name);
 void qcow2_add_bitmap_info(BlockNode *node, InfoTree *info);
 /* Calls fn for each run of clusters of bitmap directory, tables and data. */
 int qcow2_each_bitmap_cluster(BlockNode *node,

@@ -376,6 +376,37 @@ bool bdrv_measure(const char *format, BlockOptions *options, BlockNode *source, 
            blkopts_check_empty(options, format, driver->create_options, errp);
 }
 
+static bool describes(const BlockOptionDesc *table, const char *key)
+{
+    while (table && table->name && strcmp(table->name, key)) {
+        table++;
+    }
+    return table && table->name;
+}
+
+bool bdrv_can_amend(const BlockDriver *driver, const BlockOptions *options, Error **errp)
+{
+    if (!driver->co_amend) {
+        error_set(errp, "format %s has no options that can be changed", driver->name);
+        return false;
+    }
+    BlockOptions *left = blkopts_copy(options);
+    for (const BlockOptionDesc *o = driver->amend_options; o && o->name; o++) {
+        blkopts_remove(left, o->name);
+    }
+    for (unsigned i = 0; i < blkopts_count(left); i++) {
+        const char *key = blkopts_key(left, i);
+        if (describes(driver->create_options, key)) {
+            error_set(errp, "%s= is for new images; it cannot be changed", key);
+            blkopts_free(left);
+            return false;
+        }
+    }
+    bool ok = blkopts_check_empty(left, driver->name, driver->amend_options, errp);
+    blkopts_free(left);
+    return ok;
+}
+
 bool bdrv_amend(BlockNode *node, BlockOptions *options, bool force, BlockProgress *progress,
                 void *opaque, Error **errp)
 {
@@ -387,8 +418,7 @@ bool bdrv_amend(BlockNode *node, BlockOptions *options, bool force, BlockProgres
              .progress = progress,
              .errp = errp};
 
-    if (!node->driver->co_amend) {
-        error_set(errp, "format %s has no options that can be changed", node->driver->name);
+    if (!bdrv_can_amend(node->driver, options, errp)) {
         return false;
     }
     coroutine_run(ask, &a);
@@ -543,7 +573,12 @@ int bdrv_load_vmstate(BlockNode *node, uint64_t pos, void *buf, uint64_t bytes)
 int bdrv_vmstate_fd(BlockNode *node, uint64_t pos, uint64_t bytes, uint64_t *offset, uint64_t *pnum)
 {
     BlockNode *file = NULL;
-    Ask a = {.what = ASK_VMSTATE_STATUS, .node = node, .number = pos, .pnum = pnum, .map = offset, .p = &file};
+    Ask a = {.what = ASK_VMSTATE_STATUS,
+             .node = node,
+             .number = pos,
+             .pnum = pnum,
+             .map = offset,
+             .p = &file};
 
     *pnum = bytes;
     if (!node->driver->co_vmstate_status) {
