@@ -169,11 +169,9 @@ static void remove_medium(BlockBackend *blk)
     blk->file = NULL;
 }
 
-static BlockBackend *find_backend(const char *id);
-
 BlockBackend *blk_open(const char *id, const BlkOpenOptions *options, Error **errp)
 {
-    if (find_backend(id)) {
+    if (blk_find(id)) {
         error_set(errp, "there is a drive %s already", id);
         return NULL;
     }
@@ -247,7 +245,7 @@ void blk_close_all(void)
     timer_cancel(&patience);
 }
 
-static BlockBackend *find_backend(const char *id)
+BlockBackend *blk_find(const char *id)
 {
     for (BlockBackend *blk = backends; blk; blk = blk->next) {
         if (strcmp(blk->id, id) == 0) {
@@ -257,10 +255,9 @@ static BlockBackend *find_backend(const char *id)
     return NULL;
 }
 
-/* A node that is named where a drive is asked for gets a backend. */
-BlockBackend *blk_find(const char *id)
+BlockBackend *blk_find_for_device(const char *id)
 {
-    BlockBackend *blk = find_backend(id);
+    BlockBackend *blk = blk_find(id);
 
     if (!blk && bdrv_find_node(id)) {
         const BlkOpenOptions options = {.node = id};

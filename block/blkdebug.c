@@ -10,19 +10,20 @@
  *     iotype = "read"         if it is one of these, with commas between (all)
  *     once = "on"             one time only
  *     immediately = "on"      before anybody else has a turn
- *     state = "1"             in this state only (any)
+ *     state = "1"             if the event comes in this state (any)
  *
  *     [set-state]             the event leads from one state (1 at the beginning) to another
  *     event = "write_aio"
  *     state = "1"
  *     new_state = "2"
  *
- *     [suspend]               who comes to the event is held up until the monitor or a test resumes
- *     event = "cow_write"
+ *     [suspend]               who comes to the event next is held up until the monitor's command
+ *     event = "cow_write"     qemu-io DRIVE "resume A" lets it go (or the program ends)
  *     tag = "A"
  *
- * The same as options: inject-error.0.event=..., set-state.0...; and limits that the disk shows:
- * align, max-transfer, opt-write-zero, max-write-zero, opt-discard, max-discard.
+ * An error once armed stays so (unless once is on) until an event arms others. The same as options:
+ * inject-error.0.event=..., set-state.0...; and limits that the disk shows: align, max-transfer,
+ * opt-write-zero, max-write-zero, opt-discard, max-discard.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -41,14 +42,17 @@
 
 enum { MAX_LINE = 1024, MAX_ERRNO = 4095, MAX_STATE = 1 << 20 };
 
+/* By QEMU's names; its older ones have dots in place of some of the underscores. */
 static const char *const event_names[BLKDBG_EVENTS + 1] = {
     [BLKDBG_NONE] = "none",
     [BLKDBG_L1_UPDATE] = "l1_update",
-    [BLKDBG_L1_GROW_WRITE_TABLE] = "l1_grow.write_table",
+    [BLKDBG_L1_GROW_ALLOC_TABLE] = "l1_grow_alloc_table",
+    [BLKDBG_L1_GROW_WRITE_TABLE] = "l1_grow_write_table",
+    [BLKDBG_L1_GROW_ACTIVATE_TABLE] = "l1_grow_activate_table",
     [BLKDBG_L2_LOAD] = "l2_load",
     [BLKDBG_L2_UPDATE] = "l2_update",
-    [BLKDBG_L2_ALLOC_COW_READ] = "l2_alloc.cow_read",
-    [BLKDBG_L2_ALLOC_WRITE] = "l2_alloc.write",
+    [BLKDBG_L2_ALLOC_COW_READ] = "l2_alloc_cow_read",
+    [BLKDBG_L2_ALLOC_WRITE] = "l2_alloc_write",
     [BLKDBG_READ_AIO] = "read_aio",
     [BLKDBG_READ_BACKING_AIO] = "read_backing_aio",
     [BLKDBG_READ_COMPRESSED] = "read_compressed",
@@ -56,19 +60,44 @@ static const char *const event_names[BLKDBG_EVENTS + 1] = {
     [BLKDBG_WRITE_COMPRESSED] = "write_compressed",
     [BLKDBG_COW_READ] = "cow_read",
     [BLKDBG_COW_WRITE] = "cow_write",
+    [BLKDBG_VMSTATE_LOAD] = "vmstate_load",
+    [BLKDBG_VMSTATE_SAVE] = "vmstate_save",
+    [BLKDBG_REFTABLE_LOAD] = "reftable_load",
     [BLKDBG_REFBLOCK_LOAD] = "refblock_load",
     [BLKDBG_REFBLOCK_UPDATE] = "refblock_update",
-    [BLKDBG_REFBLOCK_ALLOC_WRITE] = "refblock_alloc.write",
-    [BLKDBG_REFBLOCK_ALLOC_HOOKUP] = "refblock_alloc.hookup",
+    [BLKDBG_REFBLOCK_ALLOC_WRITE] = "refblock_alloc_write",
+    [BLKDBG_REFBLOCK_ALLOC_HOOKUP] = "refblock_alloc_hookup",
     [BLKDBG_CLUSTER_ALLOC] = "cluster_alloc",
+    [BLKDBG_CLUSTER_FREE] = "cluster_free",
     [BLKDBG_FLUSH_TO_OS] = "flush_to_os",
     [BLKDBG_FLUSH_TO_DISK] = "flush_to_disk",
+    [BLKDBG_PWRITEV_RMW_HEAD] = "pwritev_rmw_head",
+    [BLKDBG_PWRITEV_RMW_AFTER_HEAD] = "pwritev_rmw_after_head",
+    [BLKDBG_PWRITEV_RMW_TAIL] = "pwritev_rmw_tail",
+    [BLKDBG_PWRITEV_RMW_AFTER_TAIL] = "pwritev_rmw_after_tail",
     [BLKDBG_PREADV] = "preadv",
     [BLKDBG_PWRITEV] = "pwritev",
     [BLKDBG_PWRITEV_ZERO] = "pwritev_zero",
     [BLKDBG_PWRITEV_DONE] = "pwritev_done",
     [BLKDBG_PDISCARD] = "pdiscard",
 };
+/* QEMU's, to which nothing comes here: rules for them are taken and told about. */
+static const char *const unreached[] = {"l2_update_compressed",
+                                        "reftable_grow",
+                                        "reftable_update",
+                                        "refblock_update_part",
+                                        "refblock_alloc",
+                                        "refblock_alloc_write_blocks",
+                                        "refblock_alloc_write_table",
+                                        "refblock_alloc_switch_table",
+                                        "cluster_alloc_bytes",
+                                        "cluster_alloc_space",
+                                        "empty_image_prepare",
+                                        "l1_shrink_write_table",
+                                        "l1_shrink_free_l2_clusters",
+                                        "cor_write",
+                                        NULL};
+enum { NEVER = BLKDBG_EVENTS };
 
 enum { IO_READ, IO_WRITE, IO_ZEROES, IO_DISCARD, IO_FLUSH, IO_STATUS, IO_TYPES };
 static const char *const io_names[IO_TYPES + 1] = {
@@ -85,14 +114,23 @@ typedef struct Rule {
     unsigned io;               /* bits */
     bool once, immediately;
     bool armed; /* RULE_ERROR: its event has come */
-    char *tag;
-    CoQueue held;
+    char *tag;  /* RULE_SUSPEND */
     struct Rule *next;
 } Rule;
+
+/* Who is held up, on its own stack. */
+typedef struct Held {
+    char *tag;
+    CoQueue queue;
+    bool woken;
+    struct Held *next;
+} Held;
 
 typedef struct DebugState {
     uint64_t state;
     Rule *rules;
+    Held *held; /* the latest first */
+    bool cancelled;
 } DebugState;
 
 /* ---- rules ---- */
@@ -152,8 +190,19 @@ static bool take_event(BlockOptions *o, Rule *r, Error **errp)
     if (!name) {
         return true;
     }
+    for (char *p = name; *p; p++) {
+        *p = *p == '.' ? '_' : *p;
+    }
     for (r->event = 0; event_names[r->event]; r->event++) {
         if (!strcmp(event_names[r->event], name)) {
+            free(name);
+            return true;
+        }
+    }
+    for (unsigned i = 0; unreached[i]; i++) {
+        if (!strcmp(unreached[i], name)) {
+            warn_report("blkdebug: nothing ever comes to the event '%s' here", name);
+            r->event = NEVER;
             free(name);
             return true;
         }
@@ -340,92 +389,147 @@ static bool rules_from_file(DebugState *s, const char *name, Error **errp)
 
 /* ---- events ---- */
 
-static void suspend_at(DebugState *s, Rule *r)
+/* The rule is used up. Drains wait for who is held up: it is in the middle of a request. */
+static void suspend_at(BlockNode *node, Rule *r)
 {
-    char *tag = strdup(r->tag);
+    DebugState *s = node->state;
+    Held me = {.tag = r->tag, .next = s->held};
 
-    co_queue_wait(&r->held);
-    /* Gone once it has held up one. */
-    for (Rule *now = s->rules; tag && now; now = now->next) {
-        if (now == r) {
-            drop_rule(s, r);
+    r->tag = NULL;
+    drop_rule(s, r);
+    s->held = &me;
+    node->in_flight++;
+    co_queue_wait(&me.queue);
+    for (Held **p = &s->held; *p; p = &(*p)->next) {
+        if (*p == &me) {
+            *p = me.next;
             break;
         }
     }
-    free(tag);
+    free(me.tag);
+    if (--node->in_flight == 0) {
+        co_queue_all(&node->drain_queue);
+    }
+}
+
+/* An event that arms rules ends what others had armed. */
+static void arm(DebugState *s, unsigned event, uint64_t state)
+{
+    bool any = false;
+
+    for (int armed = 0; armed < 2; armed++) {
+        for (Rule *r = s->rules; r; r = r->next) {
+            if (r->kind != RULE_ERROR || r->event == BLKDBG_NONE) {
+                continue;
+            }
+            bool matches = r->event == (int)event && (!r->state || r->state == state);
+            if (armed && any) {
+                r->armed = matches;
+            }
+            any |= matches;
+        }
+    }
 }
 
 static void debug_co_event(BlockNode *node, unsigned event)
 {
     DebugState *s = node->state;
-    uint64_t state = s->state;
+    const uint64_t state = s->state;
     Rule *suspend = NULL;
 
+    arm(s, event, state);
     for (Rule *r = s->rules; r; r = r->next) {
         if (r->event != (int)event || (r->state && r->state != state)) {
             continue;
         }
-        if (r->kind == RULE_ERROR) {
-            r->armed = true;
-        } else if (r->kind == RULE_STATE) {
+        if (r->kind == RULE_STATE) {
             s->state = r->new_state;
-        } else if (!suspend && co_queue_empty(&r->held)) {
+        } else if (r->kind == RULE_SUSPEND && !suspend && !s->cancelled) {
             suspend = r;
         }
     }
-    /* Errors that belong to the state that is left are over. */
-    for (Rule *r = s->rules; r && s->state != state; r = r->next) {
-        if (r->kind == RULE_ERROR && r->state && r->state != s->state && r->event != BLKDBG_NONE) {
-            r->armed = false;
-        }
-    }
     if (suspend) {
-        suspend_at(s, suspend);
+        suspend_at(node, suspend);
     }
 }
 
-bool blkdebug_break(BlockNode *node, const char *event, const char *tag)
+/* ---- who is held up ---- */
+
+BlockNode *blkdebug_below(BlockNode *node)
+{
+    while (node && node->driver != &bdrv_blkdebug) {
+        node = node->file ? node->file->node : NULL;
+    }
+    return node;
+}
+
+bool blkdebug_break(BlockNode *node, const char *event, const char *tag, Error **errp)
 {
     BlockOptions *o = blkopts_new();
-    bool ok = node->driver == &bdrv_blkdebug;
 
     blkopts_set(o, "event", event);
     blkopts_set(o, "tag", tag);
-    ok = ok && add_rule(node->state, RULE_SUSPEND, o, NULL);
+    bool ok = add_rule(node->state, RULE_SUSPEND, o, errp);
     blkopts_free(o);
     return ok;
 }
 
-static Rule *find_tag(const BlockNode *node, const char *tag)
+/* The one that came first, or NULL. */
+static Held *find_held(const BlockNode *node, const char *tag)
 {
-    DebugState *s = node->driver == &bdrv_blkdebug ? node->state : NULL;
+    const DebugState *s = node->state;
+    Held *first = NULL;
 
-    for (Rule *r = s ? s->rules : NULL; r; r = r->next) {
-        if (r->kind == RULE_SUSPEND && !strcmp(r->tag, tag)) {
-            return r;
-        }
+    for (Held *h = s->held; h; h = h->next) {
+        first = !h->woken && (!tag || !strcmp(h->tag, tag)) ? h : first;
     }
-    return NULL;
+    return first;
+}
+
+static bool let_go(BlockNode *node, const char *tag)
+{
+    Held *h = find_held(node, tag);
+
+    if (h) {
+        h->woken = true;
+        co_queue_next(&h->queue);
+    }
+    return h != NULL;
 }
 
 bool blkdebug_resume(BlockNode *node, const char *tag)
 {
-    Rule *r = find_tag(node, tag);
+    return let_go(node, tag);
+}
 
-    if (!r) {
-        return false;
+bool blkdebug_remove_break(BlockNode *node, const char *tag)
+{
+    DebugState *s = node->state;
+    bool found = false;
+
+    for (Rule *r = s->rules, *next; r; r = next) {
+        next = r->next;
+        if (r->kind == RULE_SUSPEND && (!tag || !strcmp(r->tag, tag))) {
+            drop_rule(s, r);
+            found = true;
+        }
     }
-    if (!co_queue_next(&r->held)) {
-        drop_rule(node->state, r);
+    while (let_go(node, tag)) {
+        found = true;
     }
-    return true;
+    return found;
 }
 
 bool blkdebug_is_suspended(const BlockNode *node, const char *tag)
 {
-    const Rule *r = find_tag(node, tag);
+    return find_held(node, tag) != NULL;
+}
 
-    return r && !co_queue_empty(&r->held);
+/* The program ends, and nobody is there to resume them. */
+static void debug_cancel(BlockNode *node)
+{
+    ((DebugState *)node->state)->cancelled = true;
+    blkdebug_remove_break(node, NULL);
 }
 
 /* ---- requests ---- */
@@ -436,8 +540,11 @@ static int check_rules(BlockNode *node, unsigned io, uint64_t offset, uint64_t b
     DebugState *s = node->state;
 
     for (Rule *r = s->rules; r; r = r->next) {
-        if (r->kind != RULE_ERROR || !r->armed || !(r->io >> io & 1) ||
-            (r->state && r->state != s->state)) {
+        if (r->kind != RULE_ERROR || !r->armed || !(r->io >> io & 1)) {
+            continue;
+        }
+        /* Others' state counted when their event came. */
+        if (r->event == BLKDBG_NONE && r->state && r->state != s->state) {
             continue;
         }
         uint64_t at = (uint64_t)r->sector * BLK_SECTOR_SIZE;
@@ -668,4 +775,5 @@ const BlockDriver bdrv_blkdebug = {
     .co_block_status = debug_co_block_status,
     .co_truncate = debug_co_truncate,
     .co_debug_event = debug_co_event,
+    .cancel = debug_cancel,
 };

@@ -82,6 +82,8 @@ BlockBackend *blk_open(const char *id, const BlkOpenOptions *options, Error **er
 void blk_close(BlockBackend *blk);
 void blk_close_all(void);
 BlockBackend *blk_find(const char *id);
+/* For a device: a node that is named in place of a drive gets a backend. */
+BlockBackend *blk_find_for_device(const char *id);
 void blk_each(void (*fn)(BlockBackend *blk, void *opaque), void *opaque);
 
 const char *blk_id(const BlockBackend *blk);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/blkdebug.h"
 #include "block/dirty.h"
 #include "block/driver.h"
 #include "block/util.h"
@@ -412,6 +413,13 @@ static int write_aligned(BlockNode *node, uint64_t offset, uint64_t bytes, IoVec
     return ret;
 }
 
+static void tell_event(BlockNode *node, BlkdebugEvent event)
+{
+    if (node->driver->co_debug_event) {
+        node->driver->co_debug_event(node, event);
+    }
+}
+
 /* Reads the block at start, puts part of v (NULL: zeroes) into it and writes it back. */
 static int modify_block(BlockNode *node, uint64_t start, uint64_t skip, uint64_t n, IoVector *v,
                         size_t at, unsigned flags)
@@ -421,7 +429,9 @@ static int modify_block(BlockNode *node, uint64_t start, uint64_t skip, uint64_t
     IoVector bounce;
 
     iov_init_buf(&bounce, block, align);
+    tell_event(node, skip ? BLKDBG_PWRITEV_RMW_HEAD : BLKDBG_PWRITEV_RMW_TAIL);
     int ret = read_aligned(node, start, align, &bounce, 0, 0);
+    tell_event(node, skip ? BLKDBG_PWRITEV_RMW_AFTER_HEAD : BLKDBG_PWRITEV_RMW_AFTER_TAIL);
     if (ret == 0) {
         if (v) {
             iov_to_buf(v, at, block + skip, n);

@@ -9,10 +9,10 @@
 #include <string.h>
 
 #include "block/driver.h"
+#include "block/job.h"
 
 BlockNode *live_node(const char *name, Error **errp)
 {
-    /* The node first: asking for a backend of its name would make one. */
     BlockNode *node = bdrv_find_node(name);
     BlockBackend *blk = node ? NULL : blk_find(name);
 
@@ -72,6 +72,22 @@ BlockNode *live_open_target(BlockNode *node, const LiveTarget *t, Error **errp)
         blkopts_set(o, "node-name", t->node_name);
     }
     return bdrv_open(t->file, o, BDRV_O_RDWR | BDRV_O_NO_BACKING | BDRV_O_UNMAP, errp);
+}
+
+bool live_resize(BlockNode *node, uint64_t size, Error **errp)
+{
+    if (job_uses(node)) {
+        error_set(errp, "Node '%s' is busy: block device is in use by block job",
+                  bdrv_node_name(node));
+        return false;
+    }
+    bdrv_drained_begin(node);
+    BlockChild *root =
+        bdrv_root_attach(bdrv_ref(node), BLK_PERM_RESIZE, BLK_PERM_ALL, NULL, NULL, errp);
+    bool ok = root && bdrv_truncate(root, size, true, PREALLOC_OFF, errp);
+    bdrv_root_detach(root);
+    bdrv_drained_end(node);
+    return ok;
 }
 
 BlockJob *live_commit(BlockNode *node, BlockNode *top, BlockNode *base, const char *backing_file,

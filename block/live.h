@@ -25,6 +25,9 @@ typedef struct LiveTarget {
 /* Makes and opens the target of a copy of node; a reference. NULL with an error. */
 BlockNode *live_open_target(BlockNode *node, const LiveTarget *t, Error **errp);
 
+/* Of a node that is no drive's uppermost; a multiple of BLK_SECTOR_SIZE. */
+bool live_resize(BlockNode *node, uint64_t size, Error **errp);
+
 /* From `top` down to, but without, what is above `base`: into base. NULLs: all of the chain. */
 BlockJob *live_commit(BlockNode *node, BlockNode *top, BlockNode *base, const char *backing_file,
                       const JobOptions *options, Error **errp);

@@ -19,7 +19,6 @@
 
 typedef struct MemState {
     MemDisk *disk;
-    bool own;
 } MemState;
 
 static MemDisk *disks;
@@ -196,7 +195,9 @@ static bool mem_co_open(BlockNode *node, BlockOptions *options, Error **errp)
     }
     if (!s->disk) {
         s->disk = mem_disk_new(name, NULL, size);
-        s->own = true;
+        s->disk->users = 1;
+    } else if (s->disk->users) {
+        s->disk->users++;
     }
     free(name);
     node->size = s->disk->size;
@@ -209,7 +210,7 @@ static void mem_co_close(BlockNode *node)
 {
     MemState *s = node->state;
 
-    if (s->own) {
+    if (s->disk->users && --s->disk->users == 0) {
         mem_disk_free(s->disk);
     }
 }
@@ -219,12 +220,13 @@ static bool mem_co_create(BlockCreate *create, Error **errp)
     const char *name = create->filename + strlen("mem:");
 
     for (MemDisk *disk = disks; disk; disk = disk->next) {
-        if (!strcmp(disk->name, name)) {
+        if (!strcmp(disk->name, name) && create->size <= DEFAULT_MAX) {
             mem_disk_set(disk, NULL, create->size);
             return true;
         }
     }
-    error_set(errp, "there is no disk mem:%s", name);
+    error_set(errp, "there is no disk mem:%s, or %llu bytes are too many for it", name,
+              (unsigned long long)create->size);
     return false;
 }
 

@@ -24,6 +24,7 @@ typedef struct MemDisk {
     int (*hook)(struct MemDisk *disk, MemOp op, uint64_t offset, uint64_t bytes, const void *data,
                 void *opaque);
     void *opaque;
+    unsigned users; /* nodes, of a disk that no test made: it goes with the last; 0: a test's */
     struct MemDisk *next;
 } MemDisk;
 

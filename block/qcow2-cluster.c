@@ -106,6 +106,7 @@ int qcow2_grow_l1(BlockNode *node, uint64_t entries, bool exact)
     int ret =
         qcow2_flush_tables(node, NULL); /* what the old table says is in the file before it moves */
     uint64_t clusters = DIV_ROUND_UP(size * 8, s->cluster_size);
+    bdrv_debug_event(node->file, BLKDBG_L1_GROW_ALLOC_TABLE);
     ret = ret < 0 ? ret : qcow2_alloc(node, clusters, true, &offset, NULL);
     if (ret < 0) {
         return ret;
@@ -129,6 +130,7 @@ int qcow2_grow_l1(BlockNode *node, uint64_t entries, bool exact)
         uint8_t field[12];
         store_be32(field, (uint32_t)size);
         store_be64(field + 4, offset);
+        bdrv_debug_event(node->file, BLKDBG_L1_GROW_ACTIVATE_TABLE);
         ret = qcow2_write_field(node, QH_L1_SIZE, field, sizeof(field));
     }
     if (ret < 0) {

@@ -784,6 +784,7 @@ static int use_vmstate(BlockNode *node, uint64_t pos, IoVector *v, bool write)
     Qcow2Op op;
     int ret;
 
+    bdrv_debug_event(node->file, write ? BLKDBG_VMSTATE_SAVE : BLKDBG_VMSTATE_LOAD);
     begin(s, &op);
     if (node->encrypted && (at | v->size) % CIPHER_SECTOR) {
         ret = sectors_of_state(node, at, v, write);

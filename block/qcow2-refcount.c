@@ -91,6 +91,7 @@ int qcow2_load_reftable(BlockNode *node, Error **errp)
         error_set(errp, "image %s: no memory for the refcount table", node->filename);
         return -ENOMEM;
     }
+    bdrv_debug_event(node->file, BLKDBG_REFTABLE_LOAD);
     int ret = bdrv_co_pread(node->file, s->h.reftable_offset, bytes, table, 0);
     if (ret < 0) {
         free(table);
@@ -518,6 +519,7 @@ int qcow2_unref_now(BlockNode *node, uint64_t offset, uint64_t bytes)
     Qcow2State *s = node->state;
     uint64_t first = offset >> s->cluster_bits;
 
+    bdrv_debug_event(node->file, BLKDBG_CLUSTER_FREE);
     return change_refcounts(node, first, ((offset + bytes - 1) >> s->cluster_bits) - first + 1, -1);
 }
 
@@ -586,6 +588,7 @@ static void give_back(BlockNode *node, const Qcow2Freed *f)
                 s->compressed_end = 0;
             }
         }
+        bdrv_debug_event(node->file, BLKDBG_CLUSTER_FREE);
         change_refcounts(node, at >> s->cluster_bits, 1, -1);
     }
 }

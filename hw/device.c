@@ -202,7 +202,7 @@ static bool set_value(void *place, PropertyKind kind, const char *what, const ch
     case PROP_CHR:
         return set_backend(place, chr_find(value), what, "character device", value, errp);
     case PROP_DRIVE:
-        return set_backend(place, blk_find(value), what, "drive", value, errp);
+        return set_backend(place, blk_find_for_device(value), what, "drive", value, errp);
     case PROP_NETDEV: /* no network backend exists that could be named */
         return set_backend(place, NULL, what, "network backend", value, errp);
     }

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "block/blkdebug.h"
 #include "block/block.h"
 #include "block/driver.h"
 #include "block/live.h"
@@ -115,6 +116,55 @@ void cmd_block_set_io_throttle(Monitor *mon, const ArgValue *args)
     if (blk && !blk_set_limits(blk, &limits, NULL, &err)) {
         monitor_error(mon, err);
     }
+}
+
+/* ---- fault injection ---- */
+
+static void run_breakpoint(Monitor *mon, BlockNode *node, const char *verb, const char *first,
+                           const char *second)
+{
+    Error *err = NULL;
+
+    if (!strcmp(verb, "break") && first && second) {
+        if (!blkdebug_break(node, first, second, &err)) {
+            monitor_error(mon, err);
+        }
+    } else if (!strcmp(verb, "resume") && first && !second) {
+        if (!blkdebug_resume(node, first)) {
+            monitor_printf(mon, "nobody is held up at '%s'\n", first);
+        }
+    } else if (!strcmp(verb, "remove_break") && first && !second) {
+        if (!blkdebug_remove_break(node, first)) {
+            monitor_printf(mon, "there is no breakpoint '%s'\n", first);
+        }
+    } else if (!strcmp(verb, "wait_break") && first && !second) {
+        /* Others wait here for it to come; a monitor that does is one that nobody can use. */
+        monitor_printf(mon, "%s\n", blkdebug_is_suspended(node, first) ? "suspended" : "not yet");
+    } else {
+        monitor_printf(mon, "possible: \"break EVENT TAG\", \"resume TAG\", \"remove_break TAG\", "
+                            "\"wait_break TAG\"\n");
+    }
+}
+
+/* qemu-io DRIVE "COMMAND": of its commands those for breakpoints of blkdebug. */
+void cmd_qemu_io(Monitor *mon, const ArgValue *args)
+{
+    Error *err = NULL;
+    BlockNode *node = live_node(args[0].text, &err), *filter = node ? blkdebug_below(node) : NULL;
+    char *words[4] = {0}, *rest = args[1].text;
+
+    if (!node) {
+        monitor_error(mon, err);
+        return;
+    }
+    if (!filter) {
+        monitor_printf(mon, "there is no blkdebug below '%s'\n", args[0].text);
+        return;
+    }
+    for (unsigned n = 0; n < 4 && (words[n] = strsep(&rest, " "));) {
+        n += *words[n] != 0;
+    }
+    run_breakpoint(mon, filter, words[0] ? words[0] : "", words[1], words[3] ? NULL : words[2]);
 }
 
 /* ---- jobs ---- */

@@ -147,43 +147,28 @@ static void print_named(Listing *l, BlockNode *node)
     print_node(l, node, NULL);
 }
 
-typedef struct Search {
-    const char *id;
-    BlockBackend *found;
-} Search;
-
-/* blk_find() would make a backend for a node. */
-static void search(BlockBackend *blk, void *opaque)
-{
-    Search *s = opaque;
-
-    s->found = !strcmp(blk_id(blk), s->id) ? blk : s->found;
-}
-
 void info_block(Monitor *mon, const ArgValue *args)
 {
     Listing l = {.mon = mon, .verbose = args[1].present};
-    Search s = {.id = args[2].present ? args[2].text : NULL};
+    const char *id = args[2].present ? args[2].text : NULL;
     const bool nodes = args[0].present;
+    BlockBackend *blk = id && !nodes ? blk_find(id) : NULL;
 
-    if (!s.id && !nodes) {
+    if (!id && !nodes) {
         blk_each(print_block, &l);
         return;
     }
-    if (s.id && !nodes) {
-        blk_each(search, &s);
-    }
-    if (s.found) {
-        print_block(s.found, &l);
+    if (blk) {
+        print_block(blk, &l);
         return;
     }
     for (BlockNode *node = bdrv_next(NULL); node; node = bdrv_next(node)) {
-        if (!s.id || !strcmp(bdrv_node_name(node), s.id)) {
+        if (!id || !strcmp(bdrv_node_name(node), id)) {
             print_named(&l, node);
         }
     }
-    if (s.id && !l.any) {
-        monitor_printf(mon, "there is no %s '%s'\n", nodes ? "node" : "drive", s.id);
+    if (id && !l.any) {
+        monitor_printf(mon, "there is no %s '%s'\n", nodes ? "node" : "drive", id);
     }
 }
 

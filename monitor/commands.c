@@ -621,6 +621,8 @@ const MonitorCommand monitor_commands[] = {
     {"pmemsave", {NUMBER("address"), NUMBER("size"), WORD("file", complete_files)},
      "write physical memory to a file", cmd_pmemsave, NULL},
     {"print|p", {FMT, NUMBER("expression")}, "print a value; $rax is a register", cmd_print, NULL},
+    {"qemu-io", {WORD("drive", complete_blk), WORD("command", NULL)},
+     "fault injection with blkdebug: \"break EVENT TAG\" holds up a request, \"resume TAG\" lets it go", cmd_qemu_io, NULL},
     {"quit|q", {{0}}, "end the emulator", cmd_quit, NULL},
     {"ringbuf_read", {WORD("chardev", complete_chr), OPTIONAL_NUMBER("size")},
      "take bytes out of a ring buffer character device", cmd_ringbuf_read, NULL},

@@ -108,6 +108,7 @@ void cmd_block_stream(Monitor *mon, const ArgValue *args);
 void cmd_drive_backup(Monitor *mon, const ArgValue *args);
 void cmd_drive_mirror(Monitor *mon, const ArgValue *args);
 void info_block_jobs(Monitor *mon, const ArgValue *args);
+void cmd_qemu_io(Monitor *mon, const ArgValue *args);
 void info_block(Monitor *mon, const ArgValue *args);
 void info_blockstats(Monitor *mon, const ArgValue *args);
 /* Drives, for completion. */

@@ -458,17 +458,18 @@ static BlockBackend *drive_of(const BlockNode *node, Error **errp)
 json_t *qmp_block_resize(json_t *args, Error **errp)
 {
     BlockNode *node = need_node(args, "node-name", errp);
-    BlockBackend *blk = node ? drive_of(node, errp) : NULL;
+    BlockBackend *blk = node ? drive_of(node, NULL) : NULL;
     int64_t size = qmp_int(args, "size", 0);
 
-    if (!blk) {
+    if (!node) {
         return NULL;
     }
     if (size < 0 || size % BLK_SECTOR_SIZE) {
         error_set(errp, "Parameter 'size' expects a multiple of 512 bytes");
         return NULL;
     }
-    return done(blk_resize(blk, (uint64_t)size, errp));
+    return done(blk ? blk_resize(blk, (uint64_t)size, errp)
+                    : live_resize(node, (uint64_t)size, errp));
 }
 
 bool qmp_do_snapshot_sync(json_t *args, Error **errp)

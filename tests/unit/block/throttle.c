@@ -1,6 +1,7 @@
 /*
- * Throttle groups, on a stepped clock: average rates, bursts and their length, large requests, reads
- * against writes, drives that share a group, limits that change or are lifted while requests wait.
+ * Throttle groups, on a stepped clock: average rates, bursts and their length, large requests,
+ * reads against writes, drives that share a group, limits that change or are lifted while requests
+ * wait.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -242,7 +243,8 @@ static void mistakes_are_told(void)
     refused((BlkLimits){.rate[BLK_BPS_WRITE].avg = 1000000000000001}, "within");
     refused((BlkLimits){.rate[BLK_BPS_WRITE].avg = 1, .iops_size = 512}, "iops");
     set_up();
-    CHECK(throttle_check(&(BlkLimits){.rate[BLK_BPS_READ].avg = 5, .rate[BLK_IOPS_TOTAL].avg = 5}, &err));
+    CHECK(throttle_check(&(BlkLimits){.rate[BLK_BPS_READ].avg = 5, .rate[BLK_IOPS_TOTAL].avg = 5},
+                         &err));
 }
 
 TESTS(TEST(averages_hold), TEST(bursts), TEST(long_bursts_keep_their_rate),
