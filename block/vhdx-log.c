@@ -41,12 +41,13 @@ enum {
     DATA_SIZE = 4084,
 
     PIECES = 100, /* an entry's, so that two fit into a log of 1 MB, each with one head sector */
+    WINDOW_BYTES = 256 << 10,
+    MAX_ZEROED = 4, /* times the file, by all zero descriptors of a log together */
 };
-#define ENTRY_MAGIC 0x65676f6cu /* "loge" */
-#define ZERO_MAGIC  0x6f72657au /* "zero" */
-#define DESC_MAGIC  0x63736564u /* "desc" */
-#define DATA_MAGIC  0x61746164u /* "data" */
-#define MAX_LOG     (64u << 20)
+#define ENTRY_MAGIC 0x65676f6cu   /* "loge" */
+#define ZERO_MAGIC  0x6f72657au   /* "zero" */
+#define DESC_MAGIC  0x63736564u   /* "desc" */
+#define DATA_MAGIC  0x61746164u   /* "data" */
 #define MAX_GROWTH  (64ull << 30) /* of the file, that a log may say is missing */
 
 /* ---- sums and names ---- */
@@ -222,36 +223,61 @@ int vhdx_end_log(BlockNode *node)
 
 /* ---- replaying ---- */
 
+/* A piece of the log, as much as was asked for together. */
+typedef struct Window {
+    uint8_t *data;
+    uint32_t at, bytes; /* in the log; 0 bytes: nothing yet */
+} Window;
+
+enum { HEADS, DATA, WINDOWS }; /* what the windows look at */
+
 typedef struct Replay {
     BlockNode *node;
     const VhdxState *s;
-    uint8_t *log;
-    uint32_t length;
-    uint32_t *sizes; /* of the entry that begins in this sector; 0: none does */
-    uint64_t budget; /* bytes that may still be summed: a damaged log must not take for ever */
+    uint32_t length; /* of the log, which is a ring */
+    Window windows[WINDOWS];
+    uint32_t *sizes;    /* of the entry that begins in this sector; 0: none does */
+    uint64_t budget;    /* bytes that may still be summed: a damaged log must not take for ever */
+    uint64_t file_size; /* as entries leave it */
+    uint64_t written;   /* behind it nobody has written anything: zeroes */
+    uint64_t zeroed;    /* bytes before it that zero descriptors cover */
+    int error;          /* of reading the log */
 } Replay;
 
-static const uint8_t *sector_at(const Replay *r, uint64_t offset)
+/* A sector of the log; it stays until the same window is asked for another one. */
+static const uint8_t *sector_at(Replay *r, int window, uint64_t offset)
 {
-    return r->log + offset % r->length;
+    Window *w = &r->windows[window];
+    uint32_t at = ROUND_DOWN((uint32_t)(offset % r->length), VX_SECTOR);
+
+    if (at < w->at || at - w->at >= w->bytes) {
+        w->at = at;
+        w->bytes = MIN(WINDOW_BYTES, r->length - at);
+        int ret = bdrv_co_pread(r->node->file, r->s->log_offset + at, w->bytes, w->data, 0);
+        if (ret < 0) {
+            r->error = ret;
+            memset(w->data, 0, w->bytes);
+        }
+    }
+    return w->data + (at - w->at) + offset % VX_SECTOR;
 }
 
 /* The log is a ring; sums over what may wrap. */
 static bool entry_sum_fits(Replay *r, uint32_t at, uint32_t length)
 {
-    uint32_t wanted = load_le32(sector_at(r, at) + LE_CHECKSUM);
     uint8_t first[VX_SECTOR];
-    uint32_t crc;
+    uint32_t crc, wanted;
 
     if (r->budget < length) {
         return false;
     }
     r->budget -= length;
-    memcpy(first, sector_at(r, at), sizeof(first));
+    memcpy(first, sector_at(r, HEADS, at), sizeof(first));
+    wanted = load_le32(first + LE_CHECKSUM);
     memset(first + LE_CHECKSUM, 0, 4);
     crc = vhdx_crc32c(0, first, sizeof(first));
     for (uint32_t done = VX_SECTOR; done < length; done += VX_SECTOR) {
-        crc = vhdx_crc32c(crc, sector_at(r, (uint64_t)at + done), VX_SECTOR);
+        crc = vhdx_crc32c(crc, sector_at(r, DATA, (uint64_t)at + done), VX_SECTOR);
     }
     return crc == wanted;
 }
@@ -261,15 +287,42 @@ static uint32_t head_sectors(uint32_t descriptors)
     return (uint32_t)DIV_ROUND_UP(LE_HEADER + (uint64_t)descriptors * LD_DESCRIPTOR, VX_SECTOR);
 }
 
-static const uint8_t *descriptor(const Replay *r, uint32_t at, uint32_t i)
+static const uint8_t *descriptor(Replay *r, uint32_t at, uint32_t i)
 {
-    return sector_at(r, at + (uint64_t)LE_HEADER + (uint64_t)i * LD_DESCRIPTOR);
+    return sector_at(r, HEADS, at + (uint64_t)LE_HEADER + (uint64_t)i * LD_DESCRIPTOR);
+}
+
+static bool whole_data_sector(const uint8_t *data, uint64_t sequence)
+{
+    return load_le32(data) == DATA_MAGIC && load_le32(data + DATA_HIGH) == sequence >> 32 &&
+           load_le32(data + DATA_LOW) == (uint32_t)sequence;
+}
+
+/* All descriptors and data sectors belong to this entry. */
+static bool whole_parts(Replay *r, uint32_t at, uint32_t count, uint32_t length, uint64_t sequence)
+{
+    uint64_t sectors = head_sectors(count);
+
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *d = descriptor(r, at, i);
+        bool has_data = load_le32(d) == DESC_MAGIC;
+        if (load_le64(d + LD_SEQUENCE) != sequence || (!has_data && load_le32(d) != ZERO_MAGIC)) {
+            return false;
+        }
+        if (has_data &&
+            ((sectors + 1) * VX_SECTOR > length ||
+             !whole_data_sector(sector_at(r, DATA, at + sectors * VX_SECTOR), sequence))) {
+            return false;
+        }
+        sectors += has_data;
+    }
+    return sectors * VX_SECTOR <= length;
 }
 
 /* Its length in bytes, or 0. */
 static uint32_t whole_entry(Replay *r, uint32_t at)
 {
-    const uint8_t *e = sector_at(r, at);
+    const uint8_t *e = sector_at(r, HEADS, at);
     uint32_t length = load_le32(e + LE_LENGTH), count = load_le32(e + LE_DESCRIPTORS);
     uint64_t sequence = load_le64(e + LE_SEQUENCE);
 
@@ -279,27 +332,23 @@ static uint32_t whole_entry(Replay *r, uint32_t at)
         count > length / LD_DESCRIPTOR || !entry_sum_fits(r, at, length)) {
         return 0;
     }
-    uint64_t sectors = head_sectors(count);
-    for (uint32_t i = 0; i < count; i++) {
-        const uint8_t *d = descriptor(r, at, i);
-        if (load_le64(d + LD_SEQUENCE) != sequence ||
-            (load_le32(d) != DESC_MAGIC && load_le32(d) != ZERO_MAGIC)) {
-            return 0;
-        }
-        sectors += load_le32(d) == DESC_MAGIC;
-    }
-    return sectors * VX_SECTOR <= length ? length : 0;
+    return whole_parts(r, at, count, length, sequence) ? length : 0;
 }
 
-static uint64_t sequence_at(const Replay *r, uint32_t at)
+static uint64_t sequence_at(Replay *r, uint32_t at)
 {
-    return load_le64(sector_at(r, at) + LE_SEQUENCE);
+    return load_le64(sector_at(r, HEADS, at) + LE_SEQUENCE);
+}
+
+static uint32_t tail_of(Replay *r, uint32_t head)
+{
+    return load_le32(sector_at(r, HEADS, head) + LE_TAIL);
 }
 
 /* Whether the entries from the tail that `head` names up to itself are all there, in a row. */
-static bool whole_sequence(const Replay *r, uint32_t head)
+static bool whole_sequence(Replay *r, uint32_t head)
 {
-    uint32_t at = load_le32(sector_at(r, head) + LE_TAIL);
+    uint32_t at = tail_of(r, head);
 
     for (uint32_t steps = 0; steps <= r->length / VX_SECTOR; steps++) {
         uint32_t size = r->sizes[at / VX_SECTOR];
@@ -309,7 +358,7 @@ static bool whole_sequence(const Replay *r, uint32_t head)
         if (at == head) {
             return true;
         }
-        uint32_t next = (at + size) % r->length;
+        uint32_t next = (uint32_t)(((uint64_t)at + size) % r->length);
         if (!r->sizes[next / VX_SECTOR] || sequence_at(r, next) != sequence_at(r, at) + 1) {
             return false;
         }
@@ -323,77 +372,127 @@ static bool find_head(Replay *r, uint32_t *head)
 {
     uint64_t best = 0;
 
-    for (uint32_t at = 0; at < r->length; at += VX_SECTOR) {
-        r->sizes[at / VX_SECTOR] = whole_entry(r, at);
+    for (uint64_t at = 0; at < r->length; at += VX_SECTOR) {
+        r->sizes[at / VX_SECTOR] = whole_entry(r, (uint32_t)at);
     }
-    for (uint32_t at = 0; at < r->length; at += VX_SECTOR) {
-        if (r->sizes[at / VX_SECTOR] && sequence_at(r, at) > best && whole_sequence(r, at)) {
-            best = sequence_at(r, at);
-            *head = at;
+    for (uint64_t at = 0; at < r->length; at += VX_SECTOR) {
+        if (r->sizes[at / VX_SECTOR] && sequence_at(r, (uint32_t)at) > best &&
+            whole_sequence(r, (uint32_t)at)) {
+            best = sequence_at(r, (uint32_t)at);
+            *head = (uint32_t)at;
         }
     }
     return best != 0;
 }
 
-static int replay_data(const Replay *r, const uint8_t *d, const uint8_t *data, uint64_t limit)
+/* The part of a zero descriptor that has to be written. */
+static uint64_t zeroes_to_write(const Replay *r, uint64_t offset, uint64_t length)
 {
-    uint64_t offset = load_le64(d + LD_OFFSET), sequence = load_le64(d + LD_SEQUENCE);
+    return offset < r->written ? MIN(length, r->written - offset) : 0;
+}
+
+/* Before anything is changed: what the entry writes lies in the file, as long as the entry says
+ * that is, and is not for ever. */
+static bool check_entry(Replay *r, uint32_t at)
+{
+    const uint8_t *e = sector_at(r, HEADS, at);
+    uint32_t count = load_le32(e + LE_DESCRIPTORS);
+    uint64_t old = r->node->file->node->size, last = load_le64(e + LE_LAST);
+
+    if (load_le64(e + LE_FLUSHED) > r->file_size || last > old + MAX_GROWTH) {
+        return false; /* the file was cut off */
+    }
+    r->file_size = MAX(r->file_size, last);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *d = descriptor(r, at, i);
+        bool has_data = load_le32(d) == DESC_MAGIC;
+        uint64_t offset = load_le64(d + LD_OFFSET);
+        uint64_t length = has_data ? VX_SECTOR : load_le64(d + LD_LEADING);
+        if ((offset | length) % VX_SECTOR || offset > r->file_size ||
+            length > r->file_size - offset) {
+            return false;
+        }
+        r->zeroed += has_data ? 0 : zeroes_to_write(r, offset, length);
+        r->written = has_data ? MAX(r->written, offset + length) : r->written;
+    }
+    return r->zeroed <= MAX_ZEROED * old;
+}
+
+static int replay_data(Replay *r, const uint8_t *d, const uint8_t *data)
+{
+    uint64_t offset = load_le64(d + LD_OFFSET);
     uint8_t sector[VX_SECTOR];
 
-    if (load_le32(data) != DATA_MAGIC || load_le32(data + DATA_HIGH) != sequence >> 32 ||
-        load_le32(data + DATA_LOW) != (uint32_t)sequence || offset % VX_SECTOR || offset >= limit) {
-        return -EIO;
-    }
     memcpy(sector, d + LD_LEADING, 8);
     memcpy(sector + 8, data + DATA_BYTES, DATA_SIZE);
     memcpy(sector + DATA_LOW, d + LD_TRAILING, 4);
+    r->written = MAX(r->written, offset + sizeof(sector));
     return bdrv_co_pwrite(r->node->file, offset, sizeof(sector), sector, 0);
 }
 
-static int replay_entry(const Replay *r, uint32_t at)
+/* As holes where the host can. */
+static int replay_zeroes(const Replay *r, const uint8_t *d)
 {
-    const uint8_t *e = sector_at(r, at);
-    uint32_t count = load_le32(e + LE_DESCRIPTORS);
-    uint64_t last = load_le64(e + LE_LAST), size = r->node->file->node->size;
-    uint64_t data = at + (uint64_t)head_sectors(count) * VX_SECTOR;
+    uint64_t offset = load_le64(d + LD_OFFSET);
+    uint64_t n = zeroes_to_write(r, offset, load_le64(d + LD_LEADING));
 
-    if (load_le64(e + LE_FLUSHED) > size || last > size + MAX_GROWTH) {
-        return -EIO; /* the file was cut off */
-    }
-    last = MAX(last, size);
-    for (uint32_t i = 0; i < count; i++) {
-        const uint8_t *d = descriptor(r, at, i);
-        uint64_t offset = load_le64(d + LD_OFFSET), length = load_le64(d + LD_LEADING);
-        int ret;
-        if (load_le32(d) == DESC_MAGIC) {
-            ret = replay_data(r, d, sector_at(r, data), last);
-            data += VX_SECTOR;
-        } else if (offset > last || length > last - offset || (offset | length) % VX_SECTOR) {
-            ret = -EIO;
-        } else {
-            ret = bdrv_co_pwrite_zeroes(r->node->file, offset, length, BDRV_REQ_MAY_UNMAP);
-        }
-        if (ret < 0) {
-            return ret;
-        }
-    }
+    return n ? bdrv_co_pwrite_zeroes(r->node->file, offset, n, BDRV_REQ_MAY_UNMAP) : 0;
+}
+
+static int replay_entry(Replay *r, uint32_t at)
+{
+    const uint8_t *e = sector_at(r, HEADS, at);
+    uint32_t count = load_le32(e + LE_DESCRIPTORS);
+    uint64_t last = load_le64(e + LE_LAST);
+    uint64_t data = at + (uint64_t)head_sectors(count) * VX_SECTOR;
+    int ret = 0;
+
     /* What it says of blocks is only true of a file of this length. */
     if (last > r->node->file->node->size &&
         !bdrv_co_truncate(r->node->file, last, false, PREALLOC_OFF, NULL)) {
         return -EIO;
     }
-    return 0;
+    for (uint32_t i = 0; i < count && ret == 0; i++) {
+        const uint8_t *d = descriptor(r, at, i);
+        if (load_le32(d) == DESC_MAGIC) {
+            ret = replay_data(r, d, sector_at(r, DATA, data));
+            data += VX_SECTOR;
+        } else {
+            ret = replay_zeroes(r, d);
+        }
+    }
+    return ret;
 }
 
+static uint32_t entry_behind(const Replay *r, uint32_t at)
+{
+    return (uint32_t)(((uint64_t)at + r->sizes[at / VX_SECTOR]) % r->length);
+}
+
+/* -EBADMSG: it was not begun, as it cannot be. */
 static int replay_sequence(Replay *r, uint32_t head)
 {
-    uint32_t at = load_le32(sector_at(r, head) + LE_TAIL);
-    int ret = replay_entry(r, at);
+    const uint32_t tail = tail_of(r, head);
+    const uint64_t size = r->node->file->node->size;
+    uint32_t at = tail;
+    int ret = 0;
 
+    r->file_size = r->written = size;
+    bool fits = check_entry(r, at);
+    while (fits && at != head) {
+        at = entry_behind(r, at);
+        fits = check_entry(r, at);
+    }
+    if (!fits) {
+        return -EBADMSG;
+    }
+    r->written = size;
+    ret = replay_entry(r, at = tail);
     while (ret == 0 && at != head) {
-        at = (at + r->sizes[at / VX_SECTOR]) % r->length;
+        at = entry_behind(r, at);
         ret = replay_entry(r, at);
     }
+    ret = ret < 0 ? ret : r->error;
     return ret < 0 ? ret : bdrv_co_flush(r->node->file->node);
 }
 
@@ -402,13 +501,12 @@ static bool replay(Replay *r, Error **errp)
     static const uint8_t none[VX_GUID];
     VhdxState *s = r->node->state;
     uint32_t head;
-    int ret = bdrv_co_pread(r->node->file, s->log_offset, s->log_length, r->log, 0);
+    bool found = find_head(r, &head);
 
-    if (ret < 0) {
-        error_set_errno(errp, -ret, "image %s: cannot read its log", r->node->filename);
+    if (r->error < 0) {
+        error_set_errno(errp, -r->error, "image %s: cannot read its log", r->node->filename);
         return false;
     }
-    bool found = find_head(r, &head);
     if (found && r->node->readonly) {
         error_set(errp,
                   "image %s has a log that has to be replayed, as a program crashed; open it for "
@@ -416,7 +514,14 @@ static bool replay(Replay *r, Error **errp)
                   r->node->filename);
         return false;
     }
-    ret = found ? replay_sequence(r, head) : 0;
+    int ret = found ? replay_sequence(r, head) : 0;
+    if (ret == -EBADMSG) {
+        error_set(errp,
+                  "image %s: its log cannot be replayed, as it is of a longer file, which was cut "
+                  "off, or damaged",
+                  r->node->filename);
+        return false;
+    }
     if (ret == 0 && !r->node->readonly) {
         ret = name_log(s, r->node->file, none);
         s->log_sequence = found ? sequence_at(r, head) : 0;
@@ -438,19 +543,20 @@ bool vhdx_replay_log(BlockNode *node, Error **errp)
     if (!memcmp(s->header + XH_LOG, none, VX_GUID)) {
         return true;
     }
-    if (s->log_length > MAX_LOG) {
-        error_set(errp, "image %s: its log is longer than 64M", node->filename);
-        return false;
-    }
-    r.log = block_try_alloc(node, r.length);
     r.sizes = calloc(r.length / VX_SECTOR, sizeof(*r.sizes));
-    r.budget = 4ull * r.length + MAX_LOG;
-    bool ok = r.log && r.sizes;
+    r.budget = 2ull * r.length;
+    bool ok = r.sizes;
+    for (int i = 0; i < WINDOWS; i++) {
+        r.windows[i].data = block_try_alloc(node, WINDOW_BYTES);
+        ok = ok && r.windows[i].data;
+    }
     if (!ok) {
         error_set(errp, "image %s: no memory for its log", node->filename);
     }
     ok = ok && replay(&r, errp);
-    free(r.log);
+    for (int i = 0; i < WINDOWS; i++) {
+        free(r.windows[i].data);
+    }
     free(r.sizes);
     return ok;
 }

@@ -33,7 +33,7 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-enum { MAX_SEEDS = 256, MAX_IMAGE = 8 << 20, SECONDS_AN_IMAGE = 20, CHUNK = 192 * 1024 };
+enum { MAX_SEEDS = 256, MAX_IMAGE = 10 << 20, SECONDS_AN_IMAGE = 20, CHUNK = 192 * 1024 };
 
 /* ---- seeds and damage ---- */
 
@@ -136,6 +136,29 @@ static void damage(void)
     }
 }
 
+/* The entries of a vhdx log, each behind its magic; those across the ring's end as far as they go.
+ */
+static void mend_log(void)
+{
+    uint64_t log = load_le64(image + VX_HEADER_1 + XH_LOG_OFFSET);
+    uint64_t bytes = load_le32(image + VX_HEADER_1 + XH_LOG_LENGTH);
+
+    if (log > image_size || bytes > image_size - log) {
+        return;
+    }
+    for (uint64_t at = 0; at < bytes; at += VX_SECTOR) {
+        uint8_t *e = image + log + at;
+        uint32_t length = load_le32(e + 8);
+        if (memcmp(e, "loge", 4) != 0 || length < VX_SECTOR || length > bytes) {
+            continue;
+        }
+        uint32_t behind = (uint32_t)MIN(length, bytes - at), crc;
+        store_le32(e + 4, 0);
+        crc = vhdx_crc32c(0, e, behind);
+        store_le32(e + 4, vhdx_crc32c(crc, image + log, length - behind));
+    }
+}
+
 /* Checksums that would keep all damage out become right again, mostly. */
 static void mend_checksums(void)
 {
@@ -144,6 +167,9 @@ static void mend_checksums(void)
 
     if (image_size < VX_MB || memcmp(image, VX_FILE_MAGIC, 8) != 0 || !below(4)) {
         return;
+    }
+    if (below(2)) {
+        mend_log();
     }
     for (size_t i = 0; i < 2; i++) {
         uint8_t *h = image + headers[i], *t = image + tables[i];
@@ -155,8 +181,16 @@ static void mend_checksums(void)
 /* Places that a format has far behind its start. */
 static void damage_vhdx(void)
 {
-    static const size_t places[] = {VX_HEADER_1, VX_HEADER_2, VX_REGIONS_1,      VX_REGIONS_2,
-                                    1 << 20,     2 << 20,     (2 << 20) + 65536, 3 << 20};
+    static const size_t places[] = {VX_HEADER_1,
+                                    VX_HEADER_2,
+                                    VX_REGIONS_1,
+                                    VX_REGIONS_2,
+                                    1 << 20,
+                                    2 << 20,
+                                    (2 << 20) + 65536,
+                                    3 << 20,
+                                    (2 << 20) - 2 * VX_SECTOR,
+                                    (2 << 20) - 3 * VX_SECTOR};
     size_t at = places[below(ARRAY_SIZE(places))] + (below(128) & ~3ull);
 
     if (at + 8 <= image_size) {
