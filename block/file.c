@@ -311,10 +311,12 @@ static int run_async(FileRequest *req)
     return 0;
 }
 
-/* A tool's main thread copies as well as any other, a machine's has more to do. */
+/* A tool's main thread copies as well as any other, a machine's has more to do. While the others
+   compute a tool's own copies at any length, so that no thread comes between them and it. */
 static bool is_long(const FileRequest *req)
 {
-    return req->bytes >= (worker_uses_main_thread() ? LONG_FOR_TOOL : LONG_REQUEST);
+    return worker_uses_main_thread() ? req->bytes >= LONG_FOR_TOOL && !worker_computes()
+                                     : req->bytes >= LONG_REQUEST;
 }
 
 /* The host's kernel has no way to write to its page cache but by a thread, and a short write takes

@@ -125,14 +125,11 @@ static uint64_t extend_data(const Copy *copy, const Piece *p, uint64_t n, uint64
     }
 }
 
-/* Under the lock: the next piece, no longer than a chunk when it holds data. */
-static bool next_piece(Copy *copy, Piece *p)
+/* From copy->next on, no longer than a chunk when it holds data. */
+static bool find_piece(Copy *copy, Piece *p)
 {
     uint64_t skip, n;
 
-    if (copy->err || copy->next == copy->total || image_interrupted(&copy->err)) {
-        return false;
-    }
     p->source = find_source(copy, copy->next, &skip);
     p->from = p->source->start + skip;
     p->to = copy->next;
@@ -157,9 +154,36 @@ static bool next_piece(Copy *copy, Piece *p)
         p->kind = PIECE_DATA;
     }
     p->bytes = n;
-    p->number = copy->pieces++;
-    copy->next += n;
     return true;
+}
+
+/* Zeroes that the target shows already. */
+static bool is_zero_already(const Copy *copy)
+{
+    return copy->target->zeroed && !copy->has_backing && copy->sparse;
+}
+
+static void made_progress(Copy *copy, uint64_t bytes)
+{
+    copy->done += bytes;
+    img_progress(&copy->progress, copy->done, copy->total);
+}
+
+/* Under the lock: the next piece there is something to do for; the others wait for no turn. */
+static bool next_piece(Copy *copy, Piece *p)
+{
+    while (!copy->err && copy->next < copy->total && !image_interrupted(&copy->err)) {
+        if (!find_piece(copy, p)) {
+            return false;
+        }
+        copy->next += p->bytes;
+        if (p->kind == PIECE_DATA || (p->kind == PIECE_ZERO && !is_zero_already(copy))) {
+            p->number = copy->pieces++;
+            return true;
+        }
+        made_progress(copy, p->bytes);
+    }
+    return false;
 }
 
 /* ---- copying one piece ---- */
@@ -199,7 +223,7 @@ static int read_piece(Copy *copy, const Piece *p, uint8_t *buf)
 
 static int write_zeroes(Copy *copy, uint64_t offset, uint64_t bytes)
 {
-    if (copy->target->zeroed && !copy->has_backing && copy->sparse) {
+    if (is_zero_already(copy)) {
         return 0;
     }
     return bdrv_co_pwrite_zeroes(copy->target->root, offset, bytes,
@@ -229,9 +253,6 @@ static int write_sparse(Copy *copy, uint64_t offset, uint8_t *buf, size_t n)
 
 static int write_piece(Copy *copy, const Piece *p, uint8_t *buf)
 {
-    if (p->kind == PIECE_BACKING) {
-        return 0;
-    }
     if (p->kind == PIECE_ZERO) {
         return write_zeroes(copy, p->to, p->bytes);
     }
@@ -276,8 +297,7 @@ static bool copy_piece(Copy *copy, const Piece *p, uint8_t *buf)
         copy->turn++;
         co_queue_all(&copy->turns);
     }
-    copy->done += p->bytes;
-    img_progress(&copy->progress, copy->done, copy->total);
+    made_progress(copy, p->bytes);
     limit_rate(copy);
     return ok;
 }

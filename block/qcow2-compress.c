@@ -42,6 +42,23 @@ typedef struct Work {
 
 /* ---- on worker threads ---- */
 
+/* A full cluster is enough: some writers' streams do not end, which libdeflate does not accept. */
+static int64_t inflate_by_zlib(const Work *w)
+{
+    z_stream z = {.next_in = (uint8_t *)w->in,
+                  .avail_in = w->in_size,
+                  .next_out = w->out,
+                  .avail_out = w->out_size};
+
+    if (inflateInit2(&z, -WINDOW_BITS) != Z_OK) {
+        return -ENOMEM;
+    }
+    int ret = inflate(&z, Z_FINISH);
+    bool ok = (ret == Z_STREAM_END || ret == Z_BUF_ERROR || ret == Z_OK) && z.avail_out == 0;
+    inflateEnd(&z);
+    return ok ? (int64_t)w->out_size : -EIO;
+}
+
 #ifdef CONFIG_LIBDEFLATE
 static int64_t deflate_cluster(const Work *w)
 {
@@ -64,7 +81,7 @@ static int64_t inflate_cluster(const Work *w)
     }
     enum libdeflate_result r =
         libdeflate_deflate_decompress_ex(d, w->in, w->in_size, w->out, w->out_size, &used, &made);
-    return r == LIBDEFLATE_SUCCESS && made == w->out_size ? (int64_t)made : -EIO;
+    return r == LIBDEFLATE_SUCCESS && made == w->out_size ? (int64_t)made : inflate_by_zlib(w);
 }
 #else
 static int64_t deflate_cluster(const Work *w)
@@ -85,19 +102,7 @@ static int64_t deflate_cluster(const Work *w)
 
 static int64_t inflate_cluster(const Work *w)
 {
-    z_stream z = {.next_in = (uint8_t *)w->in,
-                  .avail_in = w->in_size,
-                  .next_out = w->out,
-                  .avail_out = w->out_size};
-
-    if (inflateInit2(&z, -WINDOW_BITS) != Z_OK) {
-        return -ENOMEM;
-    }
-    int ret = inflate(&z, Z_FINISH);
-    /* A full cluster is enough: some writers' streams do not end. */
-    bool ok = (ret == Z_STREAM_END || ret == Z_BUF_ERROR || ret == Z_OK) && z.avail_out == 0;
-    inflateEnd(&z);
-    return ok ? (int64_t)w->out_size : -EIO;
+    return inflate_by_zlib(w);
 }
 #endif
 

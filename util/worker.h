@@ -22,8 +22,9 @@ struct WorkItem {
  * are made on demand, so nothing runs before the first call (a program may fork until then).
  */
 void worker_submit(WorkItem *item);
-/* The same for work that is computing: no more of it runs at once than the host has processors, and
- * none is begun while a submitted item waits. */
+/* The same for work that is computing: no more of it runs at once than the host has processors
+ * (one fewer where the main thread works as well, which takes some of it when it is idle), and none
+ * is begun while a submitted item waits. */
 void worker_compute(WorkItem *item);
 /*
  * The same on threads of the host's lowest class (SCHED_IDLE), which give their processor away at
@@ -40,5 +41,8 @@ void worker_submit_background(WorkItem *item);
 void worker_use_main_thread(void);
 /* Whether that was called: what is shorter than handing it over is done on the spot. */
 bool worker_uses_main_thread(void);
+/* Whether something is being computed, or will be next: processors are busy without requests being
+ * spread over them. */
+bool worker_computes(void);
 
 #endif

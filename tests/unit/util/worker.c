@@ -192,6 +192,56 @@ static void computing_keeps_to_the_processors(void)
     CHECK(most_computing <= (unsigned)CPU_COUNT(&set));
 }
 
+static pthread_t main_thread;
+static atomic_uint on_main;
+
+/* The main thread's first ends when as many workers compute as may. */
+static void compute_beside_main(WorkItem *item)
+{
+    cpu_set_t set;
+
+    if (!pthread_equal(pthread_self(), main_thread)) {
+        compute(item);
+        return;
+    }
+    sched_getaffinity(0, sizeof(set), &set);
+    unsigned others = (unsigned)CPU_COUNT(&set) - 1 < 8 ? (unsigned)CPU_COUNT(&set) - 1 : 8;
+    for (int i = 0; i < 20000 && computing_now < others && !go_on; i++) {
+        usleep(100);
+    }
+    if (!go_on) {
+        CHECK_EQ(computing_now, others);
+    }
+    on_main++;
+    go_on = true;
+    work(item);
+}
+
+static void the_main_thread_has_a_processor(void)
+{
+    cpu_set_t set;
+
+    set_up();
+    CHECK_EQ(sched_getaffinity(0, sizeof(set), &set), 0);
+    main_thread = pthread_self();
+    go_on = false;
+    most_computing = 0;
+    worker_use_main_thread();
+    CHECK(!worker_computes());
+    for (int i = 0; i < COMPUTING; i++) {
+        items[i].item.work = compute_beside_main;
+        items[i].item.done = done;
+        worker_compute(&items[i].item);
+    }
+    CHECK(worker_computes());
+    while (done_count < COMPUTING) {
+        loop_run_once(-1);
+    }
+    CHECK(on_main > 0);
+    CHECK(most_computing < (unsigned)CPU_COUNT(&set));
+    CHECK(!worker_computes());
+}
+
 TESTS(TEST(every_item_is_done_once), TEST(items_run_at_the_same_time),
       TEST(background_items_run_in_the_lowest_class), TEST(completions_may_wait_for_others),
-      TEST(computing_keeps_to_the_processors))
+      TEST(computing_keeps_to_the_processors), TEST(the_main_thread_has_a_processor))
