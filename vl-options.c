@@ -108,11 +108,11 @@ static bool opt_accel(const char *value, Error **errp)
     bool ok = suboptions_check(&so, "-accel", keys, errp) &&
               choose("-accel", name ? name : "", accels, &choice, errp);
     if (ok && choice == LIST) {
-        puts("jit      the translator (default); cache-size=SIZE bounds the translated code of a "
-             "CPU (32M; 64M for all\n"
-             "         CPUs together, but 8M for each); profile=on counts how often blocks run for\n"
-             "         'info jit'; perfmap=on writes /tmp/perf-PID.map for perf, with the symbols of\n"
-             "         perfmap-symbols=FILE (a System.map)\n"
+        puts("jit      the translator (default); cache-size=SIZE bounds the translated code of a CPU\n"
+             "         (without it all CPUs together have half as much as the guest has memory, from 64M\n"
+             "         to 256M and to a sixteenth of the host's memory, but 8M each);\n"
+             "         profile=on counts how often blocks run for 'info jit'; perfmap=on writes\n"
+             "         /tmp/perf-PID.map for perf, with the symbols of perfmap-symbols=FILE (a System.map)\n"
              "tcg      the same\n"
              "interp   the reference executor");
         exit(0);

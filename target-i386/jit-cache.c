@@ -58,13 +58,22 @@ static void *map(size_t size, int prot, int flags, int fd)
     return p;
 }
 
-/* What small hosts can afford: 64 MB for all vCPUs together, but 8 MB for each. Only what is used takes memory. */
+static uint64_t within(uint64_t n, uint64_t least, uint64_t most)
+{
+    return n < least ? least : n > most ? most : n;
+}
+
+/*
+ * 64 MB to 256 MB for all vCPUs together, but 8 MB for each: half as much as the guest has RAM, if the host can afford it. A compiler in
+ * a guest fills them; only what is used takes memory.
+ */
 static uint64_t default_size(void)
 {
-    unsigned n = vcpu_count();
-    uint64_t mb = n > 1 ? 64 / n : 64;
+    const uint64_t mb = 1 << 20;
+    uint64_t guest = memory_main_bytes() / 2, host = host_memory_limit() / 16;
+    uint64_t all = within(guest < host ? guest : host, 64 * mb, 256 * mb);
 
-    return (mb < 8 ? 8 : mb) << 20;
+    return within(all / (vcpu_count() ? vcpu_count() : 1), 8 * mb, all);
 }
 
 CpuJit *jit_cache_new(void)
@@ -202,9 +211,34 @@ JitBlock *jit_cache_find(const CpuJit *jit, ram_addr ram, uint64_t rip, uint32_t
     JitBlock *b = jit->hash[hash_block(ram, rip)];
 
     while (b && (b->ram != ram || b->rip != rip || b->key != key)) {
-        b = b->hash_next;
+        b = b->in_hash.next;
     }
     return b;
+}
+
+/* The block's place in the lists of one kind: which member. */
+static JitListed *listed(JitBlock *b, size_t member)
+{
+    return (JitListed *)(void *)((char *)b + member);
+}
+
+static void add_to_list(JitBlock **list, JitBlock *b, size_t member)
+{
+    *listed(b, member) = (JitListed){*list, list};
+    if (*list) {
+        listed(*list, member)->from = &listed(b, member)->next;
+    }
+    *list = b;
+}
+
+static void remove_from_list(JitBlock *b, size_t member)
+{
+    JitListed *place = listed(b, member);
+
+    *place->from = place->next;
+    if (place->next) {
+        listed(place->next, member)->from = place->from;
+    }
 }
 
 void jit_cache_add(CpuJit *jit, JitBlock *b)
@@ -213,34 +247,23 @@ void jit_cache_add(CpuJit *jit, JitBlock *b)
     JitBlock **page = &jit->pages[hash_page(b->ram & GUEST_PAGE_MASK)];
     JitSegment *segment = &jit->segments[jit->segment];
 
-    b->hash_next = *bucket;
-    *bucket = b;
-    b->page_next = *page;
-    *page = b;
+    add_to_list(bucket, b, offsetof(JitBlock, in_hash));
+    add_to_list(page, b, offsetof(JitBlock, in_page));
     b->segment_next = segment->blocks;
     segment->blocks = b;
     if (b->second_bytes) {
         page = &jit->second_pages[hash_page(b->second & GUEST_PAGE_MASK)];
-        b->second_next = *page;
-        *page = b;
+        add_to_list(page, b, offsetof(JitBlock, in_second));
     }
-}
-
-static void remove_from_list(JitBlock **list, JitBlock *b, size_t next)
-{
-    while (*list != b) {
-        list = (JitBlock **)((char *)*list + next);
-    }
-    *list = *(JitBlock **)((char *)b + next);
 }
 
 /* Nobody finds the block any more, and nothing jumps to it but what stands in the jump tables. */
 static void remove_block(CpuJit *jit, JitBlock *b)
 {
-    remove_from_list(&jit->hash[hash_block(b->ram, b->rip)], b, offsetof(JitBlock, hash_next));
-    remove_from_list(&jit->pages[hash_page(b->ram & GUEST_PAGE_MASK)], b, offsetof(JitBlock, page_next));
+    remove_from_list(b, offsetof(JitBlock, in_hash));
+    remove_from_list(b, offsetof(JitBlock, in_page));
     if (b->second_bytes) {
-        remove_from_list(&jit->second_pages[hash_page(b->second & GUEST_PAGE_MASK)], b, offsetof(JitBlock, second_next));
+        remove_from_list(b, offsetof(JitBlock, in_second));
     }
     undo_links(jit, b);
     jit->stats.dropped++;
@@ -275,7 +298,7 @@ CodeDropped jit_cache_drop(CpuJit *jit, ram_addr addr, uint64_t size)
     bool dropped = false, remaining = false, near = false;
 
     for (JitBlock *b = jit->pages[hash_page(page)]; b; b = next) {
-        next = b->page_next;
+        next = b->in_page.next;
         if (overlap(b->ram, b->bytes, addr, size)) {
             jit_forget_jumps_to(jit, b);
             remove_block(jit, b);
@@ -286,7 +309,7 @@ CodeDropped jit_cache_drop(CpuJit *jit, ram_addr addr, uint64_t size)
         }
     }
     for (JitBlock *b = jit->second_pages[hash_page(page)]; b; b = next) {
-        next = b->second_next;
+        next = b->in_second.next;
         if (overlap(b->second, b->second_bytes, addr, size)) {
             jit_forget_jumps_to(jit, b);
             remove_block(jit, b);

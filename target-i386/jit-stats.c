@@ -297,7 +297,7 @@ static Blocks look_at_blocks(const CpuJit *jit)
     Blocks all = {0};
 
     for (unsigned h = 0; h < JIT_HASH_SIZE; h++) {
-        for (const JitBlock *b = jit->hash[h]; b; b = b->hash_next) {
+        for (const JitBlock *b = jit->hash[h]; b; b = b->in_hash.next) {
             all.count++;
             all.guest_bytes += b->bytes + b->second_bytes;
             all.host_bytes += b->code_size;

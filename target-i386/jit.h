@@ -24,7 +24,7 @@
 #include "target-i386/mmu.h"
 
 enum {
-    JIT_HASH_SIZE = 1 << 17,
+    JIT_HASH_SIZE = 1 << 18,
     JIT_PAGE_HASH_SIZE = 1 << 14,
     JIT_JUMP_TABLE_BITS = 13,
     JIT_JUMP_TABLE_SIZE = 1 << JIT_JUMP_TABLE_BITS,
@@ -108,15 +108,21 @@ typedef struct JitDecoded {
     Insn insn;
 } JitDecoded;
 
+/* A place in a list that is left without a search for it. */
+typedef struct JitListed {
+    struct JitBlock *next, **from; /* from: what points at the block */
+} JitListed;
+
 typedef struct JitBlock {
-    struct JitBlock *hash_next, *page_next, *segment_next;
+    JitListed in_hash, in_page;
+    struct JitBlock *segment_next;
     ram_addr ram;
     uint64_t rip;
     uint32_t key;
     uint16_t bytes;    /* of guest code from ram on, within one page: what it was made of */
     uint16_t second_bytes; /* and where that is one instruction in two pages, from `second` on; else 0 */
     ram_addr second;
-    struct JitBlock *second_next;
+    JitListed in_second; /* page's */
     uint64_t runs;     /* with profile=on */
     uint32_t code_size; /* host bytes */
     bool gone;         /* dropped; its memory comes back with its segment's */

@@ -7,6 +7,7 @@
 #define UTIL_HOST_MEMORY_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * Has the host bring in the pages of a writable mapping that are going to be used, all at once: a fault for each costs several times as
@@ -15,5 +16,10 @@
 void host_bring_in(void *start, size_t size);
 /* The same for one that is only read or executed. */
 void host_bring_in_read(void *start, size_t size);
+
+/* Bytes that this program may fill: what the host has, or less where its control group or one around it has a bound: cgroups(7). */
+uint64_t host_memory_limit(void);
+/* The groups' part of it, their files below the folder `root`, "" for this machine's; UINT64_MAX: no bound. */
+uint64_t host_memory_group_limit(const char *root);
 
 #endif
