@@ -230,6 +230,38 @@ BlockOptions *blkopts_take_sub(BlockOptions *o, const char *prefix)
     return sub;
 }
 
+bool blkopts_describes(const BlockOptionDesc *table, const char *key)
+{
+    while (table && table->name && strcmp(table->name, key)) {
+        table++;
+    }
+    return table && table->name;
+}
+
+bool blkopts_check(const BlockOptions *o, const char *what, const BlockOptionDesc *table,
+                   Error **errp)
+{
+    const BlockOptionDesc *whole = table;
+    BlockOptions *left = blkopts_copy(o);
+    uint64_t number;
+    bool flag, ok = true;
+
+    for (; ok && table && table->name; table++) {
+        if (!strcmp(table->arg, "SIZE")) {
+            ok = blkopts_take_size(left, table->name, &number, errp);
+        } else if (!strcmp(table->arg, "N") || !strcmp(table->arg, "MS")) {
+            ok = blkopts_take_number(left, table->name, 0, UINT64_MAX, &number, errp);
+        } else if (!strcmp(table->arg, "on|off")) {
+            ok = blkopts_take_bool(left, table->name, &flag, errp);
+        } else {
+            blkopts_remove(left, table->name);
+        }
+    }
+    ok = ok && blkopts_check_empty(left, what, whole, errp);
+    blkopts_free(left);
+    return ok;
+}
+
 bool blkopts_check_empty(const BlockOptions *o, const char *what, const BlockOptionDesc *table,
                          Error **errp)
 {

@@ -53,6 +53,12 @@ bool blkopts_take_word(BlockOptions *o, const char *key, const char *const *word
                        Error **errp);
 /* What stands below "prefix." with the prefix cut off; an empty tree where nothing does. */
 BlockOptions *blkopts_take_sub(BlockOptions *o, const char *prefix);
+/* Whether the table has that option. */
+bool blkopts_describes(const BlockOptionDesc *table, const char *key);
+/* Whether the table has all of them, and each "SIZE", "N", "MS" or "on|off" can be one; else an
+ * error as below. */
+bool blkopts_check(const BlockOptions *o, const char *what, const BlockOptionDesc *table,
+                   Error **errp);
 /* True where nothing is left; else an error that names `what`, the stray option and those of table
  * (may be NULL). */
 bool blkopts_check_empty(const BlockOptions *o, const char *what, const BlockOptionDesc *table,

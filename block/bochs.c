@@ -674,8 +674,7 @@ static bool bochs_co_create(BlockCreate *create, Error **errp)
     h.bitmap = htole32(bitmap);
     h.extent = htole32(bitmap * 8 * BLK_SECTOR_SIZE);
     store_le64(h.v2.disk, create->size);
-    BlockChild *root = bdrv_root_attach(bdrv_ref(create->file), BLK_PERM_WRITE | BLK_PERM_RESIZE,
-                                        BLK_PERM_ALL, NULL, NULL, errp);
+    BlockChild *root = bdrv_create_attach(create, BLK_PERM_WRITE | BLK_PERM_RESIZE, errp);
     if (!root) {
         return false;
     }

@@ -20,10 +20,11 @@ typedef struct Create {
     Error **errp;
 } Create;
 
-static bool co_create_file(const char *filename, uint64_t size, BlockOptions *options, Error **errp)
+static bool co_create_file(const char *filename, uint64_t size, uint64_t expected,
+                           BlockOptions *options, Error **errp)
 {
     const BlockDriver *protocol = bdrv_find_protocol(filename, errp);
-    BlockCreate c = {.filename = filename, .size = size, .options = options};
+    BlockCreate c = {.filename = filename, .size = size, .expected = expected, .options = options};
 
     if (!protocol) {
         return false;
@@ -35,20 +36,41 @@ static bool co_create_file(const char *filename, uint64_t size, BlockOptions *op
     return protocol->co_create(&c, errp);
 }
 
-/* A mistyped option must not cost the file that is there. */
-static bool check_options(const BlockDriver *driver, const BlockCreate *c, Error **errp)
+BlockChild *bdrv_create_attach(BlockCreate *create, unsigned perm, Error **errp)
 {
-    BlockOptions *left = blkopts_copy(c->options);
-
-    for (const BlockOptionDesc *o = driver->create_options; o && o->name; o++) {
-        blkopts_remove(left, o->name);
+    if (!create->file) {
+        if (!co_create_file(create->filename, 0, create->expected, NULL, errp)) {
+            return NULL;
+        }
+        create->made = true;
+        create->file =
+            bdrv_open(create->filename, NULL, BDRV_O_RDWR | BDRV_O_PROTOCOL | BDRV_O_RESIZE, errp);
     }
-    bool ok = blkopts_check_empty(left, driver->name, driver->create_options, errp);
-    blkopts_free(left);
+    return create->file
+               ? bdrv_root_attach(bdrv_ref(create->file), perm, BLK_PERM_ALL, NULL, NULL, errp)
+               : NULL;
+}
+
+/* What a format needs to be made at all. */
+bool bdrv_check_create(const BlockDriver *driver, const char *filename, const char *backing_file,
+                       const BlockOptions *options, Error **errp)
+{
+    BlockOptions *none = blkopts_new();
+    bool ok = false;
+
+    if (!driver->co_create) {
+        error_set(errp, "%s: format %s can only be read", filename, driver->name);
+    } else if (backing_file && !blkopts_describes(driver->create_options, "backing_file")) {
+        error_set(errp, "%s: new images of format %s have no backing files", filename,
+                  driver->name);
+    } else {
+        ok = blkopts_check(options ? options : none, driver->name, driver->create_options, errp);
+    }
+    blkopts_free(none);
     return ok;
 }
 
-/* Formats get an empty file. If they fail, a file that was not there before goes again. */
+/* If the format fails, a file that was not there before goes again. */
 static bool co_create_format(const BlockDriver *driver, BlockCreate *c, Error **errp)
 {
     const BlockDriver *protocol = bdrv_find_protocol(c->filename, errp);
@@ -57,22 +79,13 @@ static bool co_create_format(const BlockDriver *driver, BlockCreate *c, Error **
     if (!protocol) {
         return false;
     }
-    if (!driver->co_create) {
-        error_set(errp, "%s: format %s can only be read", c->filename, driver->name);
-        return false;
-    }
-    if (!check_options(driver, c, errp)) {
+    if (!bdrv_check_create(driver, c->filename, c->backing_file, c->options, errp)) {
         return false;
     }
     bool is_file = !strcmp(protocol->name, "file"), was_there = is_file && access(path, F_OK) == 0;
-    if (!co_create_file(c->filename, 0, NULL, errp)) {
-        return false;
-    }
-    c->file = bdrv_open(c->filename, NULL, BDRV_O_RDWR | BDRV_O_PROTOCOL | BDRV_O_RESIZE, errp);
-    bool ok = c->file && driver->co_create(c, errp) &&
-              blkopts_check_empty(c->options, driver->name, driver->create_options, errp);
+    bool ok = driver->co_create(c, errp);
     bdrv_unref(c->file);
-    if (!ok && is_file && !was_there) {
+    if (!ok && c->made && is_file && !was_there) {
         unlink(path);
     }
     return ok;
@@ -83,7 +96,7 @@ static void co_create(void *opaque)
     Create *create = opaque;
 
     create->ok = create->driver ? co_create_format(create->driver, &create->c, create->errp)
-                                : co_create_file(create->c.filename, create->c.size,
+                                : co_create_file(create->c.filename, create->c.size, 0,
                                                  create->c.options, create->errp);
 }
 
@@ -125,10 +138,6 @@ bool bdrv_create(const char *format, const char *filename, uint64_t size, const 
 
     if (!driver) {
         error_set(errp, "unknown format '%s'", format);
-        return false;
-    }
-    if (backing_file && !driver->supports_backing) {
-        error_set(errp, "%s: format %s has no backing files", filename, format);
         return false;
     }
     if (size == UINT64_MAX &&

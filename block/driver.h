@@ -31,12 +31,18 @@ typedef struct TrackedRequest TrackedRequest;
 /* What a new image is to be. */
 typedef struct BlockCreate {
     const char *filename; /* of the image, for messages and for further files beside it */
-    BlockNode *file; /* formats: the open, empty protocol node to write to; it stays the caller's */
-    uint64_t size;   /* of the disk, bytes; a multiple of 512 */
+    BlockNode *file;      /* formats: the open, empty protocol node, from bdrv_create_attach() on */
+    uint64_t size;        /* of the disk, bytes; a multiple of 512 */
     BlockOptions
         *options; /* of -o: the driver takes its own; what is left is refused by the caller */
     const char *backing_file, *backing_format; /* NULL: none */
+    uint64_t expected; /* formats: bytes that the file will surely have; before attaching */
+    bool made;         /* the file is there: bdrv_create_attach()'s */
 } BlockCreate;
+
+/* For co_create() of formats: the file, made or emptied now; NULL with an error. Asked for again it
+ * is the same. */
+BlockChild *bdrv_create_attach(BlockCreate *create, unsigned perm, Error **errp);
 
 struct BlockDriver {
     const char *name; /* "qcow2" */
@@ -49,10 +55,11 @@ struct BlockDriver {
     size_t state_size; /* of node->state, zeroed before co_open() */
     bool supports_backing;
     bool is_filter;
-    bool internal;            /* not for users to name */
+    bool internal;     /* not for users to name */
     bool maps_as_data; /* `map` shows all as data, as others' do; copies still skip the holes */
     bool supports_compressed; /* co_pwritev_compressed() is there */
     const BlockOptionDesc *open_options, *create_options;
+    const char *create_defaults; /* "KEY=VALUE,...": what create shows though it is not given */
     const BlockOptionDesc *amend_options; /* those that co_amend() takes */
 
     /* Formats: how sure the driver is that this head of a file (512 bytes, zero-filled) is
@@ -70,12 +77,9 @@ struct BlockDriver {
     bool (*co_open)(BlockNode *node, BlockOptions *options, Error **errp);
     /* Writes back and frees; children are still open, and closed by the caller afterwards. */
     void (*co_close)(BlockNode *node);
-    /* Protocols make the file; formats fill create->file. */
+    /* Protocols make the file. Formats find all of their options valid before they ask for the file
+     * (bdrv_create_attach()), which loses what stood there. */
     bool (*co_create)(BlockCreate *create, Error **errp);
-    /* vole-img create's line about what it makes, behind the format; NULL: the size and the options
-     * as given. */
-    void (*print_creation)(const BlockOptions *options, uint64_t size, const char *backing_file,
-                           const char *backing_format);
     /* From read-only to writable and back (node->readonly is set afterwards). NULL: the children's
        reopening is all. */
     bool (*co_reopen)(BlockNode *node, bool readonly, Error **errp);

@@ -756,10 +756,11 @@ static bool empty_file(int fd, const BlockCreate *create, Error **errp)
         }
         return true;
     }
-    /* The contents go only once the lock is ours. */
-    if (ftruncate(fd, 0) < 0 || ftruncate(fd, create->size) < 0) {
+    /* The contents go only once the lock is ours, and the host can have a file as long as that. */
+    if ((create->expected > (uint64_t)st.st_size && ftruncate(fd, create->expected) < 0) ||
+        ftruncate(fd, 0) < 0 || ftruncate(fd, create->size) < 0) {
         error_set_errno(errp, errno, "cannot make %s %llu bytes long", create->filename,
-                        (unsigned long long)create->size);
+                        (unsigned long long)MAX(create->size, create->expected));
         return false;
     }
     return true;

@@ -229,7 +229,6 @@ bool img_take_creation(ImgArgs *args, const char *format, Error **errp)
     if (!args->creation) {
         args->creation = blkopts_new();
     }
-    img_option_help(args, "Options for", driver, driver->create_options);
     char *size = blkopts_take(args->creation, "size");
     char *backing = blkopts_take(args->creation, "backing_file");
     char *backing_format = blkopts_take(args->creation, "backing_fmt");
@@ -535,6 +534,11 @@ int img_run_command(const ImgCommand *command, int argc, char **argv)
 
     if (!parse_options(&args, argc - apart, argv, &err)) {
         return img_failed(&args, err, command->usage_status);
+    }
+    if (args.creation && command != &img_amend_command) { /* amend's are others */
+        const char *format = args.output_format ? args.output_format : args.open.format;
+        const BlockDriver *driver = bdrv_find_driver(format ? format : "raw");
+        img_option_help(&args, "Options for", driver, driver->create_options);
     }
     /* getopt has moved the operands behind the options. */
     args.operands = argv + optind;

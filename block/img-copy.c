@@ -553,6 +553,11 @@ static bool open_sources(ImgArgs *args, Copy *copy, const char *target, Error **
             error_set(errp, "the sources together are longer than a file can be");
             return false;
         }
+        if (args->bitmaps && !image->node->driver->bitmaps) {
+            error_set(errp, "--bitmaps: format %s of %s holds no bitmaps",
+                      bdrv_format_name(image->node), image->file);
+            return false;
+        }
         copy->sources[i].bytes = image->size;
         total += image->size;
     }
@@ -600,6 +605,40 @@ static Image *open_target(ImgArgs *args, const char *file, uint64_t total, Error
     return target;
 }
 
+static bool is_on(const ImgArgs *args, const char *key, const char *off)
+{
+    const char *value = blkopts_get(args->creation, key);
+
+    return value && strcmp(value, off) != 0;
+}
+
+/* Before a file that is there is given up for the target. */
+static bool check_target(const ImgArgs *args, const BlockDriver *driver, const char *file,
+                         Error **errp)
+{
+    if (args->compressed && !driver->supports_compressed) {
+        error_set(errp, "-c: format %s is never compressed", driver->name);
+    } else if (args->compressed &&
+               (is_on(args, "encryption", "off") || is_on(args, "encrypt.format", ""))) {
+        error_set(errp, "-c: an image is either compressed or encrypted");
+    } else if (args->compressed && is_on(args, "preallocation", "off")) {
+        error_set(errp, "-c: not together with preallocation=%s",
+                  blkopts_get(args->creation, "preallocation"));
+    } else if (args->bitmaps && !driver->bitmaps) {
+        error_set(errp, "--bitmaps: format %s holds no bitmaps", driver->name);
+    } else if (args->backing_file && !args->backing_format) {
+        error_set(errp, "-B %s: the backing file's format is missing; add -F FORMAT",
+                  args->backing_file);
+    } else if (args->backing_file && args->count > 2) {
+        error_set(errp, "-B %s: only for a single source", args->backing_file);
+    } else {
+        Image *backing = args->backing_file ? img_open_backing(args, file, errp) : NULL;
+        image_close(backing, NULL);
+        return backing || !args->backing_file;
+    }
+    return false;
+}
+
 static Image *make_target(ImgArgs *args, const char *file, uint64_t total, Error **errp)
 {
     const char *format = args->output_format ? args->output_format : "raw";
@@ -616,14 +655,7 @@ static Image *make_target(ImgArgs *args, const char *file, uint64_t total, Error
                   total);
         return NULL;
     }
-    const BlockDriver *driver = bdrv_find_driver(format);
-    if (args->compressed && !driver->supports_compressed) {
-        error_set(errp, "-c: format %s is never compressed", format);
-        return NULL;
-    }
-    if (args->backing_file && !args->backing_format) {
-        error_set(errp, "-B %s: the backing file's format is missing; add -F FORMAT",
-                  args->backing_file);
+    if (!check_target(args, bdrv_find_driver(format), file, errp)) {
         return NULL;
     }
     const ImageCreate how = {.format = format,
@@ -637,20 +669,15 @@ static Image *make_target(ImgArgs *args, const char *file, uint64_t total, Error
 }
 
 /* What the sources leave to their backing files is left to the target's. */
-static bool set_base(const ImgArgs *args, Copy *copy, Error **errp)
+static void set_base(const ImgArgs *args, Copy *copy)
 {
     if (args->no_create || !args->backing_file) {
-        return true;
-    }
-    if (copy->source_count > 1) {
-        error_set(errp, "-B %s: only for a single source", args->backing_file);
-        return false;
+        return;
     }
     BlockNode *backing = bdrv_backing(copy->target->node);
     copy->has_backing = true;
     copy->base = bdrv_backing(copy->sources[0].image->node);
     copy->backing_end = backing ? bdrv_size(backing) : 0;
-    return true;
 }
 
 static int run_convert(ImgArgs *args)
@@ -667,9 +694,12 @@ static int run_convert(ImgArgs *args)
     }
     image_catch_signals();
     bool ok = open_sources(args, &copy, file, &err) &&
-              (copy.target = make_target(args, file, total_size(&copy), &err)) &&
-              set_base(args, &copy, &err) && run_copy(&copy, args, &err) &&
-              (!args->bitmaps || img_copy_bitmaps(args, copy.sources[0].image, copy.target, &err));
+              (copy.target = make_target(args, file, total_size(&copy), &err));
+    if (ok) {
+        set_base(args, &copy);
+    }
+    ok = ok && run_copy(&copy, args, &err) &&
+         (!args->bitmaps || img_copy_bitmaps(args, copy.sources[0].image, copy.target, &err));
     if (ok && !image_close(copy.target, &err)) {
         status = img_failed(args, err, 1);
     } else if (!ok) {

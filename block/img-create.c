@@ -10,6 +10,7 @@
 
 #include "block/driver.h"
 #include "block/img.h"
+#include "util/options.h"
 
 /* ---- create ---- */
 
@@ -25,18 +26,12 @@ static const ImgOption create_options[] = {
     {0},
 };
 
-/* Without -u the backing file is opened, so that a wrong name is found now; its format is noted, as
-   guessing it later would let a guest choose it. */
-static bool check_backing(ImgArgs *args, const char *file, Error **errp)
+Image *img_open_backing(const ImgArgs *args, const char *file, Error **errp)
 {
     char *full = NULL;
     const char *slash = strrchr(file, '/'), *name = args->backing_file;
     const ImageOpen how = {.format = args->backing_format, .force_share = true};
 
-    if (!args->backing_format) {
-        error_set(errp, "-b %s: the backing file's format is missing; add -F FORMAT", name);
-        return false;
-    }
     if (name[0] != '/' && slash && strcspn(name, ":") >= strcspn(name, "/")) {
         if (asprintf(&full, "%.*s%s", (int)(slash + 1 - file), file, name) < 0) {
             abort();
@@ -45,31 +40,74 @@ static bool check_backing(ImgArgs *args, const char *file, Error **errp)
     Image *backing = image_open(full ? full : name, &how, errp);
     if (!backing) {
         error_prepend(errp, "backing file: ");
-    } else {
-        if (!args->size_given) {
-            args->size = backing->size;
-        }
-        args->size_given = true;
-        image_close(backing, NULL);
     }
     free(full);
+    return backing;
+}
+
+/* The backing file's format is noted, as guessing it later would let a guest choose it. Without -u
+   it is opened, so that a wrong name is found now. */
+static bool check_backing(ImgArgs *args, const char *file, Error **errp)
+{
+    if (!args->backing_format) {
+        error_set(errp, "-b %s: the backing file's format is missing; add -F FORMAT",
+                  args->backing_file);
+        return false;
+    }
+    if (args->unsafe) {
+        return true;
+    }
+    Image *backing = img_open_backing(args, file, errp);
+    if (backing && !args->size_given) {
+        args->size = backing->size;
+        args->size_given = true;
+    }
+    image_close(backing, NULL);
     return backing != NULL;
 }
 
-static void print_creation(const ImgArgs *args, const char *file, const char *format)
+/* As the list of options that it would be given by: a comma is written twice. */
+static void print_creation_value(const BlockOptionDesc *o, const char *value)
 {
-    const BlockDriver *driver = bdrv_find_driver(format);
+    uint64_t number;
 
-    printf("Formatting '%s', fmt=%s", file, format);
-    if (driver->print_creation) {
-        driver->print_creation(args->creation, args->size, args->backing_file,
-                               args->backing_format);
+    printf(" %s=", o->name);
+    if (!strcmp(o->arg, "SIZE") && parse_size(o->name, value, 1, &number, NULL)) {
+        printf("%" PRIu64, number);
+    } else if ((!strcmp(o->arg, "N") || !strcmp(o->arg, "MS")) &&
+               parse_number(o->name, value, 0, UINT64_MAX, &number, NULL)) {
+        printf("%" PRIu64, number);
     } else {
-        printf(" size=%" PRIu64, args->size);
-        for (unsigned i = 0; i < blkopts_count(args->creation); i++) {
-            printf(" %s=%s", blkopts_key(args->creation, i), blkopts_value(args->creation, i));
+        for (; *value; value++) {
+            fputs(*value == ',' ? ",," : (char[]){*value, 0}, stdout);
         }
     }
+}
+
+static void print_creation(const ImgArgs *args, const char *file, const BlockDriver *driver)
+{
+    BlockOptions *all = blkopts_new();
+
+    blkopts_parse(all, driver->create_defaults ? driver->create_defaults : "", NULL, NULL);
+    for (unsigned i = 0; i < blkopts_count(args->creation); i++) {
+        blkopts_set(all, blkopts_key(args->creation, i), blkopts_value(args->creation, i));
+    }
+    if (args->backing_file) {
+        blkopts_set(all, "backing_file", args->backing_file);
+    }
+    if (args->backing_format) {
+        blkopts_set(all, "backing_fmt", args->backing_format);
+    }
+    printf("Formatting '%s', fmt=%s", file, driver->name);
+    for (const BlockOptionDesc *o = driver->create_options; o && o->name; o++) {
+        const char *value = blkopts_get(all, o->name);
+        if (!strcmp(o->name, "size")) {
+            printf(" size=%" PRIu64, args->size);
+        } else if (value) {
+            print_creation_value(o, value);
+        }
+    }
+    blkopts_free(all);
     putchar('\n');
     fflush(stdout);
 }
@@ -78,6 +116,7 @@ static int run_create(ImgArgs *args)
 {
     const char *file = args->operands[0];
     const char *format = args->open.format ? args->open.format : "raw";
+    const BlockDriver *driver = bdrv_find_driver(format);
     Error *err = NULL;
 
     if (!img_take_creation(args, format, &err) ||
@@ -93,10 +132,9 @@ static int run_create(ImgArgs *args)
         error_set(&err, "-F %s: there is no backing file; add -b FILE", args->backing_format);
         return img_failed(args, err, 1);
     }
-    if (args->backing_file && !args->unsafe && bdrv_find_driver(format)->supports_backing) {
-        if (!check_backing(args, file, &err)) {
-            return img_failed(args, err, 1);
-        }
+    if (!bdrv_check_create(driver, file, args->backing_file, args->creation, &err) ||
+        (args->backing_file && !check_backing(args, file, &err))) {
+        return img_failed(args, err, 1);
     }
     if (!args->size_given) {
         error_set(&err, "%s: the size is missing; usage: vole-img create [OPTIONS] FILE SIZE",
@@ -104,7 +142,7 @@ static int run_create(ImgArgs *args)
         return img_failed(args, err, 1);
     }
     if (!args->quiet) {
-        print_creation(args, file, format);
+        print_creation(args, file, driver);
     }
     image_catch_signals();
     const ImageCreate how = {.format = format,

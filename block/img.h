@@ -105,6 +105,9 @@ bool img_set_nothing(ImgArgs *args, const char *value, Error **errp);
 /* The image's snapshot that -l named, for reading. */
 bool img_load_snapshot(const ImgArgs *args, Image *image, Error **errp);
 
+/* The backing file that was given, as the image `file` would name it. */
+Image *img_open_backing(const ImgArgs *args, const char *file, Error **errp);
+
 /* For convert --bitmaps. */
 bool img_copy_bitmaps(const ImgArgs *args, Image *from, Image *to, Error **errp);
 /* "1.5 GiB" into text, which is returned. */

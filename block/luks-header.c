@@ -527,6 +527,28 @@ static bool fill_slot(LuksHeader *h, LuksSlot *slot, const char *secret, uint64_
     return ok;
 }
 
+bool luks_check_format(const LuksFormat *f, const char *filename, Error **errp)
+{
+    uint8_t key[CIPHER_MAX_KEY] = {1}; /* XTS refuses equal halves */
+    const uint8_t *password;
+    size_t length;
+    LuksHeader h;
+    Cipher *c = NULL;
+    LuksFormat quick = *f;
+
+    if (!f->secret) {
+        error_set(errp, "%s: the password of an encrypted image is missing; give key-secret=ID",
+                  filename);
+        return false;
+    }
+    quick.iter_time = 1;
+    bool ok = secret_get(f->secret, &password, &length, errp) &&
+              fill_header(&quick, &h, key, errp) &&
+              (c = cipher_new(h.cipher, h.mode, key, h.key_bytes, errp)) != NULL;
+    cipher_free(c);
+    return ok;
+}
+
 bool luks_write_new(BlockChild *file, uint64_t at, const LuksFormat *f, const char *filename,
                     Error **errp)
 {
@@ -535,22 +557,8 @@ bool luks_write_new(BlockChild *file, uint64_t at, const LuksFormat *f, const ch
     DiskHeader d;
     LuksHeader h;
 
-    if (!f->secret) {
-        error_set(errp, "%s: the password of an encrypted image is missing; give key-secret=ID",
-                  filename);
-        free(material);
-        return false;
-    }
     bool ok = material && random_bytes(key, sizeof(key), errp);
-    if (ok) {
-        /* An impossible combination is told before much is computed. */
-        Cipher *c = NULL;
-        LuksFormat quick = *f;
-        quick.iter_time = 1;
-        ok = fill_header(&quick, &h, key, errp) &&
-             (c = cipher_new(h.cipher, h.mode, key, h.key_bytes, errp)) != NULL;
-        cipher_free(c);
-    }
+
     ok = ok && fill_header(f, &h, key, errp) &&
          fill_slot(&h, &h.slots[0], f->secret, f->iter_time, key, material, bytes, errp);
     explicit_bzero(key, sizeof(key));

@@ -146,11 +146,12 @@ static bool luks_co_create(BlockCreate *create, Error **errp)
     LuksFormat f;
     bool ok = luks_take_format(create->options, &f, errp) &&
               blkopts_take_word(create->options, "preallocation", modes, &mode, errp) &&
-              blkopts_check_empty(create->options, "luks", luks_create_options, errp);
-    BlockChild *root = ok ? bdrv_root_attach(bdrv_ref(create->file),
-                                             BLK_PERM_READ | BLK_PERM_WRITE | BLK_PERM_RESIZE,
-                                             BLK_PERM_ALL, NULL, NULL, errp)
-                          : NULL;
+              blkopts_check_empty(create->options, "luks", luks_create_options, errp) &&
+              luks_check_format(&f, create->filename, errp);
+    create->expected = ok ? luks_format_bytes(&f) + create->size : 0;
+    BlockChild *root =
+        ok ? bdrv_create_attach(create, BLK_PERM_READ | BLK_PERM_WRITE | BLK_PERM_RESIZE, errp)
+           : NULL;
 
     ok = root && luks_write_new(root, 0, &f, create->filename, errp) &&
          bdrv_co_truncate(root, luks_format_bytes(&f) + create->size, false, prealloc[mode], errp);

@@ -51,6 +51,8 @@ typedef struct LuksFormat {
 bool luks_take_format(BlockOptions *options, LuksFormat *f, Error **errp);
 /* Bytes of a header with all its key slots. */
 uint64_t luks_format_bytes(const LuksFormat *f);
+/* Whether luks_write_new() can do it: the secret is there, cipher, mode and hash go together. */
+bool luks_check_format(const LuksFormat *f, const char *filename, Error **errp);
 bool luks_write_new(BlockChild *file, uint64_t at, const LuksFormat *f, const char *filename,
                     Error **errp);
 

@@ -218,6 +218,10 @@ int bdrv_check(BlockNode *node, BlockCheck *result,
                BlockCheckFix fix); /* -ENOTSUP: the format has none */
 
 typedef void BlockProgress(uint64_t done, uint64_t total, void *opaque);
+/* Whether images of this format can be made, over a backing file (NULL: none), and have such
+ * options, as far as their kinds tell. */
+bool bdrv_check_create(const BlockDriver *driver, const char *filename, const char *backing_file,
+                       const BlockOptions *options, Error **errp);
 /* Whether images of this format can have those options changed at all. */
 bool bdrv_can_amend(const BlockDriver *driver, const BlockOptions *options, Error **errp);
 bool bdrv_amend(BlockNode *node, BlockOptions *options, bool force, BlockProgress *progress,

@@ -460,8 +460,7 @@ static bool parallels_co_create(BlockCreate *create, Error **errp)
     }
     uint64_t entries = DIV_ROUND_UP(create->size, cluster);
     uint64_t data = ROUND_UP(PH_HEADER + 4 * entries, cluster), head = PH_HEADER;
-    BlockChild *root = bdrv_root_attach(bdrv_ref(create->file), BLK_PERM_WRITE | BLK_PERM_RESIZE,
-                                        BLK_PERM_ALL, NULL, NULL, errp);
+    BlockChild *root = bdrv_create_attach(create, BLK_PERM_WRITE | BLK_PERM_RESIZE, errp);
     uint8_t h[PH_HEADER] = {0};
     if (!root) {
         return false;
@@ -476,18 +475,6 @@ static bool parallels_co_create(BlockCreate *create, Error **errp)
     return ret == 0;
 }
 
-static void parallels_print_creation(const BlockOptions *options, uint64_t size,
-                                     const char *backing_file, const char *backing_format)
-{
-    BlockOptions *copy = blkopts_copy(options);
-    uint64_t cluster = DEFAULT_CLUSTER;
-
-    if (blkopts_take_size(copy, "cluster_size", &cluster, NULL)) {
-        printf(" size=%" PRIu64 " cluster_size=%" PRIu64, size, cluster);
-    }
-    blkopts_free(copy);
-}
-
 static const BlockOptionDesc parallels_options[] = {
     {"backing", "NODE", "a backing file; the image itself names none"},
     {0},
@@ -499,12 +486,12 @@ const BlockDriver bdrv_parallels = {
     .supports_backing = true,
     .open_options = parallels_options,
     .create_options = parallels_create_options,
+    .create_defaults = "cluster_size=1048576",
     .probe = parallels_probe,
     .co_open = parallels_co_open,
     .co_close = parallels_co_close,
     .co_reopen = parallels_co_reopen,
     .co_create = parallels_co_create,
-    .print_creation = parallels_print_creation,
     .co_preadv = sparse_co_preadv,
     .co_pwritev = sparse_co_pwritev,
     .co_pwrite_zeroes = sparse_co_pwrite_zeroes,

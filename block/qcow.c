@@ -417,8 +417,7 @@ static bool qcow_co_create(BlockCreate *create, Error **errp)
     }
     l1_bytes = ROUND_UP(l1_bytes, BLK_SECTOR_SIZE);
     uint8_t *buf = calloc(1, l1_offset + l1_bytes);
-    BlockChild *root = bdrv_root_attach(bdrv_ref(create->file), BLK_PERM_WRITE | BLK_PERM_RESIZE,
-                                        BLK_PERM_ALL, NULL, NULL, errp);
+    BlockChild *root = bdrv_create_attach(create, BLK_PERM_WRITE | BLK_PERM_RESIZE, errp);
     if (!root || !buf) {
         free(buf);
         return false;

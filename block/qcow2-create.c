@@ -8,21 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "block/qcow2.h"
 #include "config.h"
 
 const BlockOptionDesc qcow2_create_options[] = {
-    {"size", "SIZE", "size of the disk"},
-    {"compat", "0.10|1.1", "version of the format: v2 (0.10) or v3 (1.1)"},
-    {"cluster_size", "SIZE", "512 to 2M (64k)"},
-    {"preallocation", "off|metadata|falloc|full", "tables or storage from the beginning"},
-    {"lazy_refcounts", "on|off", "count references late"},
-    {"refcount_bits", "N", "width of a reference count: 1 to 64 (16)"},
-    {"extended_l2", "on|off", "subclusters"},
-    {"compression_type", "zlib|zstd", "how compressed clusters are compressed"},
-    {"backing_file", "FILE", "what the image does not hold shows from there"},
-    {"backing_fmt", "FORMAT", "its format"},
+    {"encryption", "on|off", "the same as encrypt.format=aes"},
     {"encrypt.format", "luks|aes", "encryption; aes is weak and for old programs only"},
     {"encrypt.key-secret", "ID", "the secret with the password (--object secret,id=ID,file=FILE)"},
     {"encrypt.cipher-alg", "NAME", "of luks: aes-256 ..."},
@@ -31,9 +23,18 @@ const BlockOptionDesc qcow2_create_options[] = {
     {"encrypt.ivgen-hash-alg", "HASH", "of luks: for essiv (sha256)"},
     {"encrypt.hash-alg", "HASH", "of luks: of the password (sha256)"},
     {"encrypt.iter-time", "MS", "of luks: how long trying a password takes (2000)"},
-    {"encryption", "on|off", "the same as encrypt.format=aes"},
+    {"cluster_size", "SIZE", "512 to 2M (64k)"},
+    {"extended_l2", "on|off", "subclusters"},
+    {"preallocation", "off|metadata|falloc|full", "tables or storage from the beginning"},
+    {"compression_type", "zlib|zstd", "how compressed clusters are compressed"},
+    {"size", "SIZE", "size of the disk"},
+    {"compat", "0.10|1.1", "version of the format: v2 (0.10) or v3 (1.1)"},
+    {"backing_file", "FILE", "what the image does not hold shows from there"},
+    {"backing_fmt", "FORMAT", "its format"},
     {"data_file", "FILE", "data goes to a file of its own"},
     {"data_file_raw", "on|off", "which is a valid raw image"},
+    {"lazy_refcounts", "on|off", "count references late"},
+    {"refcount_bits", "N", "width of a reference count: 1 to 64 (16)"},
     {0},
 };
 
@@ -97,7 +98,7 @@ static bool take_settings(BlockOptions *o, Settings *t, Error **errp)
     static const char *const compats[] = {"0.10", "v2", "1.1", "v3", NULL};
     static const char *const compressions[] = {"zlib", "zstd", NULL};
 
-    *t = (Settings){.refcount_bits = 16, .compat = 2};
+    *t = (Settings){.cluster_size = 65536, .refcount_bits = 16, .compat = 2};
     if (!blkopts_take_word(o, "compat", compats, &t->compat, errp) ||
         !blkopts_take_word(o, "compression_type", compressions, &t->compression, errp) ||
         !blkopts_take_word(o, "preallocation", bdrv_prealloc_names, &t->prealloc, errp) ||
@@ -109,7 +110,6 @@ static bool take_settings(BlockOptions *o, Settings *t, Error **errp)
         !take_encryption(o, t, errp)) {
         return false;
     }
-    t->cluster_size = t->cluster_size ? t->cluster_size : 65536;
     t->data_file = blkopts_take(o, "data_file");
     if (!power_of_2(t->cluster_size) || t->cluster_size < 512 || t->cluster_size > 2 << 20) {
         error_set(errp,
@@ -263,57 +263,6 @@ bool qcow2_measure(BlockOptions *options, BlockNode *source, uint64_t size, Bloc
     return ok;
 }
 
-void qcow2_print_creation(const BlockOptions *options, uint64_t size, const char *backing_file,
-                          const char *backing_format)
-{
-    static const char *const first[] = {"cluster_size", "extended_l2", "preallocation",
-                                        "compression_type"};
-    static const char *const defaults[] = {"65536", "off", NULL, "zlib"};
-    uint64_t cluster;
-
-    for (size_t i = 0; i < ARRAY_SIZE(first); i++) {
-        const char *value = blkopts_get(options, first[i]);
-        BlockOptions *copy = blkopts_copy(options);
-        if (i == 0 && value && blkopts_take_size(copy, "cluster_size", &cluster, NULL)) {
-            printf(" cluster_size=%" PRIu64, cluster);
-        } else if (value || defaults[i]) {
-            printf(" %s=%s", first[i], value ? value : defaults[i]);
-        }
-        blkopts_free(copy);
-    }
-    static const char *const encrypt[] = {"format",      "key-secret", "cipher-alg",
-                                          "cipher-mode", "ivgen-alg",  "ivgen-hash-alg",
-                                          "hash-alg",    "iter-time"};
-    for (size_t i = 0; i < ARRAY_SIZE(encrypt); i++) {
-        char key[32];
-        snprintf(key, sizeof(key), "encrypt.%s", encrypt[i]);
-        if (blkopts_get(options, key)) {
-            printf(" %s=%s", key, blkopts_get(options, key));
-        }
-    }
-    printf(" size=%" PRIu64, size);
-    const char *compat = blkopts_get(options, "compat"), *data = blkopts_get(options, "data_file");
-    const char *raw = blkopts_get(options, "data_file_raw"),
-               *lazy = blkopts_get(options, "lazy_refcounts");
-    const char *bits = blkopts_get(options, "refcount_bits");
-    if (compat) {
-        printf(" compat=%s", compat);
-    }
-    if (backing_file) {
-        printf(" backing_file=%s", backing_file);
-    }
-    if (backing_format) {
-        printf(" backing_fmt=%s", backing_format);
-    }
-    if (data) {
-        printf(" data_file=%s", data);
-    }
-    if (raw) {
-        printf(" data_file_raw=%s", raw);
-    }
-    printf(" lazy_refcounts=%s refcount_bits=%s", lazy ? lazy : "off", bits ? bits : "16");
-}
-
 /* ---- creating ---- */
 
 /* Header, refcount table, its first block: the smallest image that can be opened. The rest is done
@@ -371,6 +320,14 @@ static bool set_names(BlockNode *node, const BlockCreate *create, const Settings
     return ret == 0;
 }
 
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return !strcmp(a, b) ||
+           (stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+}
+
 static bool make_data_file(const BlockCreate *create, const Settings *t, char **full, Error **errp)
 {
     const char *slash = strrchr(create->filename, '/');
@@ -380,6 +337,10 @@ static bool make_data_file(const BlockCreate *create, const Settings *t, char **
     if (asprintf(full, "%.*s%s", relative && slash ? (int)(slash + 1 - create->filename) : 0,
                  create->filename, t->data_file) < 0) {
         abort();
+    }
+    if (same_file(*full, create->filename)) {
+        error_set(errp, "data_file=%s: is the image itself", t->data_file);
+        return false;
     }
     return bdrv_create_file(*full, 0, NULL, errp);
 }
@@ -430,10 +391,14 @@ static BlockChild *open_new(const BlockCreate *create, const char *data_file, Er
 static bool create_image(BlockCreate *create, const Settings *t, Error **errp)
 {
     char *data_file = NULL;
-    BlockChild *file = bdrv_root_attach(bdrv_ref(create->file), BLK_PERM_WRITE | BLK_PERM_RESIZE,
-                                        BLK_PERM_ALL, NULL, NULL, errp);
-    bool ok = file && (!t->data_file || make_data_file(create, t, &data_file, errp));
+    bool ok = !t->data_file || make_data_file(create, t, &data_file, errp);
+    BlockChild *file =
+        ok ? bdrv_create_attach(create, BLK_PERM_WRITE | BLK_PERM_RESIZE, errp) : NULL;
 
+    if (!file) {
+        free(data_file);
+        return false;
+    }
     if (ok) {
         int ret = write_seed(file, t, create);
         if (ret < 0) {
@@ -463,6 +428,16 @@ static bool create_image(BlockCreate *create, const Settings *t, Error **errp)
     return ok;
 }
 
+static bool check_encryption(const Settings *t, const char *filename, Error **errp)
+{
+    if (t->crypt == QCOW2_CRYPT_AES) {
+        Cipher *c = crypt_open_aes(t->luks.secret, filename, errp);
+        cipher_free(c);
+        return c != NULL;
+    }
+    return t->crypt == QCOW2_CRYPT_NONE || luks_check_format(&t->luks, filename, errp);
+}
+
 bool qcow2_co_create(BlockCreate *create, Error **errp)
 {
     Settings t;
@@ -476,7 +451,7 @@ bool qcow2_co_create(BlockCreate *create, Error **errp)
                   create->filename, t.cluster_size);
         ok = false;
     }
-    ok = ok && create_image(create, &t, errp);
+    ok = ok && check_encryption(&t, create->filename, errp) && create_image(create, &t, errp);
     free_settings(&t);
     return ok;
 }

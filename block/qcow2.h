@@ -356,8 +356,6 @@ bool qcow2_co_amend(BlockNode *node, BlockOptions *options, bool force, BlockPro
 bool qcow2_co_create(BlockCreate *create, Error **errp);
 bool qcow2_measure(BlockOptions *options, BlockNode *source, uint64_t size, BlockMeasure *measure,
                    Error **errp);
-void qcow2_print_creation(const BlockOptions *options, uint64_t size, const char *backing_file,
-                          const char *backing_format);
 bool qcow2_co_truncate(BlockNode *node, uint64_t size, bool exact, BlockPrealloc prealloc,
                        Error **errp);
 extern const BlockOptionDesc qcow2_create_options[], qcow2_amend_options[];

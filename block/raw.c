@@ -153,8 +153,8 @@ static bool raw_co_create(BlockCreate *create, Error **errp)
     if (!blkopts_take_word(create->options, "preallocation", modes, &mode, errp)) {
         return false;
     }
-    BlockChild *root = bdrv_root_attach(bdrv_ref(create->file), BLK_PERM_WRITE | BLK_PERM_RESIZE,
-                                        BLK_PERM_ALL, NULL, NULL, errp);
+    create->expected = create->size;
+    BlockChild *root = bdrv_create_attach(create, BLK_PERM_WRITE | BLK_PERM_RESIZE, errp);
     bool ok = root && bdrv_co_truncate(root, create->size, false, prealloc[mode], errp);
     bdrv_root_detach(root);
     return ok;

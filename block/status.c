@@ -376,14 +376,6 @@ bool bdrv_measure(const char *format, BlockOptions *options, BlockNode *source, 
            blkopts_check_empty(options, format, driver->create_options, errp);
 }
 
-static bool describes(const BlockOptionDesc *table, const char *key)
-{
-    while (table && table->name && strcmp(table->name, key)) {
-        table++;
-    }
-    return table && table->name;
-}
-
 bool bdrv_can_amend(const BlockDriver *driver, const BlockOptions *options, Error **errp)
 {
     if (!driver->co_amend) {
@@ -396,7 +388,7 @@ bool bdrv_can_amend(const BlockDriver *driver, const BlockOptions *options, Erro
     }
     for (unsigned i = 0; i < blkopts_count(left); i++) {
         const char *key = blkopts_key(left, i);
-        if (describes(driver->create_options, key)) {
+        if (blkopts_describes(driver->create_options, key)) {
             error_set(errp, "%s= is for new images; it cannot be changed", key);
             blkopts_free(left);
             return false;

@@ -485,8 +485,7 @@ static bool vdi_co_create(BlockCreate *create, Error **errp)
         error_set(errp, "%s: vdi disks have at most %u MB", create->filename, MAX_BLOCKS);
         return false;
     }
-    BlockChild *root = bdrv_root_attach(bdrv_ref(create->file), BLK_PERM_WRITE | BLK_PERM_RESIZE,
-                                        BLK_PERM_ALL, NULL, NULL, errp);
+    BlockChild *root = bdrv_create_attach(create, BLK_PERM_WRITE | BLK_PERM_RESIZE, errp);
     if (!root) {
         return false;
     }
@@ -504,28 +503,16 @@ static bool vdi_co_create(BlockCreate *create, Error **errp)
     return ok;
 }
 
-static void vdi_print_creation(const BlockOptions *options, uint64_t size, const char *backing_file,
-                               const char *backing_format)
-{
-    const char *is_static = blkopts_get(options, "static");
-    const char *prealloc = blkopts_get(options, "preallocation");
-
-    printf(" size=%" PRIu64 " static=%s", size, is_static ? is_static : "off");
-    if (prealloc) {
-        printf(" preallocation=%s", prealloc);
-    }
-}
-
 const BlockDriver bdrv_vdi = {
     .name = "vdi",
     .state_size = sizeof(VdiState),
     .create_options = vdi_create_options,
+    .create_defaults = "static=off",
     .probe = vdi_probe,
     .co_open = vdi_co_open,
     .co_close = sparse_co_close,
     .co_reopen = vdi_co_reopen,
     .co_create = vdi_co_create,
-    .print_creation = vdi_print_creation,
     .co_preadv = sparse_co_preadv,
     .co_pwritev = sparse_co_pwritev,
     .co_pwrite_zeroes = sparse_co_pwrite_zeroes,

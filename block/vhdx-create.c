@@ -18,9 +18,9 @@ enum { CREATOR = 8, REGION_ENTRY = 32, METADATA_ENTRY = 32, REQUIRED = 4, VIRTUA
 
 const BlockOptionDesc vhdx_create_options[] = {
     {"size", "SIZE", "size of the disk; at most 64T"},
-    {"subformat", "dynamic|fixed", "blocks as they are needed, or all of the disk (dynamic)"},
-    {"block_size", "SIZE", "1M to 256M, a power of 2 (0: by the size of the disk)"},
     {"log_size", "SIZE", "a multiple of 1M (1M)"},
+    {"block_size", "SIZE", "1M to 256M, a power of 2 (0: by the size of the disk)"},
+    {"subformat", "dynamic|fixed", "blocks as they are needed, or all of the disk (dynamic)"},
     {"block_state_zero", "on|off", "new blocks are marked as zeroes, not only as not there (on)"},
     {"preallocation", "off|falloc|full", "subformat=fixed: storage from the beginning"},
     {0},
@@ -235,8 +235,7 @@ bool vhdx_co_create(BlockCreate *create, Error **errp)
     if (!take_settings(create, &t, errp)) {
         return false;
     }
-    BlockChild *root = bdrv_root_attach(bdrv_ref(create->file), BLK_PERM_WRITE | BLK_PERM_RESIZE,
-                                        BLK_PERM_ALL, NULL, NULL, errp);
+    BlockChild *root = bdrv_create_attach(create, BLK_PERM_WRITE | BLK_PERM_RESIZE, errp);
     uint64_t end = data_start(&t);
     /* The tables are holes first; a fixed disk's data comes behind them. */
     bool ok = root && bdrv_co_truncate(root, end, false, PREALLOC_OFF, errp) &&
@@ -255,24 +254,4 @@ bool vhdx_co_create(BlockCreate *create, Error **errp)
     }
     bdrv_root_detach(root);
     return ok;
-}
-
-void vhdx_print_creation(const BlockOptions *options, uint64_t size, const char *backing_file,
-                         const char *backing_format)
-{
-    static const char *const names[] = {"subformat", "block_state_zero", "preallocation"};
-    BlockOptions *copy = blkopts_copy(options);
-    uint64_t log = VX_MB, block = 0;
-
-    if (blkopts_take_size(copy, "log_size", &log, NULL) &&
-        blkopts_take_size(copy, "block_size", &block, NULL)) {
-        printf(" size=%" PRIu64 " log_size=%" PRIu64 " block_size=%" PRIu64, size, log, block);
-    }
-    blkopts_free(copy);
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        const char *value = blkopts_get(options, names[i]);
-        if (value) {
-            printf(" %s=%s", names[i], value);
-        }
-    }
 }

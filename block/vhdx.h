@@ -90,8 +90,6 @@ int vhdx_co_log(SparseMap *m, const SparsePiece *pieces, unsigned count);
 int vhdx_end_log(BlockNode *node);
 
 bool vhdx_co_create(BlockCreate *create, Error **errp);
-void vhdx_print_creation(const BlockOptions *options, uint64_t size, const char *backing_file,
-                         const char *backing_format);
 extern const BlockOptionDesc vhdx_create_options[];
 extern const BlockDriver bdrv_vhdx;
 

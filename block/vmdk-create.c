@@ -26,15 +26,15 @@ enum {
 
 const BlockOptionDesc vmdk_create_options[] = {
     {"size", "SIZE", "size of the disk"},
-    {"subformat", "NAME",
-     "monolithicSparse (default), monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat, "
-     "streamOptimized"},
     {"adapter_type", "NAME", "ide (default), lsilogic, buslogic, legacyESX"},
     {"backing_file", "FILE", "what the image does not hold shows from there"},
     {"backing_fmt", "vmdk", "its format"},
     {"compat6", "on|off", "for VMware 6 (the same as hwversion=6)"},
-    {"hwversion", "N", "version of the virtual hardware (4)"},
-    {"toolsversion", "N", "version of the guest's tools (2147483647)"},
+    {"hwversion", "VERSION", "of the virtual hardware (4)"},
+    {"toolsversion", "VERSION", "of the guest's tools (2147483647)"},
+    {"subformat", "NAME",
+     "monolithicSparse (default), monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat, "
+     "streamOptimized"},
     {"zeroed_grain", "on|off", "zeroes are written as an entry of a table"},
     {"preallocation", "off|falloc|full", "flat images: storage from the beginning"},
     {0},
@@ -332,7 +332,7 @@ static int print_descriptor(FILE *f, const BlockCreate *create, const Settings *
     return fclose(f);
 }
 
-static bool write_descriptor(const BlockCreate *create, const Settings *t, const char *extents,
+static bool write_descriptor(BlockCreate *create, const Settings *t, const char *extents,
                              Error **errp)
 {
     bool own = is_flat(t) || is_split(t);
@@ -347,8 +347,7 @@ static bool write_descriptor(const BlockCreate *create, const Settings *t, const
         free(text);
         return false;
     }
-    BlockChild *root = bdrv_root_attach(bdrv_ref(create->file), BLK_PERM_WRITE | BLK_PERM_RESIZE,
-                                        BLK_PERM_ALL, NULL, NULL, errp);
+    BlockChild *root = bdrv_create_attach(create, BLK_PERM_WRITE | BLK_PERM_RESIZE, errp);
     int ret =
         !root ? 0 : bdrv_co_pwrite(root, own ? 0 : VMDK_DESC_OFFSET * VMDK_SECTOR, bytes, text, 0);
     if (ret < 0) {
@@ -367,7 +366,11 @@ bool vmdk_co_create(BlockCreate *create, Error **errp)
     size_t bytes;
     bool ok = take_settings(create, &t, errp) && check_settings(create, &t, errp) &&
               find_parent(create, &t, errp);
+    BlockChild *root =
+        ok ? bdrv_create_attach(create, BLK_PERM_WRITE | BLK_PERM_RESIZE, errp) : NULL;
 
+    bdrv_root_detach(root);
+    ok = root != NULL;
     if (ok) {
         t.lines = open_memstream(&extents, &bytes);
         ok = t.lines && make_extents(create, &t, errp);
@@ -381,29 +384,4 @@ bool vmdk_co_create(BlockCreate *create, Error **errp)
     free(t.hwversion);
     free(t.toolsversion);
     return ok;
-}
-
-void vmdk_print_creation(const BlockOptions *options, uint64_t size, const char *backing_file,
-                         const char *backing_format)
-{
-    static const char *const names[] = {"subformat", "adapter_type", "toolsversion", "zeroed_grain",
-                                        "preallocation"};
-    const char *compat6 = blkopts_get(options, "compat6");
-    const char *hwversion = blkopts_get(options, "hwversion");
-
-    printf(" size=%" PRIu64, size);
-    if (backing_file) {
-        printf(" backing_file=%s", backing_file);
-    }
-    if (backing_format) {
-        printf(" backing_fmt=%s", backing_format);
-    }
-    printf(" compat6=%s hwversion=%s", compat6 ? compat6 : "off",
-           hwversion ? hwversion : "undefined");
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        const char *value = blkopts_get(options, names[i]);
-        if (value) {
-            printf(" %s=%s", names[i], value);
-        }
-    }
 }

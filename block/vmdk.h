@@ -81,8 +81,6 @@ bool vmdk_check_writable(const VmdkExtent *x, Error **errp);
 int vmdk_empty_extent(VmdkExtent *x);
 void vmdk_close_extent(VmdkExtent *x);
 bool vmdk_co_create(BlockCreate *create, Error **errp);
-void vmdk_print_creation(const BlockOptions *options, uint64_t size, const char *backing_file,
-                         const char *backing_format);
 extern const BlockOptionDesc vmdk_create_options[];
 extern const BlockDriver bdrv_vmdk;
 

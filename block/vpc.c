@@ -581,8 +581,7 @@ static bool vpc_co_create(BlockCreate *create, Error **errp)
         error_set(errp, "preallocation=%s: only together with subformat=fixed", modes[mode]);
         return false;
     }
-    BlockChild *root = bdrv_root_attach(bdrv_ref(create->file), BLK_PERM_WRITE | BLK_PERM_RESIZE,
-                                        BLK_PERM_ALL, NULL, NULL, errp);
+    BlockChild *root = bdrv_create_attach(create, BLK_PERM_WRITE | BLK_PERM_RESIZE, errp);
     if (!root) {
         return false;
     }
@@ -601,20 +600,6 @@ static bool vpc_co_create(BlockCreate *create, Error **errp)
     return ok;
 }
 
-static void vpc_print_creation(const BlockOptions *options, uint64_t size, const char *backing_file,
-                               const char *backing_format)
-{
-    static const char *const names[] = {"subformat", "force_size", "preallocation"};
-
-    printf(" size=%" PRIu64, size);
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        const char *value = blkopts_get(options, names[i]);
-        if (value) {
-            printf(" %s=%s", names[i], value);
-        }
-    }
-}
-
 static const BlockOptionDesc vpc_options[] = {
     {"force_size_calc", "chs|current_size", "which of the footer's two sizes is the disk's"},
     {0},
@@ -629,7 +614,6 @@ const BlockDriver bdrv_vpc = {
     .co_open = vpc_co_open,
     .co_close = vpc_co_close,
     .co_create = vpc_co_create,
-    .print_creation = vpc_print_creation,
     .co_preadv = vpc_co_preadv,
     .co_pwritev = vpc_co_pwritev,
     .co_pwrite_zeroes = vpc_co_pwrite_zeroes,
