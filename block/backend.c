@@ -403,8 +403,7 @@ bool blk_may_eject(BlockBackend *blk, bool force, Error **errp)
         blk->eject_wanted(blk->eject_opaque);
     }
     error_set(errp,
-              "Device '%s' is locked and force was not specified, wait for tray to open and try "
-              "again",
+              "Device '%s' is locked by the guest, which was asked to open the tray: try again, or by force",
               blk->id);
     return false;
 }

@@ -259,9 +259,8 @@ static bool switch_over(Mirror *m, Error **errp)
     }
     if (m->o.replaces && !shows_the_same(m->source_node, m->o.replaces)) {
         error_set(errp,
-                  "Can no longer replace '%s' by '%s', because it can no longer be guaranteed that "
-                  "doing so would not lead to an abrupt change of visible data",
-                  bdrv_node_name(m->o.replaces), bdrv_node_name(m->target_node));
+                  "replaces '%s': meanwhile it shows other bytes than '%s', the job's copy", bdrv_node_name(m->o.replaces),
+                  bdrv_node_name(m->target_node));
         return false;
     }
     return bdrv_replace_node(m->o.replaces ? m->o.replaces : m->source_node, m->target_node, errp);
@@ -378,8 +377,7 @@ BlockJob *mirror_start(BlockNode *node, BlockNode *target, const MirrorOptions *
                   bdrv_node_name(target));
     } else if (o->replaces && !shows_the_same(node, o->replaces)) {
         error_set(errp,
-                  "Cannot replace '%s' by a node mirrored from '%s', because it cannot be "
-                  "guaranteed that doing so would not lead to an abrupt change of visible data",
+                  "replaces '%s': it shows other bytes than '%s', which is copied; possible: that node, or one below its filters",
                   bdrv_node_name(o->replaces), bdrv_node_name(node));
     } else {
         m = (Mirror *)job_new(&mirror_driver, node, options, errp);

@@ -61,9 +61,9 @@ static bool check_rate(const BlkRate *r, Error **errp)
     if (r->avg > MAX_RATE || r->max > MAX_RATE) {
         error_set(errp, "bps/iops/max values must be within [0, %llu]", MAX_RATE);
     } else if (r->max && !r->avg) {
-        error_set(errp, "bps_max/iops_max require corresponding bps/iops values");
+        error_set(errp, "a limit of bursts (-max) belongs to one of the average, which is not there");
     } else if (r->max && r->max < r->avg) {
-        error_set(errp, "bps_max/iops_max cannot be lower than bps/iops");
+        error_set(errp, "a limit of bursts (-max) is lower than that of the average");
     } else if (r->length && !r->max) {
         error_set(errp, "a burst's length (-max-length) requires its rate (-max)");
     } else if (r->length > 1 && r->max > MAX_RATE / r->length) {
@@ -80,14 +80,13 @@ bool throttle_check(const BlkLimits *l, Error **errp)
         const BlkRate *all = &l->rate[total], *read = all + 1, *write = all + 2;
         if ((all->avg && (read->avg || write->avg)) || (all->max && (read->max || write->max))) {
             error_set(errp,
-                      "bps/iops/max total values and read/write values cannot be used at the same "
-                      "time");
+                      "limits of reads and of writes exclude one of both together (-total)");
             return false;
         }
     }
     if (l->iops_size && !l->rate[BLK_IOPS_TOTAL].avg && !l->rate[BLK_IOPS_READ].avg &&
         !l->rate[BLK_IOPS_WRITE].avg) {
-        error_set(errp, "iops size requires an iops value to be set");
+        error_set(errp, "iops-size belongs to a limit of requests (iops-), and there is none");
         return false;
     }
     for (unsigned i = 0; i < BLK_LIMITS; i++) {

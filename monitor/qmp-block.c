@@ -228,12 +228,12 @@ static bool take_bitmap(json_t *args, BackupOptions *o, Error **errp)
     if ((o->sync == SYNC_BITMAP) != (o->bitmap != NULL)) {
         error_set(errp,
                   o->bitmap ? "Bitmap is only for sync modes 'bitmap' and 'incremental', not '%s'"
-                            : "must provide a valid bitmap name for '%s' sync mode",
+                            : "sync mode '%s' needs a bitmap's name ('bitmap')",
                   qmp_str(args, "sync"));
         return false;
     }
     if (o->bitmap && !incremental && !qmp_str(args, "bitmap-mode")) {
-        error_set(errp, "Bitmap sync mode must be given when providing a bitmap");
+        error_set(errp, "'bitmap' needs 'bitmap-mode', when it is cleared");
         return false;
     }
     if (incremental && mode != BITMAP_ON_SUCCESS) {

@@ -79,7 +79,7 @@ static bool take_limit(json_t *args, const char *name, const char *end, uint64_t
         return false;
     }
     if (!n && strstr(end, "length") && json_object_get(args, key)) {
-        error_set(errp, "the burst length cannot be 0");
+        error_set(errp, "a burst's length is 1 second or more");
         return false;
     }
     *value = (uint64_t)n;

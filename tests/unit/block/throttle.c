@@ -234,9 +234,9 @@ static void refused(BlkLimits l, const char *why)
 
 static void mistakes_are_told(void)
 {
-    refused((BlkLimits){.rate[BLK_BPS_TOTAL].avg = 1, .rate[BLK_BPS_READ].avg = 1}, "same time");
-    refused((BlkLimits){.rate[BLK_IOPS_TOTAL].avg = 1, .rate[BLK_IOPS_WRITE].avg = 1}, "same time");
-    refused((BlkLimits){.rate[BLK_IOPS_TOTAL].max = 1}, "require");
+    refused((BlkLimits){.rate[BLK_BPS_TOTAL].avg = 1, .rate[BLK_BPS_READ].avg = 1}, "exclude");
+    refused((BlkLimits){.rate[BLK_IOPS_TOTAL].avg = 1, .rate[BLK_IOPS_WRITE].avg = 1}, "exclude");
+    refused((BlkLimits){.rate[BLK_IOPS_TOTAL].max = 1}, "not there");
     refused((BlkLimits){.rate[BLK_IOPS_TOTAL] = {10, 9, 0}}, "lower");
     refused((BlkLimits){.rate[BLK_IOPS_TOTAL] = {10, 0, 5}}, "requires its rate");
     refused((BlkLimits){.rate[BLK_IOPS_TOTAL] = {10, 1000000000000000, 2}}, "too high");
