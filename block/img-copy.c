@@ -20,6 +20,9 @@
 
 /* Packed data come in short pieces: the first are written while the next are being unpacked. */
 enum { CHUNK = 2 << 20, PACKED_CHUNK = 512 << 10, MAX_SPARSE = 16 << 20 };
+/* From page cache to page cache there is no waiting for a disk to fill, and what was read should
+ * still be in the processor's caches when it is written. */
+enum { MAX_AHEAD = 3 * CHUNK, MAX_WORKERS = 16 };
 
 /* A part of an image that is read. */
 typedef struct Source {
@@ -47,6 +50,10 @@ typedef struct Copy {
     uint64_t total, next, done; /* bytes: all, handed out, finished */
     uint64_t pieces, turn;      /* pieces handed out, pieces whose writes have begun in order */
     CoQueue turns;
+    uint64_t ahead, max_ahead; /* bytes of unpacked data that are being copied; 0: any number */
+    CoQueue room;
+    uint8_t *buffers[MAX_WORKERS]; /* of a chunk each, that nobody uses */
+    unsigned buffer_count;
     CoMutex lock;
     unsigned running;
     Error *err;
@@ -57,6 +64,7 @@ typedef enum PieceKind { PIECE_DATA, PIECE_ZERO, PIECE_BACKING } PieceKind;
 
 typedef struct Piece {
     PieceKind kind;
+    bool packed;
     Source *source;
     uint64_t from, to, bytes, number;
 } Piece;
@@ -144,6 +152,7 @@ static bool find_piece(Copy *copy, Piece *p)
     }
     n = n ? n : rest; /* a size that is no multiple of a sector: the rest is zeroes */
     p->kind = piece_kind(copy, ret, p->to);
+    p->packed = ret & BDRV_BLOCK_COMPRESSED;
     if (copy->compressed) {
         n = MIN(n, copy->chunk);
     } else if (p->kind == PIECE_DATA) {
@@ -302,20 +311,49 @@ static bool copy_piece(Copy *copy, const Piece *p, uint8_t *buf)
     return ok;
 }
 
+/* Under the lock, which keeps the others waiting as well. */
+static void wait_for_room(Copy *copy, const Piece *p)
+{
+    while (copy->max_ahead && !p->packed && copy->ahead &&
+           copy->ahead + p->bytes > copy->max_ahead) {
+        co_queue_wait(&copy->room);
+    }
+    copy->ahead += p->packed ? 0 : p->bytes;
+}
+
+static void leave_room(Copy *copy, const Piece *p)
+{
+    copy->ahead -= p->packed ? 0 : p->bytes;
+    co_queue_all(&copy->room);
+}
+
+/* The one that was used last, whose memory is there and in the processor's caches. */
+static uint8_t *take_buffer(Copy *copy)
+{
+    return copy->buffer_count ? copy->buffers[--copy->buffer_count]
+                              : block_alloc(copy->target->node, copy->chunk);
+}
+
 static void copy_entry(void *opaque)
 {
     Copy *copy = opaque;
-    uint8_t *buf = block_alloc(copy->target->node, copy->chunk);
     Piece p;
     bool more = true;
 
     while (more) {
         co_mutex_lock(&copy->lock);
         more = next_piece(copy, &p);
+        if (more) {
+            wait_for_room(copy, &p);
+        }
         co_mutex_unlock(&copy->lock);
-        more = more && copy_piece(copy, &p, buf);
+        if (more) {
+            uint8_t *buf = take_buffer(copy);
+            more = copy_piece(copy, &p, buf);
+            copy->buffers[copy->buffer_count++] = buf;
+            leave_room(copy, &p);
+        }
     }
-    free(buf);
     copy->running--;
 }
 
@@ -352,6 +390,28 @@ static size_t choose_packed_chunk(const Copy *copy)
     return chunk;
 }
 
+static bool is_cached_file(const BlockNode *node)
+{
+    bool plain = !node->encrypted;
+
+    while (node->file) {
+        node = node->file->node;
+        plain = plain && !node->encrypted;
+    }
+    return plain && node->driver->get_fd && !(node->flags & BDRV_O_DIRECT);
+}
+
+/* Whether all there is to do is copying: no disk, network, packing or ciphers. */
+static bool is_plain(const Copy *copy)
+{
+    bool plain = !copy->compressed && is_cached_file(copy->target->node);
+
+    for (int i = 0; i < copy->source_count; i++) {
+        plain = plain && is_cached_file(copy->sources[i].image->node);
+    }
+    return plain;
+}
+
 static bool run_copy(Copy *copy, const ImgArgs *args, Error **errp)
 {
     copy->sparse = args->sparse;
@@ -367,6 +427,7 @@ static bool run_copy(Copy *copy, const ImgArgs *args, Error **errp)
     copy->started = clock_now(CLOCK_HOST);
     copy->chunk = choose_chunk(copy);
     copy->packed_chunk = choose_packed_chunk(copy);
+    copy->max_ahead = is_plain(copy) ? MAX_AHEAD : 0;
     for (int i = 0; i < copy->source_count; i++) {
         copy->total += copy->sources[i].bytes;
     }
@@ -382,6 +443,9 @@ static bool run_copy(Copy *copy, const ImgArgs *args, Error **errp)
     }
     while (copy->running) {
         loop_run_once(-1);
+    }
+    while (copy->buffer_count) {
+        free(copy->buffers[--copy->buffer_count]);
     }
     bool ok = !copy->err &&
               (args->target_cache & BDRV_O_NO_FLUSH || image_flush(copy->target, &copy->err));
@@ -461,7 +525,7 @@ static bool set_workers(ImgArgs *args, const char *value, Error **errp)
 {
     uint64_t n;
 
-    if (!parse_number("-m", value, 1, 16, &n, errp)) {
+    if (!parse_number("-m", value, 1, MAX_WORKERS, &n, errp)) {
         return false;
     }
     args->workers = (unsigned)n;
