@@ -185,7 +185,14 @@ static bool get_limit(const SubOptions *so, const char *name, const char *old, u
         text = suboptions_get(so, key);
     }
     snprintf(what, sizeof(what), "-drive: %s", key);
-    return !text || parse_size(what, text, 1, value, errp);
+    if (text && !parse_size(what, text, 1, value, errp)) {
+        return false;
+    }
+    if (text && !*value && strstr(name, "length")) {
+        error_set(errp, "%s=0: the burst length cannot be 0", what);
+        return false;
+    }
+    return true;
 }
 
 static bool get_limits(const SubOptions *so, Drive *d, Error **errp)
@@ -207,10 +214,6 @@ static bool get_limits(const SubOptions *so, Drive *d, Error **errp)
         snprintf(name, sizeof(name), "%s-max-length", rates[i].name);
         snprintf(old, sizeof(old), "%s_max_length", rates[i].old);
         if (!get_limit(so, name, old, &r->length, errp)) {
-            return false;
-        }
-        if (suboptions_get(so, name) && !r->length) {
-            error_set(errp, "-drive: throttling.%s=0: a burst has a length", name);
             return false;
         }
     }

@@ -393,7 +393,7 @@ static int write_aligned(BlockNode *node, uint64_t offset, uint64_t bytes, IoVec
     }
     if (v && node->detect_zeroes && !(flags & BDRV_REQ_COMPRESSED) && iov_is_zero(v, at, bytes)) {
         v = NULL;
-        flags |= node->detect_zeroes_unmap ? BDRV_REQ_MAY_UNMAP : 0;
+        flags |= node->detect_zeroes_unmap && (node->flags & BDRV_O_UNMAP) ? BDRV_REQ_MAY_UNMAP : 0;
     }
     if (v) {
         ret = driver_write(node, offset, bytes, v, at, flags);

@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -256,6 +257,17 @@ static const BlockDriver *probe_format(BlockNode *file, const char *filename, Er
     return strcmp(driver->name, "raw") == 0 && looks_foreign(head, filename, errp) ? NULL : driver;
 }
 
+static bool is_node_name(const char *name)
+{
+    for (const char *p = name; *p; p++) {
+        if (!isalpha((unsigned char)*p) &&
+            (p == name || (!isdigit((unsigned char)*p) && !strchr("-._", *p)))) {
+            return false;
+        }
+    }
+    return *name && strlen(name) < 32;
+}
+
 /* Fills and opens a new node; NULL with an error. */
 static BlockNode *open_with_driver(const BlockDriver *driver, const char *filename, BlockNode *file,
                                    BlockOptions *options, unsigned flags, bool probed,
@@ -265,11 +277,14 @@ static BlockNode *open_with_driver(const BlockDriver *driver, const char *filena
     char *node_name = blkopts_take(options, "node-name");
     bool ok = true;
 
-    if (node_name && (!*node_name || node_name[0] == '#' || bdrv_find_node(node_name))) {
-        error_set(errp,
-                  bdrv_find_node(node_name) ? "there is a node '%s' already"
-                                            : "'%s' is no name for a node",
-                  node_name);
+    if (node_name && (!is_node_name(node_name) || bdrv_find_node(node_name))) {
+        error_set(
+            errp,
+            bdrv_find_node(node_name)
+                ? "there is a node '%s' already"
+                : "Invalid node-name: '%s'; possible: a letter, then letters, digits, '-', '.' "
+                  "and '_', up to 31 in all",
+            node_name);
         ok = false;
     }
     ok = ok && take_flags(options, &flags, &detect, errp);

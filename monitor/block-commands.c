@@ -169,10 +169,11 @@ void cmd_qemu_io(Monitor *mon, const ArgValue *args)
 
 /* ---- jobs ---- */
 
-static void started(Monitor *mon, const BlockJob *job, Error *err)
+/* err by its address: it is set while the other arguments are made. */
+static void started(Monitor *mon, const BlockJob *job, Error **err)
 {
     if (!job) {
-        monitor_error(mon, err);
+        monitor_error(mon, *err);
     }
 }
 
@@ -184,7 +185,7 @@ void cmd_block_stream(Monitor *mon, const ArgValue *args)
     BlockNode *node = live_node(args[0].text, &err),
               *base = node && args[2].present ? live_in_chain(node, args[2].text, &err) : NULL;
 
-    started(mon, !err && node ? stream_start(node, base, NULL, &job, &err) : NULL, err);
+    started(mon, !err && node ? stream_start(node, base, NULL, &job, &err) : NULL, &err);
 }
 
 /* drive_mirror [-n] [-f] DRIVE FILE [FORMAT] */
@@ -201,7 +202,7 @@ void cmd_drive_mirror(Monitor *mon, const ArgValue *args)
     const MirrorOptions o = {.sync = sync, .target_is_zero = !t.existing, .set_backing = true};
     BlockNode *target = node ? live_open_target(node, &t, &err) : NULL;
 
-    started(mon, target ? mirror_start(node, target, &o, &job, &err) : NULL, err);
+    started(mon, target ? mirror_start(node, target, &o, &job, &err) : NULL, &err);
 }
 
 /* drive_backup [-n] [-f] [-c] DRIVE FILE [FORMAT] */
@@ -223,7 +224,7 @@ void cmd_drive_backup(Monitor *mon, const ArgValue *args)
         bdrv_unref(target);
         target = NULL;
     }
-    started(mon, target ? backup_start(node, target, &o, &job, &err) : NULL, err);
+    started(mon, target ? backup_start(node, target, &o, &job, &err) : NULL, &err);
 }
 
 static BlockJob *find_job(Monitor *mon, const char *id)
@@ -236,10 +237,10 @@ static BlockJob *find_job(Monitor *mon, const char *id)
     return job;
 }
 
-static void verdict(Monitor *mon, bool ok, Error *err)
+static void verdict(Monitor *mon, bool ok, Error **err)
 {
-    if (!ok && err) {
-        monitor_error(mon, err);
+    if (!ok && *err) {
+        monitor_error(mon, *err);
     }
 }
 
@@ -249,7 +250,7 @@ void cmd_block_job_cancel(Monitor *mon, const ArgValue *args)
     BlockJob *job = find_job(mon, args[1].text);
     Error *err = NULL;
 
-    verdict(mon, job && job_cancel(job, args[0].present, &err), err);
+    verdict(mon, job && job_cancel(job, args[0].present, &err), &err);
 }
 
 void cmd_block_job_complete(Monitor *mon, const ArgValue *args)
@@ -257,7 +258,7 @@ void cmd_block_job_complete(Monitor *mon, const ArgValue *args)
     BlockJob *job = find_job(mon, args[0].text);
     Error *err = NULL;
 
-    verdict(mon, job && job_complete(job, &err), err);
+    verdict(mon, job && job_complete(job, &err), &err);
 }
 
 void cmd_block_job_pause(Monitor *mon, const ArgValue *args)
@@ -265,7 +266,7 @@ void cmd_block_job_pause(Monitor *mon, const ArgValue *args)
     BlockJob *job = find_job(mon, args[0].text);
     Error *err = NULL;
 
-    verdict(mon, job && job_pause(job, &err), err);
+    verdict(mon, job && job_pause(job, &err), &err);
 }
 
 void cmd_block_job_resume(Monitor *mon, const ArgValue *args)
@@ -273,7 +274,7 @@ void cmd_block_job_resume(Monitor *mon, const ArgValue *args)
     BlockJob *job = find_job(mon, args[0].text);
     Error *err = NULL;
 
-    verdict(mon, job && job_resume(job, &err), err);
+    verdict(mon, job && job_resume(job, &err), &err);
 }
 
 void cmd_block_job_set_speed(Monitor *mon, const ArgValue *args)
@@ -281,7 +282,7 @@ void cmd_block_job_set_speed(Monitor *mon, const ArgValue *args)
     BlockJob *job = find_job(mon, args[0].text);
     Error *err = NULL;
 
-    verdict(mon, job && job_set_speed(job, args[1].number, &err), err);
+    verdict(mon, job && job_set_speed(job, args[1].number, &err), &err);
 }
 
 static void print_job(BlockJob *job, void *opaque)
