@@ -1,11 +1,13 @@
 /*
  * The protocol "rbd": disks in a Ceph cluster, by librbd.
  *
- * Names are "rbd:POOL/IMAGE[@SNAPSHOT][:KEY=VALUE...]", where id= is the user, conf= the cluster's
- * configuration file, and all other keys are settings of the cluster's; a backslash takes the
- * meaning from the character behind it.
+ * Names are "rbd:POOL/[NAMESPACE/]IMAGE[@SNAPSHOT][:KEY=VALUE...]", where id= is the user, conf=
+ * the cluster's configuration file, and all other keys are settings of the cluster's; a backslash
+ * takes the meaning from the character behind it.
  *
- * librbd runs requests on threads of its own and calls back from there.
+ * librbd runs requests on threads of its own and calls back from there. What is called in it needs
+ * more stack than a coroutine has (to be loaded alone takes hundreds of KB): requests are begun
+ * from the main loop, and what may wait for the cluster runs on a worker.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -31,6 +33,7 @@
     F(rados_create)                                                                                \
     F(rados_ioctx_create)                                                                          \
     F(rados_ioctx_destroy)                                                                         \
+    F(rados_ioctx_set_namespace)                                                                   \
     F(rados_shutdown)                                                                              \
     F(rbd_aio_create_completion)                                                                   \
     F(rbd_aio_discard)                                                                             \
@@ -58,13 +61,21 @@ typedef struct RbdState {
     rados_t cluster;
     rados_ioctx_t pool;
     rbd_image_t image;
-    char *pool_name, *image_name, *snapshot, *user, *conf;
+    uint64_t size; /* of the image */
+    CoMutex growing;
+    char *pool_name, *name_space, *image_name, *snapshot, *user, *conf;
 } RbdState;
 
 /* ---- requests ---- */
 
+typedef enum RbdOp { RBD_READ, RBD_WRITE, RBD_DISCARD, RBD_FLUSH } RbdOp;
+
 typedef struct RbdRequest {
-    rbd_completion_t completion;
+    RbdState *s;
+    RbdOp op;
+    uint64_t offset, bytes;
+    uint8_t *buf;
+    rbd_completion_t completion; /* NULL: could not be begun */
     int64_t ret;
     Coroutine *co;
 } RbdRequest;
@@ -85,36 +96,63 @@ static void completed(rbd_completion_t completion, void *opaque)
     loop_defer(request_done, req);
 }
 
-static int begin(RbdRequest *req)
+static int submit(RbdRequest *req)
 {
-    *req = (RbdRequest){.co = coroutine_self()};
-    return lib.rbd_aio_create_completion(req, completed, &req->completion);
+    rbd_image_t image = req->s->image;
+
+    switch (req->op) {
+    case RBD_READ:
+        return lib.rbd_aio_read(image, req->offset, req->bytes, (char *)req->buf, req->completion);
+    case RBD_WRITE:
+        return lib.rbd_aio_write(image, req->offset, req->bytes, (const char *)req->buf,
+                                 req->completion);
+    case RBD_DISCARD:
+        return lib.rbd_aio_discard(image, req->offset, req->bytes, req->completion);
+    default:
+        return lib.rbd_aio_flush(image, req->completion);
+    }
 }
 
-/* submitted: what the call gave that started it. */
-static int64_t wait_done(RbdRequest *req, int submitted)
+/* From the main loop. Once submit() went well the request may be over at any time. */
+static void request_begin(void *opaque)
 {
-    if (submitted < 0) {
-        lib.rbd_aio_release(req->completion);
-        return submitted;
+    RbdRequest *req = opaque;
+    int ret = lib.rbd_aio_create_completion(req, completed, &req->completion);
+
+    if (ret < 0) {
+        req->completion = NULL;
+    } else {
+        ret = submit(req);
     }
+    if (ret < 0) {
+        req->ret = ret;
+        coroutine_wake(req->co);
+    }
+}
+
+static int64_t run_request(BlockNode *node, RbdOp op, uint64_t offset, uint64_t bytes, uint8_t *buf)
+{
+    RbdRequest req = {.s = node->state,
+                      .op = op,
+                      .offset = offset,
+                      .bytes = bytes,
+                      .buf = buf,
+                      .co = coroutine_self()};
+
+    loop_defer(request_begin, &req);
     coroutine_yield();
-    lib.rbd_aio_release(req->completion);
-    return req->ret;
+    if (req.completion) {
+        lib.rbd_aio_release(req.completion);
+    }
+    return req.ret;
 }
 
 static int rbd_co_preadv(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
                          unsigned flags)
 {
-    RbdState *s = node->state;
-    RbdRequest req;
     uint8_t *buf = block_alloc(node, bytes);
-    int64_t ret = begin(&req);
+    int64_t ret = run_request(node, RBD_READ, offset, bytes, buf);
 
-    if (ret == 0) {
-        ret =
-            wait_done(&req, lib.rbd_aio_read(s->image, offset, bytes, (char *)buf, req.completion));
-    }
     if (ret >= 0) { /* short where the image ends */
         uint64_t n = MIN((uint64_t)ret, bytes);
         iov_from_buf(v, at, buf, n);
@@ -124,43 +162,14 @@ static int rbd_co_preadv(BlockNode *node, uint64_t offset, uint64_t bytes, IoVec
     return (int)MIN(ret, 0);
 }
 
-static int rbd_co_pwritev(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
-                          unsigned flags)
-{
-    RbdState *s = node->state;
-    RbdRequest req;
-    uint8_t *buf = block_alloc(node, bytes);
-    int64_t ret = begin(&req);
-
-    iov_to_buf(v, at, buf, bytes);
-    if (ret == 0) {
-        ret = wait_done(
-            &req, lib.rbd_aio_write(s->image, offset, bytes, (const char *)buf, req.completion));
-    }
-    free(buf);
-    return (int)MIN(ret, 0);
-}
-
 static int rbd_co_pdiscard(BlockNode *node, uint64_t offset, uint64_t bytes)
 {
-    RbdState *s = node->state;
-    RbdRequest req;
-    int ret = begin(&req);
-
-    return ret < 0 ? ret
-                   : (int)MIN(wait_done(&req, lib.rbd_aio_discard(s->image, offset, bytes,
-                                                                  req.completion)),
-                              0);
+    return (int)MIN(run_request(node, RBD_DISCARD, offset, bytes, NULL), 0);
 }
 
 static int rbd_co_flush(BlockNode *node)
 {
-    RbdState *s = node->state;
-    RbdRequest req;
-    int ret = begin(&req);
-
-    return ret < 0 ? ret
-                   : (int)MIN(wait_done(&req, lib.rbd_aio_flush(s->image, req.completion)), 0);
+    return (int)MIN(run_request(node, RBD_FLUSH, 0, 0, NULL), 0);
 }
 
 /* ---- what may wait for the cluster, on a worker ---- */
@@ -171,6 +180,8 @@ typedef struct RbdWork {
     RbdState *s;
     BlockNode *node;
     uint64_t size;
+    const BlockOptions *settings;
+    Error **errp;
     int ret;
     Coroutine *co;
 } RbdWork;
@@ -196,11 +207,60 @@ static int run_work(RbdWork *w)
     return w->ret;
 }
 
+/* Settings of the cluster's, by options "setting.NAME". */
+static bool apply_settings(RbdState *s, const BlockOptions *settings, Error **errp)
+{
+    for (unsigned i = 0; i < blkopts_count(settings); i++) {
+        const char *key = blkopts_key(settings, i), *value = blkopts_value(settings, i);
+        if (lib.rados_conf_set(s->cluster, key, value) != 0) {
+            error_set(errp, "rbd: the cluster's library does not take %s=%s", key, value);
+            return false;
+        }
+    }
+    return true;
+}
+
+static int fail(RbdWork *w, int ret, const char *what)
+{
+    error_set_errno(w->errp, -ret, "rbd: %s", what);
+    return ret;
+}
+
+/* Gives a negative number with an error. */
 static int call_connect(RbdWork *w)
 {
-    int ret = lib.rados_connect(w->s->cluster);
+    RbdState *s = w->s;
 
-    return ret < 0 ? ret : lib.rados_ioctx_create(w->s->cluster, w->s->pool_name, &w->s->pool);
+    if (!library_load(lib_functions, &lib, libraries, w->errp)) {
+        error_prepend(w->errp, "rbd: ");
+        return -ENOENT;
+    }
+    int ret = lib.rados_create(&s->cluster, s->user);
+    if (ret < 0) {
+        s->cluster = NULL;
+        return fail(w, ret, "cannot begin with the cluster");
+    }
+    ret = lib.rados_conf_read_file(s->cluster, s->conf);
+    if (ret < 0 && s->conf) {
+        error_set_errno(w->errp, -ret, "rbd: cannot read conf=%s", s->conf);
+        return ret;
+    }
+    /* It would wait for ever for a cluster that is not there. */
+    lib.rados_conf_set(s->cluster, "client_mount_timeout", "30");
+    lib.rados_conf_set(s->cluster, "rados_mon_op_timeout", "30");
+    if (!apply_settings(s, w->settings, w->errp)) {
+        return -EINVAL;
+    }
+    ret = lib.rados_connect(s->cluster);
+    ret = ret < 0 ? ret : lib.rados_ioctx_create(s->cluster, s->pool_name, &s->pool);
+    if (ret < 0) {
+        error_set_errno(w->errp, -ret, "rbd: cannot reach pool %s of the cluster", s->pool_name);
+        return ret;
+    }
+    if (s->name_space) {
+        lib.rados_ioctx_set_namespace(s->pool, s->name_space);
+    }
+    return 0;
 }
 
 static int call_open(RbdWork *w)
@@ -230,10 +290,41 @@ static int call_resize(RbdWork *w)
     return lib.rbd_resize(w->s->image, w->size);
 }
 
+/* An image ends where it was told to: what is written behind that needs a larger one first. */
+static int grow(BlockNode *node, uint64_t end)
+{
+    RbdState *s = node->state;
+    RbdWork w = {.call = call_resize, .s = s, .size = end};
+    int ret = 0;
+
+    co_mutex_lock(&s->growing);
+    if (end > s->size) {
+        ret = run_work(&w);
+        s->size = ret < 0 ? s->size : end;
+    }
+    co_mutex_unlock(&s->growing);
+    return ret;
+}
+
+static int rbd_co_pwritev(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
+                          unsigned flags)
+{
+    RbdState *s = node->state;
+    int64_t ret = offset + bytes > s->size ? grow(node, offset + bytes) : 0;
+    uint8_t *buf = block_alloc(node, bytes);
+
+    iov_to_buf(v, at, buf, bytes);
+    ret = ret < 0 ? ret : run_request(node, RBD_WRITE, offset, bytes, buf);
+    free(buf);
+    return (int)MIN(ret, 0);
+}
+
 /* ---- opening ---- */
 
-static void free_state(RbdState *s)
+static int call_close(RbdWork *w)
 {
+    RbdState *s = w->s;
+
     if (s->image) {
         lib.rbd_close(s->image);
     }
@@ -243,60 +334,31 @@ static void free_state(RbdState *s)
     if (s->cluster) {
         lib.rados_shutdown(s->cluster);
     }
+    return 0;
+}
+
+static void free_state(RbdState *s)
+{
+    RbdWork w = {.call = call_close, .s = s};
+
+    if (s->cluster) {
+        run_work(&w);
+    }
     free(s->pool_name);
+    free(s->name_space);
     free(s->image_name);
     free(s->snapshot);
     free(s->user);
     free(s->conf);
 }
 
-/* Settings of the cluster's, by options "setting.NAME". */
-static bool apply_settings(RbdState *s, BlockOptions *options, Error **errp)
-{
-    BlockOptions *settings = blkopts_take_sub(options, "setting");
-    bool ok = true;
-
-    for (unsigned i = 0; ok && i < blkopts_count(settings); i++) {
-        const char *key = blkopts_key(settings, i), *value = blkopts_value(settings, i);
-        ok = lib.rados_conf_set(s->cluster, key, value) == 0;
-        if (!ok) {
-            error_set(errp, "rbd: the cluster's library does not take %s=%s", key, value);
-        }
-    }
-    blkopts_free(settings);
-    return ok;
-}
-
 static bool connect_cluster(RbdState *s, BlockOptions *options, Error **errp)
 {
-    RbdWork w = {.call = call_connect, .s = s};
+    BlockOptions *settings = blkopts_take_sub(options, "setting");
+    RbdWork w = {.call = call_connect, .s = s, .settings = settings, .errp = errp};
+    int ret = run_work(&w);
 
-    if (!library_load(lib_functions, &lib, libraries, errp)) {
-        error_prepend(errp, "rbd: ");
-        return false;
-    }
-    int ret = lib.rados_create(&s->cluster, s->user);
-
-    if (ret < 0) {
-        s->cluster = NULL;
-        error_set_errno(errp, -ret, "rbd: cannot begin with the cluster");
-        return false;
-    }
-    ret = lib.rados_conf_read_file(s->cluster, s->conf);
-    if (ret < 0 && s->conf) {
-        error_set_errno(errp, -ret, "rbd: cannot read conf=%s", s->conf);
-        return false;
-    }
-    /* It would wait for ever for a cluster that is not there. */
-    lib.rados_conf_set(s->cluster, "client_mount_timeout", "30");
-    lib.rados_conf_set(s->cluster, "rados_mon_op_timeout", "30");
-    if (!apply_settings(s, options, errp)) {
-        return false;
-    }
-    ret = run_work(&w);
-    if (ret < 0) {
-        error_set_errno(errp, -ret, "rbd: cannot reach pool %s of the cluster", s->pool_name);
-    }
+    blkopts_free(settings);
     return ret == 0;
 }
 
@@ -304,6 +366,7 @@ static bool take_options(RbdState *s, BlockOptions *options, Error **errp)
 {
     blkopts_remove(options, "filename");
     s->pool_name = blkopts_take(options, "pool");
+    s->name_space = blkopts_take(options, "namespace");
     s->image_name = blkopts_take(options, "image");
     s->snapshot = blkopts_take(options, "snapshot");
     s->user = blkopts_take(options, "user");
@@ -342,10 +405,10 @@ static bool rbd_co_open(BlockNode *node, BlockOptions *options, Error **errp)
         free_state(s);
         return false;
     }
-    node->size = w.size;
+    node->size = s->size = w.size;
     node->max_transfer = MAX_TRANSFER;
     node->zero_init = true;
-    node->growable = false;
+    node->growable = true;
     return true;
 }
 
@@ -371,6 +434,7 @@ static bool rbd_co_truncate(BlockNode *node, uint64_t size, bool exact, BlockPre
         return false;
     }
     node->size = size;
+    ((RbdState *)node->state)->size = size;
     return true;
 }
 
@@ -418,7 +482,12 @@ static bool rbd_parse_filename(const char *filename, BlockOptions *options, Erro
     blkopts_set(options, "pool", next_part(&rest, "/", &end));
     bool ok = rest != NULL;
     if (ok) {
-        blkopts_set(options, "image", next_part(&rest, "@:", &end));
+        char *image = next_part(&rest, "/@:", &end);
+        if (end == '/') {
+            blkopts_set(options, "namespace", image);
+            image = next_part(&rest, "@:", &end);
+        }
+        blkopts_set(options, "image", image);
         if (end == '@') {
             blkopts_set(options, "snapshot", next_part(&rest, ":", &end));
         }
@@ -429,7 +498,8 @@ static bool rbd_parse_filename(const char *filename, BlockOptions *options, Erro
         ok = value && parse_setting(key, value, options);
     }
     if (!ok) {
-        error_set(errp, "%s: possible: rbd:POOL/IMAGE[@SNAPSHOT][:KEY=VALUE...]", filename);
+        error_set(errp, "%s: possible: rbd:POOL/[NAMESPACE/]IMAGE[@SNAPSHOT][:KEY=VALUE...]",
+                  filename);
     }
     free(text);
     return ok;
@@ -457,6 +527,7 @@ static bool rbd_co_create(BlockCreate *create, Error **errp)
 
 static const BlockOptionDesc rbd_options[] = {
     {"pool", "NAME", "the cluster's pool"},
+    {"namespace", "NAME", "a part of the pool"},
     {"image", "NAME", "the image in it"},
     {"snapshot", "NAME", "a snapshot of it, for reading"},
     {"user", "NAME", "who asks"},
