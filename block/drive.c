@@ -189,7 +189,7 @@ static bool get_limit(const SubOptions *so, const char *name, const char *old, u
         return false;
     }
     if (text && !*value && strstr(name, "length")) {
-        error_set(errp, "%s=0: the burst length cannot be 0", what);
+        error_set(errp, "%s=0: a burst's length is 1 second or more", what);
         return false;
     }
     return true;

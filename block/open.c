@@ -282,7 +282,7 @@ static BlockNode *open_with_driver(const BlockDriver *driver, const char *filena
             errp,
             bdrv_find_node(node_name)
                 ? "there is a node '%s' already"
-                : "Invalid node-name: '%s'; possible: a letter, then letters, digits, '-', '.' "
+                : "'%s' is no name for a node; possible: a letter, then letters, digits, '-', '.' "
                   "and '_', up to 31 in all",
             node_name);
         ok = false;
