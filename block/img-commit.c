@@ -136,7 +136,7 @@ static bool commit(const ImgArgs *args, Image *image, Error **errp)
         c.target && (bdrv_size(c.base) >= bdrv_size(image->node) ||
                      bdrv_truncate(c.target, bdrv_size(image->node), false, PREALLOC_OFF, errp));
     if (ok) {
-        c.buf = block_alloc(image->node, CHUNK);
+        c.buf = block_alloc_large(image->node, CHUNK);
         c.started = clock_now(CLOCK_HOST);
         img_progress_start(&c.progress, args->progress && !args->quiet);
         coroutine_run(co_commit, &c);
@@ -299,8 +299,8 @@ static bool copy_differences(const ImgArgs *args, Image *image, Error **errp)
     }
     r.cluster =
         bdrv_get_info(image->node, &info) == 0 && info.cluster_size ? info.cluster_size : 65536;
-    r.old_buf = block_alloc(image->node, CHUNK);
-    r.new_buf = block_alloc(image->node, CHUNK);
+    r.old_buf = block_alloc_large(image->node, CHUNK);
+    r.new_buf = block_alloc_large(image->node, CHUNK);
     img_progress_start(&r.progress, args->progress && !args->quiet);
     coroutine_run(co_rebase, &r);
     img_progress_end(&r.progress, r.ok);

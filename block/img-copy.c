@@ -331,7 +331,7 @@ static void leave_room(Copy *copy, const Piece *p)
 static uint8_t *take_buffer(Copy *copy)
 {
     return copy->buffer_count ? copy->buffers[--copy->buffer_count]
-                              : block_alloc(copy->target->node, copy->chunk);
+                              : block_alloc_large(copy->target->node, copy->chunk);
 }
 
 static void copy_entry(void *opaque)

@@ -7,11 +7,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "block/driver.h"
 
 /* The kernel copies long requests about twice as fast to and from where a page begins. */
-enum { PAGE = 4096, CACHE_LINE = 64 };
+enum { PAGE = 4096, CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
 
 void *block_try_alloc(const BlockNode *node, size_t bytes)
 {
@@ -35,6 +36,17 @@ void *block_alloc(const BlockNode *node, size_t bytes)
         error_report("out of memory");
         abort();
     }
+    return p;
+}
+
+void *block_alloc_large(const BlockNode *node, size_t bytes)
+{
+    void *p = NULL;
+
+    if (bytes < HUGE_PAGE || posix_memalign(&p, HUGE_PAGE, ROUND_UP(bytes, HUGE_PAGE)) != 0) {
+        return block_alloc(node, bytes);
+    }
+    madvise(p, ROUND_UP(bytes, HUGE_PAGE), MADV_HUGEPAGE); /* or as small ones */
     return p;
 }
 

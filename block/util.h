@@ -57,5 +57,9 @@ DEFINE_LOADS(64)
 void *block_alloc(const struct BlockNode *node, size_t bytes);
 /* NULL where there is no memory (or bytes is beyond reason). */
 void *block_try_alloc(const struct BlockNode *node, size_t bytes);
+/* The same as block_alloc(), in large pages where the host has them: a request past its cache is
+ * one piece for the disk then instead of hundreds. For long-lived buffers that are used as a whole.
+ */
+void *block_alloc_large(const struct BlockNode *node, size_t bytes);
 
 #endif
