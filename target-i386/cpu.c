@@ -11,6 +11,7 @@
 #include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -322,23 +323,23 @@ static void draw_slot_empty(void)
     cpu_slot_empty = (drawn & GUEST_PAGE_MASK & ~(3ull << 47)) | 1ull << 47;
 }
 
+enum { CPU_SIZE = CPU_TLB_OFFSET + sizeof(CpuTlb) };
+
 CPUX86State *cpu_new(unsigned index, const char *model, Error **errp)
 {
     CpuModel *m = cpu_model_parse(model, errp);
     if (!m) {
         return NULL;
     }
-    /* A multiple of the alignment of its vector state. */
-    size_t size = CPU_TLB_OFFSET + ((sizeof(CpuTlb) + 63) & ~(size_t)63);
     if (!cpu_slot_empty) {
         draw_slot_empty();
         cpu_slots_fenced = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0;
     }
-    CPUX86State *env = aligned_alloc(64, size);
-    if (!env) {
+    /* Zeroes, of which only what is used takes memory, and aligned for the vector state. */
+    CPUX86State *env = mmap(NULL, CPU_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (env == MAP_FAILED) {
         abort();
     }
-    memset(env, 0, size);
     env->index = index;
     env->bsp = index == 0;
     env->model = m;
@@ -371,7 +372,7 @@ void cpu_free(CPUX86State *env)
     exec_free_code(env);
     mmu_drop_windows(env->tlb);
     free((void *)env->model);
-    free(env);
+    munmap(env, CPU_SIZE);
 }
 
 static void reset_segments(CPUX86State *env)
