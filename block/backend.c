@@ -32,6 +32,7 @@ struct BlockBackend {
     unsigned lifted;         /* somebody waits for all requests: limits do not hold meanwhile */
     bool writethrough;
     BlkErrorPolicy on_error[2]; /* read, write */
+    int stopped_by;             /* errno; 0: nothing */
     void (*changed)(void *opaque);
     void *changed_opaque;
     bool locked; /* by the guest: its medium cannot be taken out */
@@ -453,9 +454,17 @@ BlkErrorAction blk_error_action(BlockBackend *blk, bool is_write, int error)
 
 void blk_tell_error(BlockBackend *blk, bool is_write, int error, BlkErrorAction action)
 {
+    if (action == BLK_ERROR_STOP) {
+        blk->stopped_by = error;
+    }
     if (error_handler) {
         error_handler(blk, is_write, error, action);
     }
+}
+
+const char *blk_io_status(const BlockBackend *blk)
+{
+    return !blk->stopped_by ? "ok" : blk->stopped_by == ENOSPC ? "nospace" : "failed";
 }
 
 /* ---- limits ---- */
@@ -534,6 +543,7 @@ static void request_done(void *opaque)
     BlkRequest *req = opaque;
 
     count_request(&req->blk->stats, req);
+    req->blk->stopped_by = req->ret < 0 ? req->blk->stopped_by : 0;
     req->blk->in_flight--;
     total_in_flight--;
     req->done(req->opaque, req->ret);

@@ -129,6 +129,8 @@ void blk_set_eject_handler(BlockBackend *blk, void (*fn)(void *opaque), void *op
 BlkErrorAction blk_error_action(BlockBackend *blk, bool is_write, int error);
 /* The device's, once for a request that has failed for good and before it acts: for who wants to hear of it. */
 void blk_tell_error(BlockBackend *blk, bool is_write, int error, BlkErrorAction action);
+/* "ok"; or since a failed request stopped the machine and until one goes well: "nospace", "failed". */
+const char *blk_io_status(const BlockBackend *blk);
 /* Whoever wants to hear of failed requests, and of what is done about them. */
 void blk_set_error_handler(void (*fn)(BlockBackend *blk, bool is_write, int error,
                                       BlkErrorAction action));

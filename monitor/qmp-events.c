@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "block/block.h"
+#include "block/node.h"
 #include "hw/machine.h"
 #include "hw/mc146818.h"
 #include "monitor/qmp-int.h"
@@ -73,8 +74,9 @@ static void on_block_error(BlockBackend *blk, bool is_write, int error, BlkError
 
     qmp_event("BLOCK_IO_ERROR",
               json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "device", blk_id(blk), "node-name",
-                        blk_id(blk), "operation", is_write ? "write" : "read", "action",
-                        actions[action], "nospace", error == ENOSPC, "reason", strerror(error)));
+                        blk_node(blk) ? bdrv_node_name(blk_node(blk)) : "", "operation",
+                        is_write ? "write" : "read", "action", actions[action], "nospace",
+                        error == ENOSPC, "reason", strerror(error)));
 }
 
 static void on_time_set(int64_t ahead_sec)

@@ -173,7 +173,7 @@ static void add_block(BlockBackend *blk, void *opaque)
         json_object_set_new(in, "file", text(blk_file(blk)));
         json_object_set_new(in, "ro", json_boolean(blk_readonly(blk)));
         json_object_set_new(b, "inserted", in);
-        json_object_set_new(b, "io-status", json_string("ok"));
+        json_object_set_new(b, "io-status", json_string(blk_io_status(blk)));
     }
     json_array_append_new(opaque, b);
 }
