@@ -308,6 +308,29 @@ static bool check_entry(BlockNode *node, uint64_t guest, uint64_t entry, Qcow2Ki
     return true;
 }
 
+int qcow2_check_entries(BlockNode *node, Qcow2CacheEntry *slice, unsigned index, unsigned n,
+                        uint64_t guest)
+{
+    Qcow2State *s = node->state;
+
+    for (; n; n--, index++, guest += s->cluster_size) {
+        uint64_t bitmap, entry = qcow2_l2_entry(s, slice, index, &bitmap),
+                         host = entry & QCOW2_OFFSET_MASK;
+        Qcow2Kind kind = qcow2_kind(node, entry, bitmap, 0);
+        if (s->extl2 && !(entry & QCOW2_COMPRESSED)) {
+            bool has_host = host || (s->data_file && (entry & QCOW2_COPIED));
+            bool allocated = bitmap & UINT32_MAX;
+            kind = (bitmap & bitmap >> 32 & UINT32_MAX) || (allocated && !has_host) ? QCOW2_INVALID
+                   : allocated                                                      ? QCOW2_NORMAL
+                                                                                    : kind;
+        }
+        if (!check_entry(node, guest, entry, kind)) {
+            return -EIO;
+        }
+    }
+    return 0;
+}
+
 /* One unit (cluster, or subcluster where entries are extended) further each step, while the kind
  * stays and the clusters follow each other. */
 static int map_in_slice(BlockNode *node, Qcow2CacheEntry *slice, unsigned index, uint64_t guest,

@@ -18,7 +18,8 @@
 #include "block/qcow2.h"
 
 enum {
-    MAX_FREED = 16384, /* then a flush makes room in the list */
+    MAX_GUARDED_L1 = 8192, /* 4 TB with clusters of 64 KB */
+    MAX_FREED = 16384,     /* then a flush makes room in the list */
     ZERO_BY_WRITE =
         64 * 1024,    /* longer runs of zeroes around new data are left to the file system */
     MAX_ALLOC = 2048, /* clusters a piece of a request */
@@ -257,6 +258,17 @@ static unsigned alike(BlockNode *node, Qcow2CacheEntry *slice, unsigned index, c
     return n;
 }
 
+/* Clusters that were there are not to be the image's own tables: one entry that is wrong would cost
+ * them all. Tables of L2 tables that are too large to be looked through each time are not. */
+static int check_place(BlockNode *node, uint64_t host, uint64_t bytes)
+{
+    const Qcow2State *s = node->state;
+
+    return s->data_file || s->l1_size > MAX_GUARDED_L1
+               ? 0
+               : qcow2_check_overlap(node, host, bytes, "a cluster of data");
+}
+
 static int get_clusters(BlockNode *node, Piece *p, uint64_t entry, unsigned *n, uint64_t *host)
 {
     Qcow2State *s = node->state;
@@ -266,7 +278,7 @@ static int get_clusters(BlockNode *node, Piece *p, uint64_t entry, unsigned *n, 
     p->fresh = false;
     if (p->keep) {
         *host = entry & QCOW2_OFFSET_MASK;
-        return 0;
+        return check_place(node, *host, *n * s->cluster_size);
     }
     if (s->data_file) {
         *host = ROUND_DOWN(p->guest, s->cluster_size);
@@ -334,12 +346,17 @@ static int prepare(BlockNode *node, Piece *p)
     unsigned max = MIN(qcow2_slice_left(s, index), MAX_ALLOC);
     p->bytes = MIN(p->bytes, cluster + max * s->cluster_size - p->guest);
     max = (unsigned)DIV_ROUND_UP(p->guest + p->bytes - cluster, s->cluster_size);
+    ret = qcow2_check_entries(node, slice, index, max, cluster);
+    if (ret < 0) {
+        qcow2_cache_put(slice);
+        return ret;
+    }
     uint64_t ready = in_place_bytes(node, slice, index, p, &p->host);
     p->in_place = ready > 0;
     if (ready) {
         p->bytes = ready;
         qcow2_cache_put(slice);
-        return 0;
+        return check_place(node, p->host, ready);
     }
     unsigned n = alike(node, slice, index, p, max);
     uint64_t fresh_from = s->fresh_index << s->cluster_bits;

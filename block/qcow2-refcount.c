@@ -318,7 +318,8 @@ static int place_refblock(BlockNode *node, uint64_t t, uint64_t *cluster)
         }
         uint64_t in = *cluster >> s->refblock_bits;
         if (in == t || (in < s->reftable_size && (s->reftable[in] & ~QCOW2_REFT_RESERVED))) {
-            return qcow2_check_overlap(node, *cluster << s->cluster_bits, s->cluster_size);
+            return qcow2_check_overlap(node, *cluster << s->cluster_bits, s->cluster_size,
+                                       "a free cluster");
         }
         ret = qcow2_add_refblock(node, in); /* which describes itself */
         if (ret < 0) {
@@ -435,7 +436,8 @@ static int need_refblocks(BlockNode *node, uint64_t first, uint64_t count, bool 
 static int claim(BlockNode *node, uint64_t first, uint64_t count)
 {
     Qcow2State *s = node->state;
-    int ret = qcow2_check_overlap(node, first << s->cluster_bits, count << s->cluster_bits);
+    int ret = qcow2_check_overlap(node, first << s->cluster_bits, count << s->cluster_bits,
+                                  "a free cluster");
 
     if (ret == 0 && s->lazy) {
         ret = qcow2_set_dirty(node, true);
@@ -558,11 +560,14 @@ void qcow2_free_l2_entry(BlockNode *node, uint64_t entry, bool discard)
     if (entry & QCOW2_COMPRESSED) {
         qcow2_compressed_place(s, entry, &offset, &bytes);
         qcow2_free_later(node, offset, bytes, false);
+    } else if (entry & QCOW2_OFFSET_MASK & s->cluster_mask) {
+        qcow2_mark_corrupt(node, "a cluster to be freed lies at %#llx, which is no cluster",
+                           (unsigned long long)(entry & QCOW2_OFFSET_MASK));
     } else if (s->data_file) {
         if (discard && !s->data_raw && (entry & QCOW2_OFFSET_MASK)) {
             bdrv_co_pdiscard(node->data, entry & QCOW2_OFFSET_MASK, s->cluster_size);
         }
-    } else if (entry & QCOW2_OFFSET_MASK & ~s->cluster_mask) {
+    } else if (entry & QCOW2_OFFSET_MASK) {
         qcow2_free_later(node, entry & QCOW2_OFFSET_MASK, s->cluster_size, discard);
     }
 }
@@ -698,15 +703,13 @@ static bool in_table(const uint64_t *table, uint64_t entries, uint64_t mask, uin
     return false;
 }
 
-int qcow2_check_overlap(BlockNode *node, uint64_t offset, uint64_t bytes)
+int qcow2_check_overlap(BlockNode *node, uint64_t offset, uint64_t bytes, const char *whose)
 {
     Qcow2State *s = node->state;
-    uint32_t used = s->reftable_size;
+    /* Behind what is in use no blocks are but in images that were made by nobody. */
+    const uint64_t used = MIN(s->reftable_size, (s->fresh_index >> s->refblock_bits) + 1);
     const char *what = NULL;
 
-    while (used && !s->reftable[used - 1]) {
-        used--;
-    }
     if (offset < s->cluster_size) {
         what = "the header";
     } else if (overlaps(offset, bytes, s->l1_offset, 8ull * s->l1_size)) {
@@ -723,7 +726,7 @@ int qcow2_check_overlap(BlockNode *node, uint64_t offset, uint64_t bytes)
         what = "an L2 table";
     }
     if (what) {
-        qcow2_mark_corrupt(node, "a free cluster at %#llx is %s", (unsigned long long)offset, what);
+        qcow2_mark_corrupt(node, "%s at %#llx is %s", whose, (unsigned long long)offset, what);
         return -EIO;
     }
     return 0;

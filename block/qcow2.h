@@ -284,8 +284,8 @@ int qcow2_flush_tables(BlockNode *node, bool *freed);
 /* Data and refcounts written before are on disk. */
 int qcow2_barrier(BlockNode *node);
 int qcow2_settle(BlockNode *node); /* flushes until nothing is dirty or waits to be freed */
-/* -EIO where [offset, offset + bytes) touches the image's own tables. */
-int qcow2_check_overlap(BlockNode *node, uint64_t offset, uint64_t bytes);
+/* -EIO where [offset, offset + bytes), which is `whose`, touches the image's own tables. */
+int qcow2_check_overlap(BlockNode *node, uint64_t offset, uint64_t bytes, const char *whose);
 /* The cached piece of a refcount block for a cluster; *slice NULL where there is no block. */
 int qcow2_refcount_slice(BlockNode *node, uint64_t cluster, Qcow2CacheEntry **slice,
                          uint64_t *index);
@@ -307,6 +307,10 @@ int qcow2_get_slice(BlockNode *node, uint64_t guest, bool change, Qcow2CacheEntr
                     unsigned *index);
 /* Whole clusters of a table's slice from index on. */
 unsigned qcow2_slice_left(const Qcow2State *s, unsigned index);
+/* -EIO, and the image is corrupt, where one of n entries for [guest, ...) leads to what cannot be
+ * written. */
+int qcow2_check_entries(BlockNode *node, Qcow2CacheEntry *slice, unsigned index, unsigned n,
+                        uint64_t guest);
 Qcow2Kind qcow2_kind(BlockNode *node, uint64_t entry, uint64_t bitmap, unsigned sub);
 int qcow2_map(BlockNode *node, uint64_t guest, uint64_t bytes,
               Qcow2Mapping *m); /* under the lock */
