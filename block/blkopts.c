@@ -5,6 +5,8 @@
  */
 #include "block/blkopts.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,10 +173,58 @@ bool blkopts_take_bool(BlockOptions *o, const char *key, bool *value, Error **er
     return ok;
 }
 
+static uint64_t unit_of(const char *suffix)
+{
+    static const char units[] = "bkmgtpe";
+    const char *unit = *suffix ? strchr(units, tolower((unsigned char)*suffix)) : units;
+
+    return !unit || (*suffix && suffix[1]) ? 0 : 1ull << (10 * (unit - units));
+}
+
+/* As other image tools have it: a decimal number is one with leading zeroes, too; hexadecimal ones
+ * have no fraction; parts of a byte are none. */
+bool blkopts_parse_size(const char *what, const char *text, uint64_t *bytes, Error **errp)
+{
+    /* Rounding up to a sector must not leave the range either. */
+    const uint64_t max = INT64_MAX - 511;
+    const char *digits = text + strspn(text, " ");
+    uint64_t unit = 0, whole = 0, part = 0;
+    double fraction = 0;
+    char *end;
+
+    digits += *digits == '+';
+    errno = 0;
+    if (isdigit((unsigned char)*digits)) {
+        bool hex = digits[0] == '0' && tolower((unsigned char)digits[1]) == 'x';
+        whole = strtoull(digits, &end, hex ? 16 : 10);
+        if (*end == '.' && !hex) {
+            size_t n = strspn(end + 1, "0123456789");
+            fraction = n ? strtod(end, NULL) : 0; /* an exponent is left to be no unit */
+            end += 1 + n;
+        }
+        unit = unit_of(end);
+        part = (uint64_t)(fraction * (double)unit);
+    }
+    if (!unit || (unit == 1 && fraction > 0)) {
+        error_set(
+            errp,
+            "%s: '%s' is no size; possible: a number of bytes, or one with k, M, G, T, P or E "
+            "as in 10G",
+            what, text);
+        return false;
+    }
+    if (errno || part > max || whole > (max - part) / unit) {
+        error_set(errp, "%s: '%s' is too large; possible: below 8E", what, text);
+        return false;
+    }
+    *bytes = whole * unit + part;
+    return true;
+}
+
 bool blkopts_take_size(BlockOptions *o, const char *key, uint64_t *value, Error **errp)
 {
     char *text = blkopts_take(o, key);
-    bool ok = !text || parse_size(key, text, 1, value, errp);
+    bool ok = !text || blkopts_parse_size(key, text, value, errp);
 
     free(text);
     return ok;

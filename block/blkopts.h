@@ -48,6 +48,8 @@ bool blkopts_take_bool(BlockOptions *o, const char *key, bool *value, Error **er
 bool blkopts_take_size(BlockOptions *o, const char *key, uint64_t *value, Error **errp);
 bool blkopts_take_number(BlockOptions *o, const char *key, uint64_t min, uint64_t max,
                          uint64_t *value, Error **errp);
+/* "10G", "1.5k", "4096", "0x1000": bytes, at most the largest size of a file. */
+bool blkopts_parse_size(const char *what, const char *text, uint64_t *bytes, Error **errp);
 /* words ends with NULL; *index is the place of the word. */
 bool blkopts_take_word(BlockOptions *o, const char *key, const char *const *words, int *index,
                        Error **errp);

@@ -161,7 +161,7 @@ static bool set_granularity(ImgArgs *args, const char *value, Error **errp)
 {
     uint64_t n;
 
-    if (!img_parse_size("-g", value, &n, errp)) {
+    if (!blkopts_parse_size("-g", value, &n, errp)) {
         return false;
     }
     if (n < 512 || n > 1u << 31 || (n & (n - 1))) {

@@ -6,7 +6,6 @@
 #include "block/img.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,44 +23,6 @@ enum {
 };
 
 /* ---- values ---- */
-
-static uint64_t unit_of(const char *suffix)
-{
-    static const char units[] = "bkmgtpe";
-    const char *unit = *suffix ? strchr(units, tolower((unsigned char)*suffix)) : units;
-
-    return !unit || (*suffix && suffix[1]) ? 0 : 1ull << (10 * (unit - units));
-}
-
-bool img_parse_size(const char *what, const char *text, uint64_t *bytes, Error **errp)
-{
-    /* Rounding up to a sector must not leave the range either. */
-    const uint64_t max = INT64_MAX - (BLK_SECTOR_SIZE - 1);
-    char *end = (char *)text;
-    uint64_t unit = 0, whole = 0, part = 0;
-
-    errno = 0;
-    if (isdigit((unsigned char)text[0])) {
-        whole = strtoull(text, &end, 10);
-        double fraction = *end == '.' && isdigit((unsigned char)end[1]) ? strtod(end, &end) : 0;
-        unit = fraction < 1 ? unit_of(end) : 0; /* 1.5e3 is none either */
-        part = (uint64_t)(fraction * (double)unit);
-    }
-    if (!unit) {
-        error_set(
-            errp,
-            "%s: '%s' is no size; possible: a number of bytes, or one with k, M, G, T, P or E "
-            "as in 10G",
-            what, text);
-        return false;
-    }
-    if (errno || whole > (max - part) / unit) {
-        error_set(errp, "%s: '%s' is too large; possible: below 8E", what, text);
-        return false;
-    }
-    *bytes = whole * unit + part;
-    return true;
-}
 
 static bool one_of(const char *what, const char *value, const char *const *names, int *index,
                    Error **errp)
@@ -134,7 +95,7 @@ bool img_set_snapshot(ImgArgs *args, const char *value, Error **errp)
 
 bool img_set_rate(ImgArgs *args, const char *value, Error **errp)
 {
-    return img_parse_size("-r", value, &args->rate, errp);
+    return blkopts_parse_size("-r", value, &args->rate, errp);
 }
 
 bool img_set_unsafe(ImgArgs *args, const char *value, Error **errp)
@@ -241,7 +202,7 @@ bool img_take_creation(ImgArgs *args, const char *format, Error **errp)
     if (backing_format && !img_set_backing_format(args, backing_format, errp)) {
         return false;
     }
-    bool ok = !size || img_parse_size("size", size, &args->size, errp);
+    bool ok = !size || blkopts_parse_size("size", size, &args->size, errp);
     args->size_given |= size != NULL;
     free(size);
     return ok;

@@ -41,7 +41,7 @@ static Bench *bench(ImgArgs *args)
 
 static bool set_count(ImgArgs *args, const char *value, Error **errp)
 {
-    return parse_number("-c", value, 1, INT32_MAX, &bench(args)->count, errp);
+    return parse_number("-c", value, 0, INT32_MAX, &bench(args)->count, errp);
 }
 
 static bool set_depth(ImgArgs *args, const char *value, Error **errp)
@@ -51,17 +51,17 @@ static bool set_depth(ImgArgs *args, const char *value, Error **errp)
 
 static bool set_bench_size(ImgArgs *args, const char *value, Error **errp)
 {
-    return img_parse_size("-s", value, &bench(args)->size, errp);
+    return blkopts_parse_size("-s", value, &bench(args)->size, errp);
 }
 
 static bool set_step(ImgArgs *args, const char *value, Error **errp)
 {
-    return img_parse_size("-S", value, &bench(args)->step, errp);
+    return blkopts_parse_size("-S", value, &bench(args)->step, errp);
 }
 
 static bool set_offset(ImgArgs *args, const char *value, Error **errp)
 {
-    return img_parse_size("-o", value, &bench(args)->offset, errp);
+    return blkopts_parse_size("-o", value, &bench(args)->offset, errp);
 }
 
 static bool set_interval(ImgArgs *args, const char *value, Error **errp)
@@ -180,6 +180,13 @@ static bool prepare(ImgArgs *args, Bench *b, Error **errp)
         error_set(errp, "--flush-interval is for writes; add -w");
         return false;
     }
+    if (b->flush_interval && b->flush_interval < b->depth) {
+        error_set(errp,
+                  "--flush-interval %" PRIu64
+                  " is not possible; possible: the depth of -d, %" PRIu64 ", or more",
+                  b->flush_interval, b->depth);
+        return false;
+    }
     b->at = b->offset;
     b->buf = block_alloc(b->image->node, b->size);
     memset(b->buf, (int)b->pattern, b->size);
@@ -199,29 +206,11 @@ static bool prepare(ImgArgs *args, Bench *b, Error **errp)
 static Image *open_image(ImgArgs *args, const Bench *b, Error **errp)
 {
     ImageOpen how = args->open;
-    Image *image;
-    char *text = NULL;
 
     how.writable = b->write;
     how.cache = args->target_cache;
-    if (!b->aio || how.options) {
-        return image_open(args->operands[0], &how, errp);
-    }
-    BlockOptions *o = blkopts_new();
-    if (how.format) {
-        blkopts_set(o, "driver", how.format);
-    }
-    /* As options, for aio= has no place in a name. */
-    image = NULL;
-    if (asprintf(&text, "file.driver=file,file.filename=%s,file.aio=%s%s%s", args->operands[0],
-                 b->aio, how.format ? ",driver=" : "", how.format ? how.format : "") >= 0) {
-        how.options = true;
-        how.format = NULL;
-        image = image_open(text, &how, errp);
-    }
-    blkopts_free(o);
-    free(text);
-    return image;
+    how.aio = b->aio;
+    return image_open(args->operands[0], &how, errp);
 }
 
 static int run_bench(ImgArgs *args)

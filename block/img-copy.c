@@ -508,7 +508,7 @@ static bool set_target_options(ImgArgs *args, const char *value, Error **errp)
 
 static bool set_sparse(ImgArgs *args, const char *value, Error **errp)
 {
-    if (!img_parse_size("-S", value, &args->sparse, errp)) {
+    if (!blkopts_parse_size("-S", value, &args->sparse, errp)) {
         return false;
     }
     if (args->sparse % BLK_SECTOR_SIZE || args->sparse > MAX_SPARSE) {
@@ -823,12 +823,12 @@ static bool parse_dd_operand(DdOperands *dd, const char *text, Error **errp)
         dd->output = value;
         return true;
     case 2:
-        return img_parse_size("bs", value, &dd->block, errp);
+        return blkopts_parse_size("bs", value, &dd->block, errp);
     case 3:
         dd->count_given = true;
-        return img_parse_size("count", value, &dd->count, errp);
+        return blkopts_parse_size("count", value, &dd->count, errp);
     default:
-        return img_parse_size("skip", value, &dd->skip, errp);
+        return blkopts_parse_size("skip", value, &dd->skip, errp);
     }
 }
 

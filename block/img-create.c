@@ -72,7 +72,7 @@ static void print_creation_value(const BlockOptionDesc *o, const char *value)
     uint64_t number;
 
     printf(" %s=", o->name);
-    if (!strcmp(o->arg, "SIZE") && parse_size(o->name, value, 1, &number, NULL)) {
+    if (!strcmp(o->arg, "SIZE") && blkopts_parse_size(o->name, value, &number, NULL)) {
         printf("%" PRIu64, number);
     } else if ((!strcmp(o->arg, "N") || !strcmp(o->arg, "MS")) &&
                parse_number(o->name, value, 0, UINT64_MAX, &number, NULL)) {
@@ -120,7 +120,7 @@ static int run_create(ImgArgs *args)
     Error *err = NULL;
 
     if (!img_take_creation(args, format, &err) ||
-        (args->count > 1 && !img_parse_size("size", args->operands[1], &args->size, &err))) {
+        (args->count > 1 && !blkopts_parse_size("size", args->operands[1], &args->size, &err))) {
         return img_failed(args, err, 1);
     }
     if (args->count > 1 && args->size_given) {
@@ -196,7 +196,7 @@ static bool new_size(const char *text, uint64_t old, uint64_t *size, Error **err
     const char sign = *text == '+' || *text == '-' ? *text : 0;
     uint64_t value;
 
-    if (!img_parse_size("size", text + (sign != 0), &value, errp)) {
+    if (!blkopts_parse_size("size", text + (sign != 0), &value, errp)) {
         return false;
     }
     if (sign == '-' ? value > old : sign && value > (uint64_t)INT64_MAX - BLK_SECTOR_SIZE - old) {

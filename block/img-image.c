@@ -133,6 +133,9 @@ Image *image_open(const char *file, const ImageOpen *how, Error **errp)
     if (how->format) {
         blkopts_set(options, "driver", how->format);
     }
+    if (how->aio) {
+        blkopts_set(options, how->options ? "file.aio" : "aio", how->aio);
+    }
     for (unsigned i = 0; i < blkopts_count(how->creation); i++) {
         const char *key = blkopts_key(how->creation, i);
         if (!strcmp(key, "key-secret") || !strcmp(key, "encrypt.key-secret")) {

@@ -37,9 +37,10 @@ typedef struct ImageOpen {
     bool force_share; /* also while another program writes it */
     bool no_backing;
     bool check;
-    bool header_only; /* to look at what the header tells: no password is needed */
+    bool header_only;             /* to look at what the header tells: no password is needed */
+    const char *aio;              /* how the host's file runs requests; NULL: as is best */
     const BlockOptions *creation; /* of -o: the secrets among them are for opening, too */
-    unsigned cache; /* BDRV_O_ flags of a cache mode */
+    unsigned cache;               /* BDRV_O_ flags of a cache mode */
 } ImageOpen;
 
 /* NULL with an error; else the image is locked until image_close(). */

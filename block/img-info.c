@@ -204,8 +204,12 @@ static int run_info(ImgArgs *args)
         info_free(list);
         return img_failed(args, err, 1);
     }
-    const char *name = args->open.options ? bdrv_filename(image->node) : args->operands[0];
+    const char *name = args->operands[0];
+    if (args->open.options || !strncmp(name, "json:", 5)) {
+        name = bdrv_filename(image->node);
+    }
     for (BlockNode *node = image->node; node; node = bdrv_backing(node)) {
+        name += strncmp(name, "file:", 5) ? 0 : 5;
         if (args->json) {
             add_image(info_add(list, NULL, INFO_OBJECT), node, name);
         } else {
@@ -241,12 +245,12 @@ const ImgCommand img_info_command = {
 
 static bool set_start(ImgArgs *args, const char *value, Error **errp)
 {
-    return img_parse_size("--start-offset", value, &args->start, errp);
+    return blkopts_parse_size("--start-offset", value, &args->start, errp);
 }
 
 static bool set_length(ImgArgs *args, const char *value, Error **errp)
 {
-    return img_parse_size("--max-length", value, &args->length, errp);
+    return blkopts_parse_size("--max-length", value, &args->length, errp);
 }
 
 static const ImgOption map_options[] = {
@@ -401,7 +405,7 @@ const ImgCommand img_map_command = {
 static bool set_measured_size(ImgArgs *args, const char *value, Error **errp)
 {
     args->size_given = true;
-    return img_parse_size("--size", value, &args->size, errp);
+    return blkopts_parse_size("--size", value, &args->size, errp);
 }
 
 static const ImgOption measure_options[] = {

@@ -86,7 +86,7 @@ static bool set_shared(ImgArgs *args, const char *value, Error **errp)
 static bool set_offset(ImgArgs *args, const char *value, Error **errp)
 {
     serve.offset_given = true;
-    return img_parse_size("-o", value, &serve.offset, errp);
+    return blkopts_parse_size("-o", value, &serve.offset, errp);
 }
 
 static bool set_no_cache(ImgArgs *args, const char *value, Error **errp)

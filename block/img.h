@@ -59,8 +59,6 @@ struct ImgArgs {
     void *own;  /* the command's */
 };
 
-/* "10G", "1.5k", "4096": bytes, at most the largest size of a file. */
-bool img_parse_size(const char *what, const char *text, uint64_t *bytes, Error **errp);
 /* Options and operands, then the command. Gives the exit status. */
 int img_run_command(const ImgCommand *command, int argc, char **argv);
 void img_command_help(const ImgCommand *command);

@@ -312,6 +312,14 @@ static BlockNode *open_with_driver(const BlockDriver *driver, const char *filena
         bdrv_free_node(node);
         return NULL;
     }
+    if (!*node->filename && node->file) {
+        /* A filter that options describe. */
+        free(node->filename);
+        node->filename = strdup(node->file->node->filename);
+        if (!node->filename) {
+            error_exit("out of memory");
+        }
+    }
     if (node->file && !driver->protocol && node->file->node->readonly) {
         node->readonly = true;
     }

@@ -93,6 +93,22 @@ static void free_settings(Settings *t)
     free(t->luks.secret);
 }
 
+/* A path, as the header holds it. */
+static char *take_data_file(BlockOptions *o)
+{
+    char *given = blkopts_take(o, "data_file"), *path = NULL;
+
+    if (!given || strncmp(given, "file:", 5)) {
+        return given;
+    }
+    if (asprintf(&path, "%s%s", strcspn(given + 5, ":") < strcspn(given + 5, "/") ? "./" : "",
+                 given + 5) < 0) {
+        abort();
+    }
+    free(given);
+    return path;
+}
+
 static bool take_settings(BlockOptions *o, Settings *t, Error **errp)
 {
     static const char *const compats[] = {"0.10", "v2", "1.1", "v3", NULL};
@@ -110,7 +126,7 @@ static bool take_settings(BlockOptions *o, Settings *t, Error **errp)
         !take_encryption(o, t, errp)) {
         return false;
     }
-    t->data_file = blkopts_take(o, "data_file");
+    t->data_file = take_data_file(o);
     if (!power_of_2(t->cluster_size) || t->cluster_size < 512 || t->cluster_size > 2 << 20) {
         error_set(errp,
                   "cluster_size=%" PRIu64 " is not possible; possible: powers of 2 from 512 to 2M",

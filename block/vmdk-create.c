@@ -220,6 +220,7 @@ static char *extent_name(const char *filename, const Settings *t, unsigned index
         abort();
     }
     *base = full + (name - filename);
+    *base += strncmp(*base, "file:", 5) ? 0 : 5;
     return full;
 }
 

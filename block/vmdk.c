@@ -234,6 +234,19 @@ static bool check_line(const BlockNode *node, const Line *line, Error **errp)
     return true;
 }
 
+/* A descriptor names files beside itself, whatever their names look like. */
+static char *extent_path(const BlockNode *node, const char *name)
+{
+    const char *base = node->file->node->filename, *slash = strrchr(base, '/');
+    bool looks_like_protocol = !slash && strcspn(name, ":") < strcspn(name, "/");
+    char *path = NULL;
+    int n = *name == '/' ? asprintf(&path, "%s", name)
+                         : asprintf(&path, "%.*s%s%s", slash ? (int)(slash + 1 - base) : 0, base,
+                                    looks_like_protocol ? "./" : "", name);
+
+    return n < 0 ? NULL : path;
+}
+
 static bool open_extent(BlockNode *node, BlockOptions *options, const Line *line, Error **errp)
 {
     VmdkState *s = node->state;
@@ -253,7 +266,7 @@ static bool open_extent(BlockNode *node, BlockOptions *options, const Line *line
         s->count++;
         return true;
     }
-    full = bdrv_full_backing_name(node, line->name, errp);
+    full = extent_path(node, line->name);
     snprintf(child, sizeof(child), "extents.%u", s->count);
     bool ok =
         full && bdrv_open_child(node, full, options, child, CHILD_DATA, false, &x->file, errp);
