@@ -24,7 +24,7 @@ enum {
     LOG_FUA = 1 << 1,
     LOG_DISCARD = 1 << 2,
     MAX_LOG_SECTOR = 1 << 23,
-    ZERO_CHUNK = 1 << 20,
+    LOG_STEP = 1 << 20, /* by which a log is made longer */
 };
 
 typedef struct LogSuper {
@@ -49,16 +49,29 @@ typedef struct LogState {
 
 /* ---- the log ---- */
 
+/* A file grows by itself; a format over one (raw, say) is made longer. */
+static int make_room(LogState *s, uint64_t end)
+{
+    const BlockNode *log = s->log->node;
+
+    if (log->growable || end <= log->size) {
+        return 0;
+    }
+    return bdrv_co_truncate(s->log, ROUND_UP(end, LOG_STEP), false, PREALLOC_OFF, NULL) ? 0
+                                                                                        : -ENOSPC;
+}
+
 static int write_super(BlockNode *node)
 {
     LogState *s = node->state;
+    int ret = make_room(s, s->sector_size);
     uint8_t *sector = block_alloc(s->log->node, s->sector_size);
     const LogSuper super = {htole64(LOG_MAGIC), htole64(LOG_VERSION), htole64(s->entries),
                             htole32(s->sector_size)};
 
     memset(sector, 0, s->sector_size);
     memcpy(sector, &super, sizeof(super));
-    int ret = bdrv_co_pwrite(s->log, 0, s->sector_size, sector, 0);
+    ret = ret < 0 ? ret : bdrv_co_pwrite(s->log, 0, s->sector_size, sector, 0);
     free(sector);
     return ret < 0 ? ret : bdrv_co_flush(s->log->node);
 }
@@ -76,7 +89,8 @@ static int append(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v,
 
     memset(head, 0, s->sector_size);
     memcpy(head, &entry, sizeof(entry));
-    int ret = bdrv_co_pwrite(s->log, place - s->sector_size, s->sector_size, head, 0);
+    int ret = make_room(s, place + (v || zeroes ? bytes : 0));
+    ret = ret < 0 ? ret : bdrv_co_pwrite(s->log, place - s->sector_size, s->sector_size, head, 0);
     free(head);
     if (ret == 0 && v) {
         ret = bdrv_co_pwritev(s->log, place, bytes, v, at, 0);
