@@ -860,9 +860,8 @@ bool blk_snapshot_as(BlockBackend *blk, const char *file, const char *format, bo
     if (node_name) {
         blkopts_set(o, "node-name", node_name);
     }
-    /* The host's cache and discards go on as they were. */
-    const unsigned kept = old->flags & (BDRV_O_DIRECT | BDRV_O_NO_FLUSH | BDRV_O_UNMAP);
-    BlockNode *node = bdrv_open(file, o, BDRV_O_RDWR | BDRV_O_NO_BACKING | kept, errp);
+    BlockNode *node = bdrv_open(
+        file, o, BDRV_O_RDWR | BDRV_O_NO_BACKING | (old->flags & BDRV_O_TAKEN_OVER), errp);
     if (!node) {
         return false;
     }

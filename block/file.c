@@ -4,7 +4,8 @@
  * Reads, writes and syncs go through io_uring where the host has it, else through the worker pool,
  * with which all others run (aio= chooses). A file whose size is no multiple of what a format reads
  * gives zeroes past its end; a write there makes it longer. With cache.direct=on (O_DIRECT)
- * offsets, lengths and addresses keep to the device's blocks.
+ * offsets, lengths and addresses keep to the device's blocks. Where the last block is a part of
+ * one, writing it makes the file longer for as long as it is open, by zeroes.
  *
  * When fdatasync() fails once, the host may have dropped the pages it could not write and calls the
  * next sync a success: so every later flush fails, too.
@@ -42,6 +43,8 @@ typedef struct FileState {
     int fd;
     bool is_device;
     bool locking;
+    bool grown;                   /* by writes */
+    uint32_t align;               /* of offsets and lengths: 1 but for O_DIRECT */
     bool no_punch, no_zero_range; /* found out that the file system cannot */
     bool sync_failed;
     AioKind aio;
@@ -73,6 +76,30 @@ typedef struct FileRequest {
 
 /* ---- on worker threads ---- */
 
+/* n more bytes of it are there. True where it ends with them: past the end there are zeroes, for a
+ * sector's rest, or as the file was cut short under us. O_DIRECT gives a part of a block only
+ * there, and cannot be asked to go on from it. */
+static bool read_up_to(FileRequest *req, size_t n)
+{
+    bool at_end = n == 0 || n % req->s->align;
+
+    req->offset += n;
+    iov_skip(&req->iov, &req->count, n);
+    for (int i = 0; i < req->count && at_end; i++) {
+        memset(req->iov[i].iov_base, 0, req->iov[i].iov_len);
+    }
+    return at_end;
+}
+
+/* n more bytes of it are in the file; with O_DIRECT a part of a block is written again. */
+static int written_up_to(FileRequest *req, size_t n)
+{
+    n -= n % req->s->align;
+    req->offset += n;
+    iov_skip(&req->iov, &req->count, n);
+    return n ? 0 : -ENOSPC;
+}
+
 static int do_read(FileRequest *req)
 {
     while (req->count > 0) {
@@ -83,15 +110,9 @@ static int do_read(FileRequest *req)
         if (n < 0) {
             return -errno;
         }
-        if (n == 0) {
-            /* Past the end: a sector's rest, or the file was cut short under us. */
-            for (int i = 0; i < req->count; i++) {
-                memset(req->iov[i].iov_base, 0, req->iov[i].iov_len);
-            }
+        if (read_up_to(req, (size_t)n)) {
             return 0;
         }
-        req->offset += n;
-        iov_skip(&req->iov, &req->count, n);
     }
     return 0;
 }
@@ -125,11 +146,10 @@ static int do_write(FileRequest *req)
         if (n < 0 && errno == EINTR) {
             continue;
         }
-        if (n <= 0) {
-            return n < 0 ? -errno : -ENOSPC;
+        int ret = n < 0 ? -errno : written_up_to(req, (size_t)n);
+        if (ret < 0) {
+            return ret;
         }
-        req->offset += n;
-        iov_skip(&req->iov, &req->count, n);
     }
     return 0;
 }
@@ -191,21 +211,29 @@ static int do_zero(FileRequest *req)
     return ret;
 }
 
-static int write_zeroes_out(int fd, uint64_t from, uint64_t to)
+/* In whole blocks, as O_DIRECT asks for. The one in which the old end lies has its storage, and the
+ * last one is cut off again. */
+static int write_zeroes_out(const FileState *s, uint64_t from, uint64_t size)
 {
-    static const uint8_t zeroes[64 * 1024];
+    static const uint8_t zeroes[64 * 1024] __attribute__((aligned(MAX_DIRECT_ALIGN)));
+    const uint64_t to = ROUND_UP(size, s->align);
 
+    from = ROUND_UP(from, s->align);
     while (from < to) {
-        ssize_t n = pwrite(fd, zeroes, MIN(to - from, sizeof(zeroes)), from);
+        ssize_t n = pwrite(s->fd, zeroes, MIN(to - from, sizeof(zeroes)), from);
         if (n < 0 && errno == EINTR) {
             continue;
         }
         if (n <= 0) {
             return n < 0 ? -errno : -ENOSPC;
         }
+        n -= n % s->align;
+        if (!n) {
+            return -ENOSPC;
+        }
         from += n;
     }
-    return fdatasync(fd) < 0 ? -errno : 0;
+    return (to > size && ftruncate(s->fd, size) < 0) || fdatasync(s->fd) < 0 ? -errno : 0;
 }
 
 static int do_truncate(FileRequest *req)
@@ -226,7 +254,7 @@ static int do_truncate(FileRequest *req)
             }
         }
     } else if (size > old && req->prealloc == PREALLOC_FULL) {
-        ret = write_zeroes_out(req->s->fd, old, size);
+        ret = write_zeroes_out(req->s, old, size);
     }
     if (ret < 0 && ftruncate(req->s->fd, old) < 0) {
         return ret; /* it stays longer; that is no harm */
@@ -299,14 +327,13 @@ static int run_async(FileRequest *req)
         if (n < 0) {
             return (int)n;
         }
-        if (n == 0 && req->op == FILE_WRITE) {
-            return -ENOSPC;
+        if (req->op == FILE_READ && read_up_to(req, (size_t)n)) {
+            return 0;
         }
-        if (n == 0) {
-            return do_read(req); /* past the end */
+        int ret = req->op == FILE_WRITE ? written_up_to(req, (size_t)n) : 0;
+        if (ret < 0) {
+            return ret;
         }
-        req->offset += n;
-        iov_skip(&req->iov, &req->count, n);
     }
     return 0;
 }
@@ -409,6 +436,9 @@ static int file_co_preadv(BlockNode *node, uint64_t offset, uint64_t bytes, IoVe
 static int file_co_pwritev(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
                            unsigned flags)
 {
+    FileState *s = node->state;
+
+    s->grown |= offset + bytes > node->size;
     return transfer(node, FILE_WRITE, offset, bytes, v, at);
 }
 
@@ -611,7 +641,8 @@ static bool open_fd(BlockNode *node, Error **errp)
         if (errno == EINVAL && (node->flags & BDRV_O_DIRECT)) {
             error_set(
                 errp,
-                "cannot open %s past the host's cache: its file system does not support O_DIRECT",
+                "cannot open %s past the host's cache: its file system does not support O_DIRECT; "
+                "choose another cache mode than none and directsync (cache.direct=off)",
                 node->filename);
         } else if (errno == EBUSY && !node->readonly) {
             error_set(errp,
@@ -682,18 +713,33 @@ static bool file_co_open(BlockNode *node, BlockOptions *options, Error **errp)
         close(s->fd);
         return false;
     }
+    s->align = 1;
     if (node->flags & BDRV_O_DIRECT) {
-        node->request_alignment = node->memory_alignment = direct_alignment(s->fd);
+        node->request_alignment = node->memory_alignment = s->align = direct_alignment(s->fd);
     }
     node->zeroes_alignment = node->discard_alignment = s->is_device ? 512 : 1;
     node->supported_zero_flags = BDRV_REQ_MAY_UNMAP;
     return true;
 }
 
+/* A last block that was written whole becomes the part that it is. */
+static void cut_last_block(BlockNode *node)
+{
+    FileState *s = node->state;
+    struct stat st;
+
+    if (s->grown && !s->is_device && fstat(s->fd, &st) == 0 && (uint64_t)st.st_size > node->size &&
+        st.st_size - node->size < s->align && ftruncate(s->fd, node->size) < 0) {
+        error_report("image %s stays longer than its %llu bytes, by zeroes: %s", node->filename,
+                     (unsigned long long)node->size, strerror(errno));
+    }
+}
+
 static void file_co_close(BlockNode *node)
 {
     FileState *s = node->state;
 
+    cut_last_block(node);
     close(s->fd);
 }
 
@@ -715,6 +761,7 @@ static bool file_co_reopen(BlockNode *node, bool readonly, Error **errp)
         lock_for(node, s->fd, node->readonly, NULL);
         return false;
     }
+    cut_last_block(node);
     close(s->fd);
     s->fd = fd;
     return true;

@@ -383,8 +383,10 @@ static void told_resized(BlockNode *node)
 }
 
 /* Aligned, tracked; v NULL: zeroes. */
-static int write_aligned(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
-                         unsigned flags)
+/* wanted: how many of the bytes somebody asked for; others only fill up the last block, and do not
+ * make a file longer. */
+static int write_aligned(BlockNode *node, uint64_t offset, uint64_t bytes, uint64_t wanted,
+                         IoVector *v, size_t at, unsigned flags)
 {
     int ret;
 
@@ -403,8 +405,8 @@ static int write_aligned(BlockNode *node, uint64_t offset, uint64_t bytes, IoVec
     unsigned supported = v ? node->supported_write_flags : node->supported_zero_flags;
     node->write_gen++;
     node->wr_highest = MAX(node->wr_highest, offset + bytes);
-    if (ret == 0 && node->growable && offset + bytes > node->size) {
-        node->size = offset + bytes;
+    if (ret == 0 && node->growable && offset + wanted > node->size) {
+        node->size = offset + wanted;
         told_resized(node);
     }
     if (ret == 0 && (flags & BDRV_REQ_FUA) && !(supported & BDRV_REQ_FUA)) {
@@ -438,7 +440,7 @@ static int modify_block(BlockNode *node, uint64_t start, uint64_t skip, uint64_t
         } else {
             memset(block + skip, 0, n);
         }
-        ret = write_aligned(node, start, align, &bounce, 0, flags & BDRV_REQ_FUA);
+        ret = write_aligned(node, start, align, skip + n, &bounce, 0, flags & BDRV_REQ_FUA);
     }
     free(block);
     return ret;
@@ -457,7 +459,7 @@ static int write_misaligned(BlockNode *node, uint64_t offset, uint64_t bytes, Io
             ret = modify_block(node, offset - skip, skip, n, v, at, flags);
         } else {
             n = ROUND_DOWN(bytes, align);
-            ret = write_aligned(node, offset, n, v, at, flags);
+            ret = write_aligned(node, offset, n, n, v, at, flags);
         }
         if (ret < 0) {
             return ret;
@@ -482,7 +484,7 @@ static int tracked_write(BlockNode *node, uint64_t offset, uint64_t bytes, IoVec
     }
     wait_for_conflicts(&req);
     ret = misaligned ? write_misaligned(node, offset, bytes, v, at, flags)
-                     : write_aligned(node, offset, bytes, v, at, flags);
+                     : write_aligned(node, offset, bytes, bytes, v, at, flags);
     tracked_end(&req);
     return ret;
 }

@@ -71,7 +71,8 @@ BlockNode *live_open_target(BlockNode *node, const LiveTarget *t, Error **errp)
     if (t->node_name) {
         blkopts_set(o, "node-name", t->node_name);
     }
-    return bdrv_open(t->file, o, BDRV_O_RDWR | BDRV_O_NO_BACKING | BDRV_O_UNMAP, errp);
+    return bdrv_open(t->file, o,
+                     BDRV_O_RDWR | BDRV_O_NO_BACKING | (node->flags & BDRV_O_TAKEN_OVER), errp);
 }
 
 bool live_resize(BlockNode *node, uint64_t size, Error **errp)

@@ -22,7 +22,8 @@ typedef struct LiveTarget {
     JobSync sync;              /* what the new file names as its backing file */
 } LiveTarget;
 
-/* Makes and opens the target of a copy of node; a reference. NULL with an error. */
+/* Makes and opens the target of a copy of node, with the host's cache used as node does, and
+ * discards reaching the host if node's do; a reference. NULL with an error. */
 BlockNode *live_open_target(BlockNode *node, const LiveTarget *t, Error **errp);
 
 /* Of a node that is no drive's uppermost; a multiple of BLK_SECTOR_SIZE. */

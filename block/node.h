@@ -41,6 +41,8 @@ enum {
     BDRV_O_AUTO_READONLY = 1 << 9, /* RDWR if it may be written, else read-only */
     BDRV_O_NO_IO = 1 << 10,        /* only to look at the header */
     BDRV_O_RESIZE = 1 << 11,       /* the user will change the size */
+    /* What the copy of a disk, or an image that takes its place, takes over from it. */
+    BDRV_O_TAKEN_OVER = BDRV_O_DIRECT | BDRV_O_NO_FLUSH | BDRV_O_UNMAP,
 };
 
 /* What a parent does with a child; bit n is byte 100 + n of the locks on a file (file-lock.c). */

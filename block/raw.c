@@ -54,7 +54,10 @@ static bool raw_co_open(BlockNode *node, BlockOptions *options, Error **errp)
         return false;
     }
     BlockNode *file = node->file->node;
-    node->request_alignment = s->offset % file->request_alignment ? 1 : file->request_alignment;
+    /* A disk that does not end with a block of the file's: the file's node completes that one,
+     * which this disk must not grow by. */
+    node->request_alignment =
+        (s->offset | node->size) % file->request_alignment ? 1 : file->request_alignment;
     if (node->probed) {
         /* A head that is written by bytes is another format's as a whole: io.c sees sectors. */
         node->request_alignment = MAX(node->request_alignment, BLK_SECTOR_SIZE);
