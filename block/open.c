@@ -126,8 +126,11 @@ bool bdrv_open_child(BlockNode *parent, const char *filename, BlockOptions *opti
         }
         return optional;
     } else {
-        if (filename && has_driver(sub)) {
-            filename = NULL; /* the options say it better than the name in a header */
+        /* The options say it better than the name in a header; but a driver alone (a header's format
+           of its backing file) does not say what json: says besides. */
+        if (filename && has_driver(sub) &&
+            (strncmp(filename, "json:", 5) != 0 || blkopts_get(sub, "filename"))) {
+            filename = NULL;
         }
         node =
             co_open_image(filename, sub, child_flags(parent->flags, role), parent->depth + 1, errp);

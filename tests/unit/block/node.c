@@ -94,6 +94,31 @@ static void names_may_be_json(void)
     tear_down();
 }
 
+/* With and without the format beside it in the header. */
+static void a_backing_file_may_be_json(void)
+{
+    static const char name[] = "json:{\"driver\":\"raw\",\"offset\":8192,\"file\":"
+                               "{\"driver\":\"mem\",\"name\":\"a\"}}";
+    static const char *const formats[] = {"raw", NULL};
+
+    for (unsigned i = 0; i < 2; i++) {
+        uint8_t b = 0;
+        set_up();
+        CHECK(bdrv_create("qcow2", "mem:b", SIZE / 2, name, formats[i], NULL, &err));
+        BlockChild *c = open_with("mem:b", "driver=qcow2", 0);
+        CHECK(c);
+        CHECK_EQ(bdrv_pread(c, 4096, 1, &b), 0);
+        CHECK_EQ(b, 3);
+        bdrv_root_detach(c);
+        c = open_with("mem:b",
+                      "driver=qcow2,backing.driver=raw,backing.file.driver=mem,backing.file.name=a",
+                      0); /* what the options say goes before what the header says */
+        CHECK(c);
+        bdrv_root_detach(c);
+        tear_down();
+    }
+}
+
 static void a_part_must_lie_inside(void)
 {
     set_up();
@@ -232,6 +257,7 @@ static void snapshots_carry_machine_state(void)
     tear_down();
 }
 
-TESTS(TEST(options_are_a_tree), TEST(names_may_be_json), TEST(a_part_must_lie_inside),
-      TEST(a_guessed_raw_disk_stays_raw), TEST(two_writers_do_not_go_together),
-      TEST(a_chain_must_end), TEST(status_goes_down_the_chain), TEST(snapshots_carry_machine_state))
+TESTS(TEST(options_are_a_tree), TEST(names_may_be_json), TEST(a_backing_file_may_be_json),
+      TEST(a_part_must_lie_inside), TEST(a_guessed_raw_disk_stays_raw),
+      TEST(two_writers_do_not_go_together), TEST(a_chain_must_end),
+      TEST(status_goes_down_the_chain), TEST(snapshots_carry_machine_state))
