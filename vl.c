@@ -16,6 +16,7 @@
 
 #include "block/block.h"
 #include "block/drive.h"
+#include "block/kdf.h"
 #include "block/nbd-server.h"
 #include "char/char.h"
 #include "gdbstub/gdbstub.h"
@@ -131,6 +132,7 @@ static void signal_arrived(void *opaque)
     if (number == SIGINT && gdbstub_take_sigint()) {
         return;
     }
+    kdf_cancel(); /* a password is perhaps being tried on an image that is opened */
     fprintf(stderr, "\r\nvole: ended by signal %d (%s)\r\n", number, strsignal(number));
     machine_config.no_shutdown = false;
     machine_request_shutdown(0);

@@ -44,6 +44,21 @@ bool hash_bytes(const char *hash, const void *data, size_t bytes, uint8_t *diges
     return false;
 }
 
+Pbkdf2 *pbkdf2_new(const char *hash, const void *password, size_t length, const uint8_t *salt,
+                   size_t salt_bytes, uint32_t iterations, uint8_t *out, size_t bytes)
+{
+    return NULL;
+}
+
+bool pbkdf2_step(Pbkdf2 *p, uint32_t iterations)
+{
+    return false;
+}
+
+void pbkdf2_free(Pbkdf2 *p)
+{
+}
+
 bool hash_pbkdf2(const char *hash, const void *password, size_t length, const uint8_t *salt,
                  size_t salt_bytes, uint32_t iterations, uint8_t *out, size_t bytes)
 {

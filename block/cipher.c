@@ -89,14 +89,100 @@ bool hash_bytes(const char *hash, const void *data, size_t bytes, uint8_t *diges
     return true;
 }
 
+struct Pbkdf2 {
+    gcry_md_hd_t hmac;
+    unsigned digest;                  /* bytes */
+    uint32_t iterations, left, block; /* left: of the block that is computed */
+    uint8_t *out, salt[64], u[64], t[64];
+    size_t salt_bytes, bytes; /* of out, still to come */
+};
+
+/* U1 = HMAC(password, salt || number of the block) */
+static void first_iteration(Pbkdf2 *p)
+{
+    const uint8_t number[4] = {(uint8_t)(p->block >> 24), (uint8_t)(p->block >> 16),
+                               (uint8_t)(p->block >> 8), (uint8_t)p->block};
+
+    gcry_md_reset(p->hmac);
+    gcry_md_write(p->hmac, p->salt, p->salt_bytes);
+    gcry_md_write(p->hmac, number, sizeof(number));
+    memcpy(p->u, gcry_md_read(p->hmac, 0), p->digest);
+    memcpy(p->t, p->u, p->digest);
+    p->left = p->iterations - 1;
+}
+
+Pbkdf2 *pbkdf2_new(const char *hash, const void *password, size_t length, const uint8_t *salt,
+                   size_t salt_bytes, uint32_t iterations, uint8_t *out, size_t bytes)
+{
+    int algorithm = find_hash(hash);
+    Pbkdf2 *p = algorithm == GCRY_MD_NONE || salt_bytes > sizeof(p->salt) || !iterations || !bytes
+                    ? NULL
+                    : calloc(1, sizeof(*p));
+
+    if (!p) {
+        return NULL;
+    }
+    p->digest = gcry_md_get_algo_dlen(algorithm);
+    if (p->digest > sizeof(p->u) || gcry_md_open(&p->hmac, algorithm, GCRY_MD_FLAG_HMAC) ||
+        gcry_md_setkey(p->hmac, password, length)) {
+        pbkdf2_free(p);
+        return NULL;
+    }
+    memcpy(p->salt, salt, salt_bytes);
+    p->salt_bytes = salt_bytes;
+    p->iterations = iterations;
+    p->out = out;
+    p->bytes = bytes;
+    p->block = 1;
+    first_iteration(p);
+    return p;
+}
+
+bool pbkdf2_step(Pbkdf2 *p, uint32_t iterations)
+{
+    while (p->bytes) {
+        for (; p->left && iterations; p->left--, iterations--) {
+            gcry_md_reset(p->hmac);
+            gcry_md_write(p->hmac, p->u, p->digest);
+            memcpy(p->u, gcry_md_read(p->hmac, 0), p->digest);
+            for (unsigned i = 0; i < p->digest; i++) {
+                p->t[i] ^= p->u[i];
+            }
+        }
+        if (p->left) {
+            return true;
+        }
+        size_t n = MIN(p->bytes, p->digest);
+        memcpy(p->out, p->t, n);
+        p->out += n;
+        p->bytes -= n;
+        p->block++;
+        if (p->bytes) {
+            first_iteration(p);
+        }
+    }
+    return false;
+}
+
+void pbkdf2_free(Pbkdf2 *p)
+{
+    if (p) {
+        gcry_md_close(p->hmac);
+        explicit_bzero(p, sizeof(*p));
+        free(p);
+    }
+}
+
 bool hash_pbkdf2(const char *hash, const void *password, size_t length, const uint8_t *salt,
                  size_t salt_bytes, uint32_t iterations, uint8_t *out, size_t bytes)
 {
-    int algorithm = find_hash(hash);
+    Pbkdf2 *p = pbkdf2_new(hash, password, length, salt, salt_bytes, iterations, out, bytes);
+    bool ok = p != NULL;
 
-    return algorithm != GCRY_MD_NONE &&
-           gcry_kdf_derive(password, length, GCRY_KDF_PBKDF2, algorithm, salt, salt_bytes,
-                           iterations, bytes, out) == 0;
+    while (ok && pbkdf2_step(p, UINT32_MAX)) {
+    }
+    pbkdf2_free(p);
+    return ok;
 }
 
 bool random_bytes(void *buf, size_t bytes, Error **errp)

@@ -33,7 +33,17 @@ int cipher_decrypt(Cipher *c, uint64_t sector, uint8_t *buf, size_t bytes);
 size_t hash_size(const char *hash);
 /* digest: hash_size() bytes. */
 bool hash_bytes(const char *hash, const void *data, size_t bytes, uint8_t *digest);
-/* PBKDF2 (RFC 2898). */
+/*
+ * PBKDF2 (RFC 2898), some iterations at a time; `out` is complete when a step was the last one.
+ * NULL: the hash is not known. password and salt are not needed any more then.
+ */
+typedef struct Pbkdf2 Pbkdf2;
+Pbkdf2 *pbkdf2_new(const char *hash, const void *password, size_t length, const uint8_t *salt,
+                   size_t salt_bytes, uint32_t iterations, uint8_t *out, size_t bytes);
+/* On any thread, one at a time. False: that was the last one. */
+bool pbkdf2_step(Pbkdf2 *p, uint32_t iterations);
+void pbkdf2_free(Pbkdf2 *p);
+/* All of it at once. */
 bool hash_pbkdf2(const char *hash, const void *password, size_t length, const uint8_t *salt,
                  size_t salt_bytes, uint32_t iterations, uint8_t *out, size_t bytes);
 /* Bytes that nobody can guess. */

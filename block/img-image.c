@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "block/driver.h"
+#include "block/kdf.h"
 #include "block/util.h"
 #include "util/loop.h"
 
@@ -39,6 +40,7 @@ static void give_up(void *opaque)
     uint64_t n;
 
     if (read(wake_fd, &n, sizeof(n)) > 0) {
+        kdf_cancel();
         for (BlockNode *node = bdrv_next(NULL); node; node = bdrv_next(node)) {
             bdrv_cancel_in_flight(node);
         }

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "block/kdf.h"
 #include "block/luks.h"
 #include "block/util.h"
 #include "util/secret.h"
@@ -194,10 +195,10 @@ static void merge_stripes(const LuksHeader *h, const uint8_t *material, uint32_t
 
 /* ---- unlocking ---- */
 
-static bool digest_of_key(const LuksHeader *h, const uint8_t *key, uint8_t *digest)
+static int digest_of_key(const LuksHeader *h, const uint8_t *key, uint8_t *digest)
 {
-    return hash_pbkdf2(h->hash, key, h->key_bytes, h->salt, LUKS_SALT, h->digest_iterations, digest,
-                       LUKS_DIGEST);
+    return kdf_co_pbkdf2(h->hash, key, h->key_bytes, h->salt, LUKS_SALT, h->digest_iterations,
+                         digest, LUKS_DIGEST);
 }
 
 /* 1: key is the master key, 0: the password is another one, or a negative errno. */
@@ -210,9 +211,9 @@ static int try_slot(BlockChild *file, uint64_t at, const LuksHeader *h, const Lu
     Cipher *c = NULL;
     int ret = material ? bdrv_co_pread(file, at + slot->offset, whole, material, 0) : -ENOMEM;
 
-    if (ret == 0 && !hash_pbkdf2(h->hash, password, length, slot->salt, LUKS_SALT, slot->iterations,
-                                 slot_key, h->key_bytes)) {
-        ret = -EINVAL;
+    if (ret == 0) {
+        ret = kdf_co_pbkdf2(h->hash, password, length, slot->salt, LUKS_SALT, slot->iterations,
+                            slot_key, h->key_bytes);
     }
     if (ret == 0) {
         c = cipher_new(h->cipher, h->mode, slot_key, h->key_bytes, NULL);
@@ -220,7 +221,8 @@ static int try_slot(BlockChild *file, uint64_t at, const LuksHeader *h, const Lu
     }
     if (ret == 0) {
         merge_stripes(h, material, slot->stripes, key);
-        ret = digest_of_key(h, key, digest) && !memcmp(digest, h->digest, LUKS_DIGEST);
+        ret = digest_of_key(h, key, digest);
+        ret = ret < 0 ? ret : !memcmp(digest, h->digest, LUKS_DIGEST);
     }
     cipher_free(c);
     explicit_bzero(slot_key, sizeof(slot_key));
@@ -267,7 +269,9 @@ static bool find_key(BlockChild *file, uint64_t at, const LuksHeader *h, const c
             ret = try_slot(file, at, h, &h->slots[i], password, length, key);
         }
     }
-    if (ret < 0) {
+    if (ret == -ECANCELED) {
+        error_set(errp, "image %s: interrupted while its password was tried", filename);
+    } else if (ret < 0) {
         error_set_errno(errp, -ret, "image %s: cannot read the key", filename);
     } else if (ret == 0) {
         error_set(errp, "image %s: the password in secret '%s' opens none of its key slots",
@@ -465,7 +469,7 @@ static bool fill_header(const LuksFormat *f, LuksHeader *h, const uint8_t *key, 
     }
     /* The digest is computed once a try, the password's key as well: it takes the longer part. */
     if (!choose_iterations(hash, LUKS_DIGEST, MAX(f->iter_time / 8, 1), &h->digest_iterations) ||
-        !digest_of_key(h, key, h->digest)) {
+        digest_of_key(h, key, h->digest) < 0) {
         error_set(errp, "hash-alg=%s is not possible", hash);
         return false;
     }
@@ -514,8 +518,8 @@ static bool fill_slot(LuksHeader *h, LuksSlot *slot, const char *secret, uint64_
     }
     slot->active = true;
     bool ok = choose_iterations(h->hash, h->key_bytes, iter_time, &slot->iterations) &&
-              hash_pbkdf2(h->hash, password, length, slot->salt, LUKS_SALT, slot->iterations,
-                          slot_key, h->key_bytes);
+              kdf_co_pbkdf2(h->hash, password, length, slot->salt, LUKS_SALT, slot->iterations,
+                            slot_key, h->key_bytes) == 0;
     if (!ok) {
         error_set(errp, "a key cannot be made of secret '%s'", secret);
         return false;
