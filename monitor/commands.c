@@ -380,6 +380,11 @@ static void cmd_change(Monitor *mon, const ArgValue *args)
     } else if (!blk_may_eject(blk, args[0].present, &err)) {
         monitor_error(mon, err);
     } else {
+        if (args[4].present && strcmp(args[4].text, "retain") && strcmp(args[4].text, "read-only")) {
+            monitor_printf(mon, "'%s': a medium is read-only here; possible: retain, read-only\n",
+                           args[4].text);
+            return;
+        }
         o.format = args[3].present ? args[3].text : NULL;
         if (blk_change_medium(blk, &o, &err)) {
             qmp_tray_moved(blk_id(blk), true);
@@ -561,7 +566,7 @@ const MonitorCommand monitor_commands[] = {
      "take what the images below hold into a drive's image; base and what is below it stay", cmd_block_stream, NULL},
     {"boot_set", {WORD("order", NULL)}, "the boot order from the next reset on, as -boot's", cmd_boot_set, NULL},
     {"change", {{"-f", ARG_FLAG, true, NULL}, WORD("drive", complete_blk), WORD("file", complete_files),
-     OPTIONAL_WORD("format", NULL)},
+     OPTIONAL_WORD("format", NULL), OPTIONAL_WORD("read-only-mode", NULL)},
      "put another medium into a removable drive; -f: also where the guest has locked it", cmd_change, NULL},
     {"chardev-add", {WORD("kind,id=ID,...", NULL)}, "make a character device, as -chardev does", cmd_chardev_add, NULL},
     {"chardev-remove", {WORD("chardev", complete_chr)}, "close a character device that nothing uses",

@@ -46,6 +46,40 @@ static json_t *snapshots(BlockNode *node)
     return list;
 }
 
+static json_t *tree_as_json(const InfoTree *t)
+{
+    if (t->kind == INFO_INT) {
+        return json_integer((json_int_t)t->number);
+    }
+    if (t->kind == INFO_BOOL) {
+        return json_boolean(t->number);
+    }
+    if (t->kind == INFO_STRING) {
+        return text(t->text);
+    }
+    json_t *o = t->kind == INFO_LIST ? json_array() : json_object();
+    for (const InfoTree *c = t->first; c; c = c->next) {
+        if (t->kind == INFO_LIST) {
+            json_array_append_new(o, tree_as_json(c));
+        } else {
+            json_object_set_new(o, c->name, tree_as_json(c));
+        }
+    }
+    return o;
+}
+
+static void add_specific(json_t *image, BlockNode *node)
+{
+    InfoTree *t = bdrv_specific_info(node);
+
+    if (t && t->first) {
+        json_object_set_new(
+            image, "format-specific",
+            json_pack("{s:s, s:o}", "type", bdrv_format_name(node), "data", tree_as_json(t)));
+    }
+    info_free(t);
+}
+
 static json_t *image_info(BlockNode *node)
 {
     json_t *image = json_pack("{s:o, s:s, s:I}", "filename", text(bdrv_filename(node)), "format",
@@ -74,6 +108,7 @@ static json_t *image_info(BlockNode *node)
                             text(bdrv_filename(bdrv_backing(node))));
         json_object_set_new(image, "backing-image", image_info(bdrv_backing(node)));
     }
+    add_specific(image, node);
     if (json_array_size(list)) {
         json_object_set(image, "snapshots", list);
     }
@@ -135,17 +170,16 @@ static void add_limits(json_t *o, const BlkLimits *l, const char *group)
 static json_t *node_info(BlockNode *node, const BlkLimits *l, const char *group, bool writethrough)
 {
     const unsigned flags = node->flags;
-    json_t *o = json_pack(
-        "{s:o, s:o, s:b, s:s, s:b, s:i, s:i, s:s, s:{s:b, s:b, s:b}}",
-        "file", text(bdrv_filename(node)), "node-name", text(bdrv_node_name(node)), "ro",
-        bdrv_readonly(node), "drv", bdrv_format_name(named_format(node)), "encrypted",
-        node->encrypted, "backing_file_depth",
-        depth_of(node), "write_threshold", 0, "detect_zeroes",
-        !node->detect_zeroes        ? "off"
-        : node->detect_zeroes_unmap ? "unmap"
-                                    : "on",
-        "cache", "writeback", !writethrough, "direct", (flags & BDRV_O_DIRECT) != 0, "no-flush",
-        (flags & BDRV_O_NO_FLUSH) != 0);
+    json_t *o = json_pack("{s:o, s:o, s:b, s:s, s:b, s:i, s:i, s:s, s:{s:b, s:b, s:b}}", "file",
+                          text(bdrv_filename(node)), "node-name", text(bdrv_node_name(node)), "ro",
+                          bdrv_readonly(node), "drv", bdrv_format_name(named_format(node)),
+                          "encrypted", node->encrypted, "backing_file_depth", depth_of(node),
+                          "write_threshold", 0, "detect_zeroes",
+                          !node->detect_zeroes        ? "off"
+                          : node->detect_zeroes_unmap ? "unmap"
+                                                      : "on",
+                          "cache", "writeback", !writethrough, "direct",
+                          (flags & BDRV_O_DIRECT) != 0, "no-flush", (flags & BDRV_O_NO_FLUSH) != 0);
 
     add_limits(o, l, group);
     json_object_set_new(o, "image", image_info(node));
@@ -160,9 +194,9 @@ static json_t *node_info(BlockNode *node, const BlkLimits *l, const char *group,
 
 static void add_block(BlockBackend *blk, void *opaque)
 {
-    json_t *b =
-        json_pack("{s:s, s:s, s:b, s:b, s:s}", "device", blk_id(blk), "qdev", blk_id(blk),
-                  "removable", blk_is_cdrom(blk), "locked", blk_medium_locked(blk), "type", "unknown");
+    json_t *b = json_pack("{s:s, s:s, s:b, s:b, s:s}", "device", blk_id(blk), "qdev", blk_id(blk),
+                          "removable", blk_is_cdrom(blk), "locked", blk_medium_locked(blk), "type",
+                          "unknown");
 
     if (blk_is_cdrom(blk)) {
         json_object_set_new(b, "tray_open", json_boolean(!blk_has_medium(blk)));
@@ -197,22 +231,7 @@ json_t *qmp_query_named_block_nodes(json_t *args, Error **errp)
     return list;
 }
 
-/* The highest place that was written, of this node; what lies below it comes as "parent" and "backing". */
-static json_t *node_stats(BlockNode *node, json_t *stats)
-{
-    json_t *o = json_pack("{s:o, s:o}", "node-name", text(bdrv_node_name(node)), "stats", stats);
-
-    json_object_set_new(stats, "wr_highest_offset", json_integer((json_int_t)node->wr_highest));
-    if (node->file) {
-        json_object_set_new(o, "parent", node_stats(node->file->node, json_object()));
-    }
-    if (bdrv_backing(node)) {
-        json_object_set_new(o, "backing", node_stats(bdrv_backing(node), json_object()));
-    }
-    return o;
-}
-
-static void add_block_stats(BlockBackend *blk, void *opaque)
+static json_t *op_stats(const BlkStats *s, bool counted)
 {
     static const struct {
         const char *name;
@@ -222,8 +241,7 @@ static void add_block_stats(BlockBackend *blk, void *opaque)
                  {"wr", BLK_WRITE, true},
                  {"flush", BLK_FLUSH, false},
                  {"unmap", BLK_DISCARD, true}};
-    const BlkStats *s = blk_stats(blk);
-    json_t *stats = json_object(), *o;
+    json_t *stats = json_object();
     char key[40];
 
     for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -242,14 +260,39 @@ static void add_block_stats(BlockBackend *blk, void *opaque)
             json_object_set_new(stats, key, json_integer((json_int_t)fields[f].value));
         }
     }
-    json_object_set_new(stats, "account_invalid", json_true());
-    json_object_set_new(stats, "account_failed", json_true());
+    json_object_set_new(stats, "account_invalid", json_boolean(counted));
+    json_object_set_new(stats, "account_failed", json_boolean(counted));
     json_object_set_new(stats, "timed_stats", json_array());
     if (s->last) {
         json_object_set_new(stats, "idle_time_ns",
                             json_integer((json_int_t)(clock_now(CLOCK_HOST) - s->last)));
     }
-    o = blk_node(blk) ? node_stats(blk_node(blk), stats) : json_pack("{s:o}", "stats", stats);
+    return stats;
+}
+
+/* Of a node by itself only the highest place that was written is known. What lies below it comes as
+ * "parent" and "backing". */
+static json_t *node_stats(BlockNode *node, json_t *stats)
+{
+    static const BlkStats none;
+    json_t *o = json_pack("{s:o, s:o}", "node-name", text(bdrv_node_name(node)), "stats", stats);
+
+    json_object_set_new(stats, "wr_highest_offset", json_integer((json_int_t)node->wr_highest));
+    if (node->file) {
+        json_object_set_new(o, "parent", node_stats(node->file->node, op_stats(&none, false)));
+    }
+    if (bdrv_backing(node)) {
+        json_object_set_new(o, "backing", node_stats(bdrv_backing(node), op_stats(&none, false)));
+    }
+    return o;
+}
+
+static void add_block_stats(BlockBackend *blk, void *opaque)
+{
+    json_t *stats = op_stats(blk_stats(blk), true);
+    json_t *o =
+        blk_node(blk) ? node_stats(blk_node(blk), stats) : json_pack("{s:o}", "stats", stats);
+
     json_object_set_new(o, "device", json_string(blk_id(blk)));
     json_object_set_new(o, "qdev", json_string(blk_id(blk)));
     json_array_append_new(opaque, o);
