@@ -10,6 +10,9 @@
  *
  * Whoever serves is not trusted: an answer that does not fit its request ends the connection.
  *
+ * The rest of the client: nbd-handshake.c (what is agreed on first), nbd-answer.c (what the server
+ * sends), nbd-names.c (nbd://...).
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <errno.h>
@@ -20,7 +23,7 @@
 #include "block/block.h"
 #include "block/driver.h"
 #include "block/drivers.h"
-#include "block/nbd.h"
+#include "block/nbd-int.h"
 #include "block/util.h"
 
 enum {
@@ -28,227 +31,9 @@ enum {
     MAX_DELAY = 24 * 3600,
     RETRY_MS = 500, /* between two attempts to connect */
     SLICE_MS = 100, /* how soon a wait for that notices a cancel */
-    INLINE_IOV = 64,
-    MAX_ERROR_TEXT = 4096,
 };
 
-typedef struct NbdRequest {
-    uint16_t command, flags;
-    uint64_t offset, bytes;
-    IoVector *v; /* READ, WRITE */
-    size_t at;
-    uint64_t received;             /* of a READ */
-    uint32_t status, status_bytes; /* BLOCK_STATUS: the first extent */
-    bool answered, waiting, lost;
-    int ret;
-    uint64_t cookie;
-    Coroutine *co;
-} NbdRequest;
-
-typedef struct NbdState {
-    char *host, *port, *path, *export, *context;
-    uint64_t reconnect_delay, open_timeout; /* seconds */
-    bool dirty_bitmap;                      /* the context shows a dirty bitmap */
-    NbdInfo info;
-
-    CoSocket *socket; /* NULL: not connected */
-    bool reading;     /* the coroutine that reads is there */
-    CoMutex connecting, sending;
-    CoQueue free_slot, reader_gone;
-    NbdRequest *slots[NBD_MAX_REQUESTS];
-    uint64_t serial;
-    int64_t lost_at, tried_at; /* CLOCK_HOST */
-    bool told_lost, closing, cancelled;
-} NbdState;
-
-/* ---- answers ---- */
-
-static NbdRequest *find_request(NbdState *s, uint64_t cookie)
-{
-    NbdRequest *req = s->slots[cookie % NBD_MAX_REQUESTS];
-
-    return req && req->cookie == cookie && !req->answered ? req : NULL;
-}
-
-static void request_answered(NbdRequest *req)
-{
-    req->answered = true;
-    if (req->waiting) {
-        coroutine_wake(req->co);
-    }
-}
-
-static int read_payload(NbdState *s, NbdRequest *req, uint64_t from, uint64_t bytes)
-{
-    struct iovec room[INLINE_IOV], *iov = room;
-    size_t at = req->at + from;
-    int count = iov_slice_count(req->v, at, bytes);
-
-    if (count > INLINE_IOV) {
-        iov = malloc(count * sizeof(*iov));
-        if (!iov) {
-            return -ENOMEM;
-        }
-    }
-    count = iov_slice(req->v, at, bytes, iov);
-    int ret = cosocket_readv(s->socket, iov, count);
-    if (iov != room) {
-        free(iov);
-    }
-    return ret;
-}
-
-static int read_simple(NbdState *s, uint32_t error, uint64_t cookie)
-{
-    NbdRequest *req = find_request(s, cookie);
-
-    if (!req || (s->info.structured && req->command == NBD_CMD_READ)) {
-        return -EPROTO;
-    }
-    req->ret = error ? -nbd_error_from_wire(error) : 0;
-    if (req->command == NBD_CMD_READ && !error) {
-        int ret = read_payload(s, req, 0, req->bytes);
-        if (ret < 0) {
-            return ret;
-        }
-    } else if (req->command == NBD_CMD_BLOCK_STATUS && !error) {
-        return -EPROTO;
-    }
-    request_answered(req);
-    return 0;
-}
-
-static int take_data(NbdState *s, NbdRequest *req, uint32_t length)
-{
-    uint8_t head[8];
-
-    if (req->command != NBD_CMD_READ || length <= 8) {
-        return -EPROTO;
-    }
-    int ret = cosocket_read(s->socket, head, 8);
-    uint64_t offset = load_be64(head), bytes = length - 8;
-    if (ret < 0) {
-        return ret;
-    }
-    if (offset < req->offset || bytes > req->bytes - req->received ||
-        offset - req->offset > req->bytes - bytes) {
-        return -EPROTO;
-    }
-    req->received += bytes;
-    return read_payload(s, req, offset - req->offset, bytes);
-}
-
-static int take_hole(NbdState *s, NbdRequest *req, uint32_t length)
-{
-    uint8_t data[12];
-
-    if (req->command != NBD_CMD_READ || length != 12) {
-        return -EPROTO;
-    }
-    int ret = cosocket_read(s->socket, data, 12);
-    uint64_t offset = load_be64(data), bytes = load_be32(data + 8);
-    if (ret < 0) {
-        return ret;
-    }
-    if (!bytes || offset < req->offset || bytes > req->bytes - req->received ||
-        offset - req->offset > req->bytes - bytes) {
-        return -EPROTO;
-    }
-    req->received += bytes;
-    iov_fill(req->v, req->at + (offset - req->offset), 0, bytes);
-    return 0;
-}
-
-/* The first extent is all that was asked for. */
-static int take_status(NbdState *s, NbdRequest *req, uint32_t length)
-{
-    uint8_t data[12];
-
-    if (req->command != NBD_CMD_BLOCK_STATUS || length < 12 || (length - 4) % 8) {
-        return -EPROTO;
-    }
-    int ret = cosocket_read(s->socket, data, 12);
-    if (ret < 0) {
-        return ret;
-    }
-    if (load_be32(data) != s->info.context_id || req->status_bytes || !load_be32(data + 4)) {
-        return -EPROTO;
-    }
-    req->status_bytes = load_be32(data + 4);
-    req->status = load_be32(data + 8);
-    return cosocket_skip(s->socket, length - 12);
-}
-
-static int take_error(NbdState *s, NbdRequest *req, uint32_t length)
-{
-    uint8_t data[6];
-
-    if (length < 6 || length > MAX_ERROR_TEXT + 14) {
-        return -EPROTO;
-    }
-    int ret = cosocket_read(s->socket, data, 6);
-    if (ret < 0) {
-        return ret;
-    }
-    uint32_t error = load_be32(data);
-    if (!error) {
-        return -EPROTO;
-    }
-    if (!req->ret) {
-        req->ret = -nbd_error_from_wire(error);
-    }
-    return cosocket_skip(s->socket, length - 6);
-}
-
-static int read_chunk(NbdState *s, const uint8_t *head)
-{
-    uint16_t flags = load_be16(head + 4), type = load_be16(head + 6);
-    uint32_t length = load_be32(head + 16);
-    NbdRequest *req = find_request(s, load_be64(head + 8));
-    int ret = -EPROTO;
-
-    if (!req || !s->info.structured) {
-        return -EPROTO;
-    }
-    if (type == NBD_CHUNK_NONE) {
-        ret = length || !(flags & NBD_REPLY_DONE) ? -EPROTO : 0;
-    } else if (type == NBD_CHUNK_DATA) {
-        ret = take_data(s, req, length);
-    } else if (type == NBD_CHUNK_HOLE) {
-        ret = take_hole(s, req, length);
-    } else if (type == NBD_CHUNK_STATUS) {
-        ret = take_status(s, req, length);
-    } else if (type & 1 << 15) {
-        ret = take_error(s, req, length);
-    }
-    if (ret < 0 || !(flags & NBD_REPLY_DONE)) {
-        return ret;
-    }
-    if (!req->ret && ((req->command == NBD_CMD_READ && req->received != req->bytes) ||
-                      (req->command == NBD_CMD_BLOCK_STATUS && !req->status_bytes))) {
-        return -EPROTO;
-    }
-    request_answered(req);
-    return 0;
-}
-
-static int read_answer(NbdState *s)
-{
-    uint8_t head[NBD_STRUCTURED_SIZE];
-    int ret = cosocket_read(s->socket, head, NBD_SIMPLE_REPLY_SIZE);
-
-    if (ret < 0) {
-        return ret;
-    }
-    if (load_be32(head) == NBD_SIMPLE_MAGIC) {
-        return read_simple(s, load_be32(head + 4), load_be64(head + 8));
-    }
-    if (load_be32(head) != NBD_STRUCTURED_MAGIC) {
-        return -EPROTO;
-    }
-    ret = cosocket_read(s->socket, head + 16, 4);
-    return ret < 0 ? ret : read_chunk(s, head);
-}
+/* ---- the connection ---- */
 
 static void connection_lost(BlockNode *node, int error)
 {
@@ -261,7 +46,7 @@ static void connection_lost(BlockNode *node, int error)
         if (req && !req->answered) {
             req->lost = true;
             req->ret = -EIO;
-            request_answered(req);
+            nbd_request_answered(req);
         }
     }
     if (!s->closing && !s->told_lost) {
@@ -279,14 +64,12 @@ static void reader(void *opaque)
     int ret;
 
     do {
-        ret = read_answer(s);
+        ret = nbd_read_answer(s);
     } while (ret == 0);
     connection_lost(node, -ret);
     s->reading = false;
     co_queue_all(&s->reader_gone);
 }
-
-/* ---- connecting ---- */
 
 static bool connect_once(BlockNode *node, NbdInfo *info, Error **errp)
 {
@@ -408,12 +191,12 @@ static bool have_connection(BlockNode *node)
 static int send_request(NbdState *s, NbdRequest *req)
 {
     uint8_t head[NBD_REQUEST_SIZE];
-    struct iovec room[INLINE_IOV], *iov = room;
+    struct iovec room[NBD_INLINE_IOV], *iov = room;
     int count = 1;
 
     if (req->command == NBD_CMD_WRITE) {
         count += iov_slice_count(req->v, req->at, req->bytes);
-        if (count > INLINE_IOV) {
+        if (count > NBD_INLINE_IOV) {
             iov = malloc(count * sizeof(*iov));
             if (!iov) {
                 return -ENOMEM;
@@ -825,141 +608,7 @@ static void nbd_co_close(BlockNode *node)
     free_state(s);
 }
 
-/* ---- names ---- */
-
-static bool decode_percent(char *text, const char *filename, Error **errp)
-{
-    char *to = text;
-
-    for (const char *p = text; *p; p++) {
-        if (*p == '%') {
-            char hex[3] = {p[1], p[1] ? p[2] : 0, 0}, *end;
-            long c = strtol(hex, &end, 16);
-            if (*end || !hex[1] || c <= 0) {
-                error_set(errp, "%s: '%%%s' is no character; possible: two hexadecimal digits",
-                          filename, hex);
-                return false;
-            }
-            *to++ = (char)c;
-            p += 2;
-        } else {
-            *to++ = *p;
-        }
-    }
-    *to = 0;
-    return true;
-}
-
-/* "host", "host:port", "[v6]:port" */
-static bool split_host(char *text, const char *filename, BlockOptions *options, Error **errp)
-{
-    char *colon;
-
-    if (*text == '[') {
-        char *end = strchr(text, ']');
-        if (!end || (end[1] && end[1] != ':')) {
-            error_set(errp, "%s: '%s' is no address; possible: [::1]:" NBD_DEFAULT_PORT, filename,
-                      text);
-            return false;
-        }
-        *end = 0;
-        text++;
-        colon = end[1] ? end + 1 : NULL;
-    } else {
-        colon = strrchr(text, ':');
-    }
-    if (colon) {
-        *colon = 0;
-        if (colon[1]) {
-            blkopts_set(options, "port", colon + 1);
-        }
-    }
-    blkopts_set(options, "host", *text ? text : "localhost");
-    return true;
-}
-
-static bool parse_query(char *query, const char *filename, BlockOptions *options, Error **errp)
-{
-    if (strncmp(query, "socket=", 7) != 0 || strchr(query, '&')) {
-        error_set(errp, "%s: '?%s' is not possible; possible: nbd+unix:///EXPORT?socket=PATH",
-                  filename, query);
-        return false;
-    }
-    if (!decode_percent(query + 7, filename, errp)) {
-        return false;
-    }
-    blkopts_set(options, "path", query + 7);
-    return true;
-}
-
-/* nbd://host[:port][/export], nbd+unix://[/export]?socket=path */
-static bool parse_url(char *url, const char *filename, BlockOptions *options, Error **errp)
-{
-    bool is_unix = !strncmp(url, "nbd+unix:", 9);
-    char *rest = strstr(url, "://") + 3, *query = strchr(rest, '?');
-
-    if (!strncmp(url, "nbds", 4)) {
-        error_set(errp, "%s: TLS is not supported; possible: nbd://, nbd+unix://", filename);
-        return false;
-    }
-    if (query) {
-        *query++ = 0;
-    }
-    char *slash = strchr(rest, '/');
-    if (slash) {
-        *slash++ = 0;
-        if (!decode_percent(slash, filename, errp)) {
-            return false;
-        }
-        if (*slash) {
-            blkopts_set(options, "export", slash);
-        }
-    }
-    if (!is_unix == (query != NULL) || (is_unix && *rest)) {
-        error_set(errp,
-                  "%s is no name of an NBD disk; possible: nbd://HOST:PORT/EXPORT, "
-                  "nbd+unix:///EXPORT?socket=PATH",
-                  filename);
-        return false;
-    }
-    return is_unix ? parse_query(query, filename, options, errp)
-                   : split_host(rest, filename, options, errp);
-}
-
-/* nbd:host:port[:exportname=name], nbd:unix:path[:exportname=name] */
-static bool parse_old(char *text, const char *filename, BlockOptions *options, Error **errp)
-{
-    char *name = strstr(text, ":exportname=");
-
-    if (name) {
-        *name = 0;
-        blkopts_set(options, "export", name + strlen(":exportname="));
-    }
-    if (!strncmp(text, "unix:", 5)) {
-        blkopts_set(options, "path", text + 5);
-        return true;
-    }
-    const char *bracket = strrchr(text, ']');
-    if (!strchr(bracket ? bracket : text, ':')) {
-        error_set(errp, "%s: the port is missing; possible: nbd:HOST:PORT, nbd:unix:PATH",
-                  filename);
-        return false;
-    }
-    return split_host(text, filename, options, errp);
-}
-
-static bool nbd_parse_filename(const char *filename, BlockOptions *options, Error **errp)
-{
-    char *text = strdup(filename);
-
-    if (!text) {
-        abort();
-    }
-    bool ok = strstr(text, "://") ? parse_url(text, filename, options, errp)
-                                  : parse_old(text + 4, filename, options, errp);
-    free(text);
-    return ok;
-}
+/* ---- creating ---- */
 
 /* The image goes onto what the server has; an old header of another format must not stay. */
 static bool nbd_co_create(BlockCreate *create, Error **errp)

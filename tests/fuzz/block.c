@@ -33,7 +33,13 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-enum { MAX_SEEDS = 256, MAX_IMAGE = 10 << 20, SECONDS_AN_IMAGE = 20, CHUNK = 192 * 1024 };
+enum {
+    MAX_SEEDS = 256,
+    MAX_PARTS = 4,
+    MAX_IMAGE = 10 << 20,
+    SECONDS_AN_IMAGE = 20,
+    CHUNK = 192 * 1024
+};
 
 /* ---- seeds and damage ---- */
 
@@ -47,14 +53,43 @@ static uint8_t image[MAX_IMAGE];
 static size_t image_size;
 static int messages; /* descriptor for what we have to say */
 
+/* What images consist of besides: the seeds part-*, as files beside them. */
+typedef struct Part {
+    MemDisk *disk;
+    uint8_t *data;
+    size_t size;
+} Part;
+
+static Part parts[MAX_PARTS];
+static unsigned part_count;
+
+static void restore_parts(void)
+{
+    for (unsigned i = 0; i < part_count; i++) {
+        mem_disk_set(parts[i].disk, parts[i].data, parts[i].size);
+    }
+}
+
 static void read_seed(const char *name)
 {
     FILE *f = fopen(name, "rb");
     uint8_t *data = malloc(MAX_IMAGE);
+    const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name;
 
-    if (!f || !data || seed_count == MAX_SEEDS) {
+    if (!f || !data || seed_count == MAX_SEEDS || part_count == MAX_PARTS) {
         dprintf(messages, "cannot read %s\n", name);
         exit(1);
+    }
+    if (!strncmp(base, "part-", 5)) {
+        Part *p = &parts[part_count++];
+        p->size = fread(data, 1, MAX_IMAGE, f);
+        p->data = data;
+        char beside[32];
+        snprintf(beside, sizeof(beside), "fuzz/%s", base);
+        p->disk = mem_disk_new(beside, data, p->size);
+        p->disk->max = 64 << 20;
+        fclose(f);
+        return;
     }
     seeds[seed_count].size = fread(data, 1, MAX_IMAGE, f);
     seeds[seed_count++].data = data;
@@ -236,7 +271,7 @@ static void use_data(BlockChild *c)
             break;
         case 2:
         case 3:
-            bdrv_pwrite(c, offset, bytes, buf, 0);
+            bdrv_pwrite(c, offset, bytes, buf, below(4) ? 0 : BDRV_REQ_COMPRESSED);
             break;
         case 4:
             bdrv_pwrite_zeroes(c, offset, bytes, below(2) ? BDRV_REQ_MAY_UNMAP : 0);
@@ -304,14 +339,15 @@ static void use(const char *format, MemDisk *disk)
     BlockCheck check = {0};
 
     mem_disk_set(disk, image, image_size);
+    restore_parts();
     if (below(10)) {
         blkopts_set(o, "driver", format);
-        if (!strcmp(format, "luks") || !strcmp(format, "qcow2")) {
+        if (!strcmp(format, "luks") || !strcmp(format, "qcow2") || !strcmp(format, "qcow")) {
             blkopts_set(o, strcmp(format, "luks") ? "encrypt.key-secret" : "key-secret", "s0");
         }
     }
     BlockChild *c =
-        bdrv_open_root("mem:fuzz", o, flags[mode] | (below(4) ? BDRV_O_NO_BACKING : 0), NULL);
+        bdrv_open_root("mem:fuzz/image", o, flags[mode] | (below(4) ? BDRV_O_NO_BACKING : 0), NULL);
     if (!c) {
         return;
     }
@@ -328,6 +364,14 @@ static void use(const char *format, MemDisk *disk)
     }
     if (!bdrv_readonly(node) && below(6) == 0) {
         bdrv_truncate(c, below(2 << 20) & ~511ull, false, PREALLOC_OFF, NULL);
+        use_data(c);
+    }
+    if (below(6) == 0) {
+        bdrv_reopen(node, below(2), NULL);
+        use_data(c);
+    }
+    if (!bdrv_readonly(node) && below(8) == 0) {
+        bdrv_make_empty(c);
         use_data(c);
     }
     bdrv_root_detach(c);
@@ -357,7 +401,7 @@ static void limit_time(int seconds)
 }
 
 /* When it crashes, the image is there to look at. */
-static void keep_image(void)
+static void __attribute__((unused)) keep_image(void)
 {
     FILE *f = fopen("fuzz-block-crash.img", "wb");
 
@@ -414,7 +458,7 @@ int main(int argc, char **argv)
     signal(SIGPROF, too_long);
     secret_add("--object", "secret,id=s0,data=fuzz", NULL);
     luks_max_iterations = 30000; /* more is slow, not wrong */
-    MemDisk *disk = mem_disk_new("fuzz", NULL, 0);
+    MemDisk *disk = mem_disk_new("fuzz/image", NULL, 0);
     disk->max = 64 << 20;
     runs = as_they_are ? seed_count : seconds ? UINT64_MAX : runs;
     for (; done < runs && (!seconds || clock() < seconds * CLOCKS_PER_SEC); done++) {
