@@ -18,7 +18,8 @@ typedef struct AddAll {
 
 static bool add_drive(Monitor *mon, BlockBackend *blk, const char *name, bool writable)
 {
-    const NbdExportOptions options = {.name = name, .writable = writable && !blk_readonly(blk)};
+    const NbdExportOptions options = {
+        .name = name, .id = name, .writable = writable && !blk_readonly(blk)};
     Error *err = NULL;
 
     if (!blk_has_medium(blk)) {

@@ -81,6 +81,7 @@ json_t *qmp_nbd_server_add(json_t *args, Error **errp)
     const char *bitmaps[] = {qmp_str(args, "bitmap"), NULL};
     BlockNode *node = server(errp) ? find_node(device, errp) : NULL;
     const NbdExportOptions options = {.name = name ? name : device,
+                                      .id = name ? name : device, /* for query-block-exports */
                                       .description = qmp_str(args, "description"),
                                       .writable = qmp_bool(args, "writable", false),
                                       .bitmaps = bitmaps};
