@@ -50,7 +50,7 @@ typedef struct Copy {
     uint64_t total, next, done; /* bytes: all, handed out, finished */
     uint64_t pieces, turn;      /* pieces handed out, pieces whose writes have begun in order */
     CoQueue turns;
-    uint64_t ahead, max_ahead; /* bytes of unpacked data that are being copied; 0: any number */
+    uint64_t ahead, max_ahead; /* bytes of data not packed that are being copied; 0: any number */
     CoQueue room;
     uint8_t *buffers[MAX_WORKERS]; /* of a chunk each, that nobody uses */
     unsigned buffer_count;
@@ -311,19 +311,25 @@ static bool copy_piece(Copy *copy, const Piece *p, uint8_t *buf)
     return ok;
 }
 
+static uint64_t room_for(const Copy *copy, const Piece *p)
+{
+    return copy->max_ahead && p->kind == PIECE_DATA && !p->packed ? p->bytes : 0;
+}
+
 /* Under the lock, which keeps the others waiting as well. */
 static void wait_for_room(Copy *copy, const Piece *p)
 {
-    while (copy->max_ahead && !p->packed && copy->ahead &&
-           copy->ahead + p->bytes > copy->max_ahead) {
+    const uint64_t room = room_for(copy, p);
+
+    while (room && copy->ahead && copy->ahead + room > copy->max_ahead) {
         co_queue_wait(&copy->room);
     }
-    copy->ahead += p->packed ? 0 : p->bytes;
+    copy->ahead += room;
 }
 
 static void leave_room(Copy *copy, const Piece *p)
 {
-    copy->ahead -= p->packed ? 0 : p->bytes;
+    copy->ahead -= room_for(copy, p);
     co_queue_all(&copy->room);
 }
 
