@@ -499,6 +499,9 @@ static int co_write(BlockChild *child, uint64_t offset, uint64_t bytes, IoVector
     if (ret < 0 || !bytes) {
         return ret;
     }
+    if (!child->parent && (node->flags & BDRV_O_WRITETHROUGH)) {
+        flags |= BDRV_REQ_FUA;
+    }
     if ((!node->watchers && !node->dirty) || (flags & BDRV_REQ_UNCHANGED)) {
         return tracked_write(node, offset, bytes, v, at, flags);
     }

@@ -32,7 +32,7 @@ enum {
     BDRV_O_DIRECT = 1 << 1,   /* past the host's page cache */
     BDRV_O_NO_FLUSH = 1 << 2, /* flushes are not passed to the host */
     BDRV_O_WRITETHROUGH =
-        1 << 3,            /* each write is followed by a flush (the BlockBackend sees to it) */
+        1 << 3,            /* each write of users outside of the graph is followed by a flush */
     BDRV_O_UNMAP = 1 << 4, /* discards reach the host */
     BDRV_O_NO_BACKING = 1 << 5,  /* the backing file is not opened */
     BDRV_O_PROTOCOL = 1 << 6,    /* the file itself, no format over it */
@@ -267,12 +267,13 @@ typedef struct BlockSnapshot {
 bool bdrv_can_snapshot(const BlockNode *node);
 /*
  * id empty: a new one is chosen and stored in *snapshot. The guest's writes must be drained.
- * pending: keeps the disk as it is now, but the snapshot is in no list and not in the image's table before
- * bdrv_snapshot_finish(); a program that ends in between leaves at most clusters that nobody uses.
+ * pending: keeps the disk as it is now, but the snapshot is in no list and not in the image's table
+ * before bdrv_snapshot_finish(); a program that ends in between leaves at most clusters that nobody
+ * uses.
  */
 bool bdrv_snapshot_create(BlockNode *node, BlockSnapshot *snapshot, Error **errp);
-/* The pending snapshot of this id takes snapshot's vm_state_size and what was written as machine state since it was
- * made. It replaces all others of its name in the same step. */
+/* The pending snapshot of this id takes snapshot's vm_state_size and what was written as machine
+ * state since it was made. It replaces all others of its name in the same step. */
 bool bdrv_snapshot_finish(BlockNode *node, const BlockSnapshot *snapshot, Error **errp);
 /* Gives up the pending snapshot and the machine state written since. */
 bool bdrv_snapshot_abandon(BlockNode *node, const char *id, Error **errp);
@@ -281,17 +282,20 @@ bool bdrv_snapshot_delete(BlockNode *node, const char *id_or_name, Error **errp)
 bool bdrv_snapshot_load_tmp(BlockNode *node, const char *id_or_name, Error **errp);
 int bdrv_snapshot_list(BlockNode *node, BlockSnapshot **list);
 void bdrv_snapshots_free(BlockSnapshot *list);
-/* A line of the table that vole-img snapshot -l and the monitor show (s NULL: its heading), without newline. */
+/* A line of the table that vole-img snapshot -l and the monitor show (s NULL: its heading), without
+ * newline. */
 void bdrv_snapshot_row(const BlockSnapshot *s, const char *id, char *row, size_t row_size);
 /* Machine state behind the disk's end, kept by the next snapshot that is created with a
  * vm_state_size. */
 int bdrv_save_vmstate(BlockNode *node, uint64_t pos, const void *buf, uint64_t bytes);
 int bdrv_load_vmstate(BlockNode *node, uint64_t pos, void *buf, uint64_t bytes);
 /*
- * Where machine state from pos on stands in the host's file: its descriptor (the node's), or -1 where it can only be read by
- * bdrv_load_vmstate(). *offset, *pnum: the place there and for how many of the bytes.
+ * Where machine state from pos on stands in the host's file: its descriptor (the node's), or -1
+ * where it can only be read by bdrv_load_vmstate(). *offset, *pnum: the place there and for how
+ * many of the bytes.
  */
-int bdrv_vmstate_fd(BlockNode *node, uint64_t pos, uint64_t bytes, uint64_t *offset, uint64_t *pnum);
+int bdrv_vmstate_fd(BlockNode *node, uint64_t pos, uint64_t bytes, uint64_t *offset,
+                    uint64_t *pnum);
 int bdrv_co_save_vmstate(BlockNode *node, uint64_t pos, IoVector *v);
 int bdrv_co_load_vmstate(BlockNode *node, uint64_t pos, IoVector *v);
 

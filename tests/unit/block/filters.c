@@ -259,6 +259,27 @@ static void what_is_lasting_was_flushed(void)
     CHECK(ok);
 }
 
+static void writethrough_is_for_every_write(void)
+{
+    set_up();
+    BlockOptions *o = blkopts_new();
+    CHECK(bdrv_create("qcow2", "mem:a", 4 * SIZE, NULL, NULL, NULL, &err));
+    blkopts_set(o, "driver", "qcow2");
+    BlockChild *c = bdrv_open_root("mem:a", o, BDRV_O_RDWR | BDRV_O_WRITETHROUGH, &err);
+    CHECK(c);
+    disk->hook = note;
+    for (uint64_t at = 0; at < 4; at++) {
+        unflushed = false;
+        CHECK_EQ(bdrv_pwrite(c, at << 20, 65536, buf, 0), 0);
+        CHECK(!unflushed);
+        CHECK_EQ(bdrv_pwrite_zeroes(c, at << 20, 65536, 0), 0);
+        CHECK(!unflushed);
+    }
+    disk->hook = NULL;
+    bdrv_root_detach(c);
+    tear_down();
+}
+
 static void two_nodes_have_a_disk_in_memory(void)
 {
     set_up();
@@ -280,4 +301,5 @@ static void two_nodes_have_a_disk_in_memory(void)
 
 TESTS(TEST(errors_come_where_they_shall), TEST(events_and_states),
       TEST(reads_around_a_write_are_events), TEST(requests_are_held_up),
-      TEST(what_is_lasting_was_flushed), TEST(two_nodes_have_a_disk_in_memory))
+      TEST(what_is_lasting_was_flushed), TEST(writethrough_is_for_every_write),
+      TEST(two_nodes_have_a_disk_in_memory))
