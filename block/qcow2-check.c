@@ -4,7 +4,8 @@
  * tables with them, too.
  *
  * Counts stand in small pieces found by a hash, so that a file that claims to be enormous takes no
- * more memory than it has references.
+ * more memory than it has references. A piece has two bits a cluster, and more once one of its
+ * clusters has more than three references: 16 TB of 64 KB clusters take 72 MB.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -17,13 +18,15 @@
 
 #include "block/qcow2.h"
 
-enum { PIECE = 1024, MAX_PIECES = 1 << 18, BUCKETS = 1 << 14, MAX_REPORTS = 1000 };
+enum { PIECE = 4096, BUCKETS = 1 << 16, MAX_REPORTS = 1000 };
+#define MAX_COUNT_BYTES (1ull << 30)
 
 /* Counts of PIECE clusters. */
 typedef struct CountPiece {
     uint64_t number;
     struct CountPiece *next;
-    uint32_t counts[PIECE];
+    unsigned bits; /* of a count: 2, 16 or 32 */
+    void *counts;
 } CountPiece;
 
 typedef struct Check {
@@ -32,7 +35,8 @@ typedef struct Check {
     BlockCheck *result;
     bool fix_leaks, fix_errors;
     CountPiece *buckets[BUCKETS], *last;
-    unsigned pieces, reports;
+    uint64_t bytes; /* of all pieces */
+    unsigned reports;
     uint64_t file_clusters;
     uint8_t *table; /* one cluster */
 } Check;
@@ -56,21 +60,98 @@ static void say(Check *c, const char *fmt, ...)
 
 /* ---- counting ---- */
 
+static uint32_t get_count(const CountPiece *p, unsigned i)
+{
+    return p->bits == 2    ? ((const uint8_t *)p->counts)[i / 4] >> i % 4 * 2 & 3
+           : p->bits == 16 ? ((const uint16_t *)p->counts)[i]
+                           : ((const uint32_t *)p->counts)[i];
+}
+
+static void set_count(CountPiece *p, unsigned i, uint32_t value)
+{
+    uint8_t *narrow = p->counts;
+
+    if (p->bits == 2) {
+        narrow[i / 4] = (uint8_t)((narrow[i / 4] & ~(3u << i % 4 * 2)) | value << i % 4 * 2);
+    } else if (p->bits == 16) {
+        ((uint16_t *)p->counts)[i] = (uint16_t)value;
+    } else {
+        ((uint32_t *)p->counts)[i] = value;
+    }
+}
+
+static void *new_counts(Check *c, unsigned bits)
+{
+    const size_t bytes = (size_t)PIECE * bits / 8;
+
+    if (c->bytes > MAX_COUNT_BYTES - bytes) {
+        return NULL;
+    }
+    c->bytes += bytes;
+    return calloc(1, bytes);
+}
+
+static bool widen(Check *c, CountPiece *p)
+{
+    CountPiece wide = *p;
+
+    wide.bits = p->bits == 2 ? 16 : 32;
+    wide.counts = new_counts(c, wide.bits);
+    for (unsigned i = 0; wide.counts && i < PIECE; i++) {
+        set_count(&wide, i, get_count(p, i));
+    }
+    if (wide.counts) {
+        free(p->counts);
+        c->bytes -= (size_t)PIECE * p->bits / 8;
+        *p = wide;
+    }
+    return wide.counts;
+}
+
+/* One reference more; false: no memory. */
+static bool add_reference(Check *c, CountPiece *p, unsigned i)
+{
+    uint32_t n = get_count(p, i);
+
+    if (n == UINT32_MAX) {
+        return true;
+    }
+    if (n == (1ull << p->bits) - 1 && !widen(c, p)) {
+        return false;
+    }
+    set_count(p, i, n + 1);
+    return true;
+}
+
+static CountPiece *new_piece(Check *c, uint64_t number)
+{
+    CountPiece *p = calloc(1, sizeof(*p));
+
+    if (p) {
+        p->number = number;
+        p->bits = 2;
+        p->counts = new_counts(c, p->bits);
+    }
+    if (p && !p->counts) {
+        free(p);
+        p = NULL;
+    }
+    return p;
+}
+
 static CountPiece *piece(Check *c, uint64_t cluster, bool make)
 {
     uint64_t number = cluster / PIECE;
-    CountPiece **bucket = &c->buckets[(number * 0x9e3779b97f4a7c15ull >> 50) & (BUCKETS - 1)], *p;
+    CountPiece **bucket = &c->buckets[(number * 0x9e3779b97f4a7c15ull >> 48) & (BUCKETS - 1)], *p;
 
     if (c->last && c->last->number == number) {
         return c->last;
     }
     for (p = *bucket; p && p->number != number; p = p->next) {
     }
-    if (!p && make && c->pieces < MAX_PIECES && (p = calloc(1, sizeof(*p)))) {
-        p->number = number;
+    if (!p && make && (p = new_piece(c, number))) {
         p->next = *bucket;
         *bucket = p;
-        c->pieces++;
     }
     c->last = p ? p : c->last;
     return p;
@@ -80,7 +161,7 @@ static uint64_t counted(Check *c, uint64_t cluster)
 {
     CountPiece *p = piece(c, cluster, false);
 
-    return p ? p->counts[cluster % PIECE] : 0;
+    return p ? get_count(p, cluster % PIECE) : 0;
 }
 
 /* A reference to whatever clusters the bytes touch. */
@@ -98,11 +179,10 @@ static int count(Check *c, uint64_t offset, uint64_t bytes, const char *what)
     }
     for (uint64_t i = first; i <= last; i++) {
         CountPiece *p = piece(c, i, true);
-        if (!p) {
+        if (!p || !add_reference(c, p, i % PIECE)) {
             c->result->check_errors++;
             return -ENOMEM;
         }
-        p->counts[i % PIECE]++;
     }
     return 0;
 }
@@ -529,11 +609,11 @@ int qcow2_co_check(BlockNode *node, BlockCheck *result, BlockCheckFix fix)
     if (!c) {
         return -ENOMEM;
     }
-    *c = (Check){.node = node,
-                 .s = s,
-                 .result = result,
-                 .fix_leaks = fix & CHECK_FIX_LEAKS,
-                 .fix_errors = fix & CHECK_FIX_ERRORS};
+    c->node = node;
+    c->s = s;
+    c->result = result;
+    c->fix_leaks = fix & CHECK_FIX_LEAKS;
+    c->fix_errors = fix & CHECK_FIX_ERRORS;
     c->table = block_alloc(node, s->cluster_size);
     co_rwlock_wrlock(&s->ops);
     co_mutex_lock(&s->lock);
@@ -544,6 +624,7 @@ int qcow2_co_check(BlockNode *node, BlockCheck *result, BlockCheckFix fix)
         while (c->buckets[i]) {
             CountPiece *p = c->buckets[i];
             c->buckets[i] = p->next;
+            free(p->counts);
             free(p);
         }
     }

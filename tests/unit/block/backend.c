@@ -15,6 +15,7 @@
 #include "block/node.h"
 #include "util/loop.h"
 
+#include "../test-loop.h"
 #include "../test.h"
 
 enum { SIZE = 1 << 20 };
@@ -26,13 +27,7 @@ static Error *err;
 
 static void set_up(void)
 {
-    static bool made;
-
-    if (!made) {
-        made = true;
-        loop_init();
-        machine_lock();
-    }
+    test_start_loop();
     strcpy(path, "/tmp/vole-block-XXXXXX");
     int fd = mkstemp(path);
     uint8_t data[4096];

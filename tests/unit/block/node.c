@@ -14,6 +14,7 @@
 #include "block/mem.h"
 #include "util/loop.h"
 
+#include "../test-loop.h"
 #include "../test.h"
 
 enum { SIZE = 1 << 20 };
@@ -23,13 +24,7 @@ static Error *err;
 
 static void set_up(void)
 {
-    static bool made;
-
-    if (!made) {
-        made = true;
-        loop_init();
-        machine_lock();
-    }
+    test_start_loop();
     disk = mem_disk_new("a", NULL, SIZE);
     other = mem_disk_new("b", NULL, 0);
     for (unsigned i = 0; i < SIZE; i++) {

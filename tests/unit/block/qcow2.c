@@ -11,6 +11,7 @@
 #include "block/mem.h"
 #include "util/loop.h"
 
+#include "../test-loop.h"
 #include "../test.h"
 
 enum { SIZE = 1 << 20, CLUSTER = 4096 };
@@ -20,13 +21,7 @@ static Error *err;
 
 static void set_up(void)
 {
-    static bool made;
-
-    if (!made) {
-        made = true;
-        loop_init();
-        machine_lock();
-    }
+    test_start_loop();
     disk = mem_disk_new("disk", NULL, 0);
     base = mem_disk_new("base", NULL, SIZE);
     memset(base->data, 0x11, SIZE);

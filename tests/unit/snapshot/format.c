@@ -11,6 +11,7 @@
 #include "hw/memory.h"
 #include "util/loop.h"
 
+#include "../test-loop.h"
 #include "../test.h"
 
 enum { RAM = 3 << 20, CHUNKS = RAM / CHUNK_SIZE };
@@ -33,12 +34,7 @@ static bool failed_with(const char *words)
 
 static void set_up(void)
 {
-    static bool made;
-
-    if (!made) {
-        made = true;
-        loop_init();
-        machine_lock();
+    if (test_start_loop()) {
         memory_ram_init(RAM, &err);
         memory_ram_alloc(RAM, &err);
         machine_config.ram_size = 2 << 20;

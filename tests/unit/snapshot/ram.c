@@ -13,6 +13,7 @@
 #include "snapshot/restore.h"
 #include "util/loop.h"
 
+#include "../test-loop.h"
 #include "../test.h"
 
 enum { RAM = 4 << 20, CHUNKS = RAM / CHUNK_SIZE };
@@ -23,13 +24,7 @@ static uint8_t expected[RAM];
 
 static void set_up(void)
 {
-    static bool made;
-
-    if (!made) {
-        made = true;
-        loop_init();
-        machine_lock();
-    }
+    test_start_loop();
     restore_stop();
     memory_ram_init(RAM, &err);
     memory_init();

@@ -13,6 +13,7 @@
 
 #include "util/loop.h"
 
+#include "../test-loop.h"
 #include "../test.h"
 
 enum { ITEMS = 1000 };
@@ -29,13 +30,7 @@ static atomic_uint meeting;
 
 static void set_up(void)
 {
-    static bool made;
-
-    if (!made) {
-        made = true;
-        loop_init();
-        machine_lock();
-    }
+    test_start_loop();
     memset(items, 0, sizeof(items));
     done_count = 0;
     meeting = 0;
