@@ -14,8 +14,8 @@
 #include "util/coroutine.h"
 #include "util/worker.h"
 
-/* Iterations. A slice takes some 10 ms; what is done within the first is not worth a thread. */
-enum { SLICE = 1 << 15, AT_ONCE = 1 << 11 };
+/* Iterations. A slice takes some 10 ms; the first is done on the spot, as no more may be needed. */
+enum { SLICE = 1 << 15 };
 
 typedef struct Slice {
     WorkItem item;
@@ -49,7 +49,7 @@ int kdf_co_pbkdf2(const char *hash, const void *password, size_t length, const u
     if (!slice.state) {
         return -EINVAL;
     }
-    slice.more = pbkdf2_step(slice.state, AT_ONCE);
+    slice.more = pbkdf2_step(slice.state, SLICE);
     while (slice.more && !cancelled) {
         worker_compute(&slice.item);
         coroutine_yield();
