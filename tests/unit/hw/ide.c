@@ -724,8 +724,9 @@ static void random_accesses(void)
         }
     }
     blk_drain(NULL);
-    ops = blk_stats(blk_find("ide0-hd0"))->rd_ops + blk_stats(blk_find("ide0-hd0"))->wr_ops +
-          blk_stats(blk_find("ide1-cd0"))->rd_ops;
+    ops = blk_stats(blk_find("ide0-hd0"))->done[BLK_READ] +
+          blk_stats(blk_find("ide0-hd0"))->done[BLK_WRITE] +
+          blk_stats(blk_find("ide1-cd0"))->done[BLK_READ];
     CHECK(ops > 1000); /* it did reach the images */
     out(BM, 0);
     out(CONTROL, 4);
