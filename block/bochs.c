@@ -18,7 +18,6 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,12 +86,6 @@ static int bochs_probe(const uint8_t *head, size_t bytes, const char *filename)
     return bytes >= sizeof(MAGIC) && !memcmp(head, MAGIC, sizeof(MAGIC)) ? 100 : 0;
 }
 
-static bool bad(BlockNode *node, Error **errp, const char *what)
-{
-    error_set(errp, "image %s: %s", node->filename, what);
-    return false;
-}
-
 static bool check_header(BlockNode *node, const BochsHeader *h, Error **errp)
 {
     uint32_t version = le32toh(h->version), extent = le32toh(h->extent);
@@ -100,7 +93,7 @@ static bool check_header(BlockNode *node, const BochsHeader *h, Error **errp)
     uint64_t disk = load_le64(version == VERSION_1 ? h->v1_disk : h->v2.disk);
 
     if (memcmp(h->magic, MAGIC, sizeof(MAGIC)) != 0 || memcmp(h->type, "Redolog", 8) != 0) {
-        return bad(node, errp, "is not in bochs format");
+        return bdrv_bad_image(node, "is not in bochs format", errp);
     }
     if (memcmp(h->subtype, "Growing", 8) != 0) {
         error_set(errp,
@@ -122,16 +115,16 @@ static bool check_header(BlockNode *node, const BochsHeader *h, Error **errp)
         return false;
     }
     if (catalog > MAX_CATALOG) {
-        return bad(node, errp, "the catalog has more than 1048576 entries");
+        return bdrv_bad_image(node, "the catalog has more than 1048576 entries", errp);
     }
     if (le32toh(h->header_size) < sizeof(*h) || le32toh(h->header_size) > 1 << 20) {
-        return bad(node, errp, "the header's length is not possible");
+        return bdrv_bad_image(node, "the header's length is not possible", errp);
     }
     if (bitmap < DIV_ROUND_UP(extent / BLK_SECTOR_SIZE, 8) || bitmap > MAX_EXTENT) {
-        return bad(node, errp, "the size of the bitmaps does not fit the extents");
+        return bdrv_bad_image(node, "the size of the bitmaps does not fit the extents", errp);
     }
     if (ROUND_DOWN(disk, BLK_SECTOR_SIZE) > (uint64_t)catalog * extent) {
-        return bad(node, errp, "the catalog is too small for the disk");
+        return bdrv_bad_image(node, "the catalog is too small for the disk", errp);
     }
     return true;
 }
@@ -163,12 +156,7 @@ static bool bochs_co_open(BlockNode *node, BlockOptions *options, Error **errp)
     BochsState *s = node->state;
     BochsHeader h;
 
-    if (!bdrv_open_file_child(node, options, errp)) {
-        return false;
-    }
-    int ret = bdrv_co_pread(node->file, 0, sizeof(h), &h, 0);
-    if (ret < 0) {
-        error_set_errno(errp, -ret, "image %s: cannot read the header", node->filename);
+    if (!bdrv_open_header(node, options, &h, sizeof(h), errp)) {
         return false;
     }
     if (!check_header(node, &h, errp)) {
@@ -572,21 +560,6 @@ static bool bochs_co_truncate(BlockNode *node, uint64_t size, bool exact, BlockP
     return true;
 }
 
-static void report(BlockCheck *result, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void report(BlockCheck *result, const char *fmt, ...)
-{
-    char line[128];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(line, sizeof(line), fmt, ap);
-    va_end(ap);
-    if (result->report) {
-        result->report(result->opaque, line);
-    }
-}
-
 /* No extent twice, none behind the file's end; what nothing leads to is lost, not wrong. */
 static int bochs_co_check(BlockNode *node, BlockCheck *result, BlockCheckFix fix)
 {
@@ -605,10 +578,10 @@ static int bochs_co_check(BlockNode *node, BlockCheck *result, BlockCheckFix fix
             continue;
         }
         if (place >= places) {
-            report(result, "ERROR extent %" PRIu32 " lies behind the end of the file", i);
+            bdrv_check_found(result, "ERROR extent %" PRIu32 " lies behind the end of the file", i);
             result->corruptions++;
         } else if (seen[place / 8] >> place % 8 & 1) {
-            report(result, "ERROR extent %" PRIu32 " lies where another one does", i);
+            bdrv_check_found(result, "ERROR extent %" PRIu32 " lies where another one does", i);
             result->corruptions++;
         } else {
             seen[place / 8] |= 1u << place % 8;

@@ -111,9 +111,10 @@ static int read_raw(BlockNode *node, const Chunk *c, uint64_t skip, uint64_t n, 
     return there ? bdrv_co_preadv(node->file, c->where + skip, there, v, at, 0) : 0;
 }
 
-int chunks_co_preadv(BlockNode *node, ChunkReader *r, uint64_t offset, uint64_t bytes, IoVector *v,
-                     size_t at)
+int chunks_co_preadv(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
+                     unsigned flags)
 {
+    ChunkReader *r = node->state;
     int ret = 0;
 
     while (bytes && ret == 0) {
@@ -140,9 +141,10 @@ int chunks_co_preadv(BlockNode *node, ChunkReader *r, uint64_t offset, uint64_t 
     return ret;
 }
 
-int chunks_block_status(BlockNode *node, ChunkReader *r, uint64_t offset, uint64_t bytes,
-                        uint64_t *pnum, uint64_t *map, BlockNode **file)
+int chunks_co_block_status(BlockNode *node, bool precise, uint64_t offset, uint64_t bytes,
+                           uint64_t *pnum, uint64_t *map, BlockNode **file)
 {
+    const ChunkReader *r = node->state;
     Chunk c;
 
     r->find(node, offset, &c);

@@ -23,6 +23,7 @@ typedef struct Chunk {
 
 enum { CHUNK_SLOTS = 2 };
 
+/* At the start of a driver's state. */
 typedef struct ChunkReader {
     /* What holds the byte at offset, which lies within the disk. */
     void (*find)(BlockNode *node, uint64_t offset, Chunk *chunk);
@@ -35,10 +36,11 @@ typedef struct ChunkReader {
     uint64_t uses;
 } ChunkReader;
 
-int chunks_co_preadv(BlockNode *node, ChunkReader *r, uint64_t offset, uint64_t bytes, IoVector *v,
-                     size_t at);
-int chunks_block_status(BlockNode *node, ChunkReader *r, uint64_t offset, uint64_t bytes,
-                        uint64_t *pnum, uint64_t *map, BlockNode **file);
+/* For the driver's table. */
+int chunks_co_preadv(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
+                     unsigned flags);
+int chunks_co_block_status(BlockNode *node, bool precise, uint64_t offset, uint64_t bytes,
+                           uint64_t *pnum, uint64_t *map, BlockNode **file);
 void chunks_free(ChunkReader *r);
 /* For open: false with an error where the image is wanted for writing. */
 bool chunks_check_readonly(BlockNode *node, Error **errp);

@@ -29,7 +29,7 @@ enum {
 };
 
 typedef struct CloopState {
-    ChunkReader reader;
+    ChunkReader reader; /* first */
     uint32_t block, blocks;
     uint64_t *offsets; /* big-endian; blocks + 1 */
 } CloopState;
@@ -50,12 +50,6 @@ static void cloop_find(BlockNode *node, uint64_t offset, Chunk *c)
                  .where = where,
                  .stored = load_be64(&s->offsets[i + 1]) - where,
                  .kind = CHUNK_ZLIB};
-}
-
-static bool bad(BlockNode *node, Error **errp, const char *what)
-{
-    error_set(errp, "image %s: %s", node->filename, what);
-    return false;
 }
 
 static bool check_offsets(BlockNode *node, Error **errp)
@@ -97,7 +91,7 @@ static bool cloop_co_open(BlockNode *node, BlockOptions *options, Error **errp)
         return false;
     }
     if (s->blocks > MAX_TABLE / 8 - 1) {
-        return bad(node, errp, "the table of blocks is larger than 64 MB");
+        return bdrv_bad_image(node, "the table of blocks is larger than 64 MB", errp);
     }
     s->offsets = block_try_alloc(node, 8ull * (s->blocks + 1));
     ret = s->offsets
@@ -124,28 +118,12 @@ static void cloop_co_close(BlockNode *node)
     free(s->offsets);
 }
 
-static int cloop_co_preadv(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
-                           unsigned flags)
-{
-    CloopState *s = node->state;
-
-    return chunks_co_preadv(node, &s->reader, offset, bytes, v, at);
-}
-
-static int cloop_co_block_status(BlockNode *node, bool precise, uint64_t offset, uint64_t bytes,
-                                 uint64_t *pnum, uint64_t *map, BlockNode **file)
-{
-    CloopState *s = node->state;
-
-    return chunks_block_status(node, &s->reader, offset, bytes, pnum, map, file);
-}
-
 const BlockDriver bdrv_cloop = {
     .name = "cloop",
     .state_size = sizeof(CloopState),
     .probe = cloop_probe,
     .co_open = cloop_co_open,
     .co_close = cloop_co_close,
-    .co_preadv = cloop_co_preadv,
-    .co_block_status = cloop_co_block_status,
+    .co_preadv = chunks_co_preadv,
+    .co_block_status = chunks_co_block_status,
 };

@@ -50,8 +50,8 @@ enum {
 #define TYPE_END     0xffffffffu
 
 typedef struct DmgState {
-    ChunkReader reader;
-    Chunk *chunks; /* by start, none overlapping */
+    ChunkReader reader; /* first */
+    Chunk *chunks;      /* by start, none overlapping */
     size_t count, room;
     uint64_t data_offset;
 } DmgState;
@@ -62,12 +62,6 @@ static int dmg_probe(const uint8_t *head, size_t bytes, const char *filename)
     size_t n = filename ? strlen(filename) : 0;
 
     return n > 4 && !strcmp(filename + n - 4, ".dmg") ? 2 : 0;
-}
-
-static bool bad(BlockNode *node, Error **errp, const char *what)
-{
-    error_set(errp, "image %s: %s", node->filename, what);
-    return false;
 }
 
 /* ---- chunks ---- */
@@ -117,7 +111,8 @@ static bool chunk_kind(BlockNode *node, uint32_t type, ChunkKind *kind, Error **
     case TYPE_BZIP2:
         *kind = CHUNK_BZIP2;
 #ifndef CONFIG_BZIP2
-        return bad(node, errp, "it is compressed with bzip2, which this build is without");
+        return bdrv_bad_image(node, "it is compressed with bzip2, which this build is without",
+                              errp);
 #else
         return true;
 #endif
@@ -149,16 +144,16 @@ static bool add_chunk(BlockNode *node, const uint8_t *entry, uint64_t first, uin
         return false;
     }
     if (first > most || sector > most - first || sectors > most - first - sector) {
-        return bad(node, errp, "a chunk lies behind the end of any disk");
+        return bdrv_bad_image(node, "a chunk lies behind the end of any disk", errp);
     }
     c.start = (first + sector) * BLK_SECTOR_SIZE;
     c.length = sectors * BLK_SECTOR_SIZE;
     if (c.kind != CHUNK_ZERO) {
         if (c.length > CHUNK_MAX || length > CHUNK_MAX) {
-            return bad(node, errp, "a chunk is larger than 64 MB");
+            return bdrv_bad_image(node, "a chunk is larger than 64 MB", errp);
         }
         if (data > file || offset > file - data || length > file - data - offset) {
-            return bad(node, errp, "a chunk lies outside of the file");
+            return bdrv_bad_image(node, "a chunk lies outside of the file", errp);
         }
         c.where = data + offset;
     }
@@ -166,7 +161,7 @@ static bool add_chunk(BlockNode *node, const uint8_t *entry, uint64_t first, uin
         size_t room = s->room ? 2 * s->room : 64;
         Chunk *chunks = realloc(s->chunks, room * sizeof(*chunks));
         if (!chunks) {
-            return bad(node, errp, "there is no memory for its chunks");
+            return bdrv_bad_image(node, "there is no memory for its chunks", errp);
         }
         s->chunks = chunks;
         s->room = room;
@@ -185,7 +180,7 @@ static bool add_table(BlockNode *node, const uint8_t *mish, size_t bytes, Error 
     uint32_t count = load_be32(mish + MISH_CHUNKS);
     uint64_t more = load_be64(mish + MISH_DATA_OFFSET);
     if (count > (bytes - MISH_HEADER) / MISH_CHUNK || more > INT64_MAX - s->data_offset) {
-        return bad(node, errp, "a table of chunks is longer than its place");
+        return bdrv_bad_image(node, "a table of chunks is longer than its place", errp);
     }
     for (uint32_t i = 0; i < count; i++) {
         if (!add_chunk(node, mish + MISH_HEADER + (size_t)i * MISH_CHUNK,
@@ -208,12 +203,12 @@ static bool sort_chunks(BlockNode *node, Error **errp)
     DmgState *s = node->state;
 
     if (!s->count) {
-        return bad(node, errp, "it has no chunks");
+        return bdrv_bad_image(node, "it has no chunks", errp);
     }
     qsort(s->chunks, s->count, sizeof(*s->chunks), by_start);
     for (size_t i = 1; i < s->count; i++) {
         if (s->chunks[i - 1].length > s->chunks[i].start - s->chunks[i - 1].start) {
-            return bad(node, errp, "two chunks are for the same place");
+            return bdrv_bad_image(node, "two chunks are for the same place", errp);
         }
     }
     node->size = s->chunks[s->count - 1].start + s->chunks[s->count - 1].length;
@@ -229,7 +224,7 @@ static bool read_list(BlockNode *node, char *text, Error **errp)
     char *end = at ? strstr(at, "</array>") : NULL;
 
     if (!end) {
-        return bad(node, errp, "its property list has no block tables (blkx)");
+        return bdrv_bad_image(node, "its property list has no block tables (blkx)", errp);
     }
     *end = 0;
     while ((at = strstr(at, "<data>"))) {
@@ -237,7 +232,7 @@ static bool read_list(BlockNode *node, char *text, Error **errp)
         char *stop = strstr(at, "</data>");
         size_t bytes = stop ? (size_t)(stop - at) : 0;
         if (!stop || !base64_decode((uint8_t *)at, &bytes)) {
-            return bad(node, errp, "a block table in its property list is no base64");
+            return bdrv_bad_image(node, "a block table in its property list is no base64", errp);
         }
         if (!add_table(node, (uint8_t *)at, bytes, errp)) {
             return false;
@@ -253,13 +248,13 @@ static bool read_resources(BlockNode *node, const uint8_t *fork, size_t bytes, E
     size_t at = bytes >= 16 ? load_be32(fork) : 0, length = bytes >= 16 ? load_be32(fork + 8) : 0;
 
     if (bytes < 16 || at > bytes || length > bytes - at) {
-        return bad(node, errp, "its resources lie outside of their fork");
+        return bdrv_bad_image(node, "its resources lie outside of their fork", errp);
     }
     for (size_t end = at + length; end - at >= 4;) {
         size_t n = load_be32(fork + at);
         at += 4;
         if (n > end - at) {
-            return bad(node, errp, "a resource is longer than its fork");
+            return bdrv_bad_image(node, "a resource is longer than its fork", errp);
         }
         if (!add_table(node, fork + at, n, errp)) {
             return false;
@@ -277,7 +272,8 @@ static bool read_tables(BlockNode *node, const uint8_t *koly, Error **errp)
     uint64_t file = node->file->node->size;
 
     if (bytes > MAX_LIST || offset > file || bytes > file - offset) {
-        return bad(node, errp, "its list of tables is larger than 32 MB or outside of the file");
+        return bdrv_bad_image(
+            node, "its list of tables is larger than 32 MB or outside of the file", errp);
     }
     uint8_t *list = block_try_alloc(node, bytes + 1);
     int ret = list ? bdrv_co_pread(node->file, offset, bytes, list, 0) : -ENOMEM;
@@ -304,11 +300,12 @@ static bool dmg_co_open(BlockNode *node, BlockOptions *options, Error **errp)
     int ret = file < KOLY_SIZE ? -EINVAL
                                : bdrv_co_pread(node->file, file - KOLY_SIZE, KOLY_SIZE, koly, 0);
     if (ret < 0 || memcmp(koly, "koly", 4) != 0) {
-        return bad(node, errp, "is not in dmg format (no trailer 'koly'); it may be raw");
+        return bdrv_bad_image(node, "is not in dmg format (no trailer 'koly'); it may be raw",
+                              errp);
     }
     s->data_offset = load_be64(koly + KOLY_DATA_OFFSET);
     if (s->data_offset > file) {
-        return bad(node, errp, "its data lies outside of the file");
+        return bdrv_bad_image(node, "its data lies outside of the file", errp);
     }
     if (!read_tables(node, koly, errp) || !sort_chunks(node, errp)) {
         free(s->chunks);
@@ -327,28 +324,12 @@ static void dmg_co_close(BlockNode *node)
     free(s->chunks);
 }
 
-static int dmg_co_preadv(BlockNode *node, uint64_t offset, uint64_t bytes, IoVector *v, size_t at,
-                         unsigned flags)
-{
-    DmgState *s = node->state;
-
-    return chunks_co_preadv(node, &s->reader, offset, bytes, v, at);
-}
-
-static int dmg_co_block_status(BlockNode *node, bool precise, uint64_t offset, uint64_t bytes,
-                               uint64_t *pnum, uint64_t *map, BlockNode **file)
-{
-    DmgState *s = node->state;
-
-    return chunks_block_status(node, &s->reader, offset, bytes, pnum, map, file);
-}
-
 const BlockDriver bdrv_dmg = {
     .name = "dmg",
     .state_size = sizeof(DmgState),
     .probe = dmg_probe,
     .co_open = dmg_co_open,
     .co_close = dmg_co_close,
-    .co_preadv = dmg_co_preadv,
-    .co_block_status = dmg_co_block_status,
+    .co_preadv = chunks_co_preadv,
+    .co_block_status = chunks_co_block_status,
 };

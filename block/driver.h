@@ -291,6 +291,14 @@ bool bdrv_open_child(BlockNode *parent, const char *filename, BlockOptions *opti
                      Error **errp);
 /* For formats: opens "file" as node->file. */
 bool bdrv_open_file_child(BlockNode *node, BlockOptions *options, Error **errp);
+/* The same, and the first bytes of it. */
+bool bdrv_open_header(BlockNode *node, BlockOptions *options, void *header, size_t bytes,
+                      Error **errp);
+/* An image that cannot be used, and why; false. */
+bool bdrv_bad_image(const BlockNode *node, const char *what, Error **errp);
+/* A line for whoever wants the findings of a check. */
+void bdrv_check_found(const BlockCheck *c, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 /* Attaches an open node; takes over the caller's reference, also on failure. */
 BlockChild *bdrv_attach_child(BlockNode *parent, BlockNode *node, const char *name, ChildRole role,
                               Error **errp);

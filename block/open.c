@@ -126,8 +126,8 @@ bool bdrv_open_child(BlockNode *parent, const char *filename, BlockOptions *opti
         }
         return optional;
     } else {
-        /* The options say it better than the name in a header; but a driver alone (a header's format
-           of its backing file) does not say what json: says besides. */
+        /* The options say it better than the name in a header; but a driver alone (a header's
+           format of its backing file) does not say what json: says besides. */
         if (filename && has_driver(sub) &&
             (strncmp(filename, "json:", 5) != 0 || blkopts_get(sub, "filename"))) {
             filename = NULL;
@@ -148,6 +148,25 @@ bool bdrv_open_file_child(BlockNode *node, BlockOptions *options, Error **errp)
         return true; /* opened for the probe */
     }
     return bdrv_open_child(node, NULL, options, "file", CHILD_FILE, false, &node->file, errp);
+}
+
+bool bdrv_open_header(BlockNode *node, BlockOptions *options, void *header, size_t bytes,
+                      Error **errp)
+{
+    if (!bdrv_open_file_child(node, options, errp)) {
+        return false;
+    }
+    int ret = bdrv_co_pread(node->file, 0, bytes, header, 0);
+    if (ret < 0) {
+        error_set_errno(errp, -ret, "image %s: cannot read the header", node->filename);
+    }
+    return ret == 0;
+}
+
+bool bdrv_bad_image(const BlockNode *node, const char *what, Error **errp)
+{
+    error_set(errp, "image %s: %s", node->filename, what);
+    return false;
 }
 
 /* ---- backing files ---- */

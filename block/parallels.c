@@ -15,7 +15,6 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,12 +141,6 @@ static const SparseOps parallels_ops = {
 
 /* ---- opening ---- */
 
-static bool bad(const BlockNode *node, const char *what, Error **errp)
-{
-    error_set(errp, "image %s: %s", node->filename, what);
-    return false;
-}
-
 static bool check_header(BlockNode *node, Error **errp)
 {
     ParallelsState *s = node->state;
@@ -156,21 +149,22 @@ static bool check_header(BlockNode *node, Error **errp)
     bool in_clusters = !memcmp(h, MAGIC_CLUSTERS, 16);
 
     if (!parallels_probe(h, PH_HEADER, NULL)) {
-        return bad(node, "is not in parallels format (version 2)", errp);
+        return bdrv_bad_image(node, "is not in parallels format (version 2)", errp);
     }
     if (!tracks || tracks > MAX_CLUSTER / BLK_SECTOR_SIZE) {
-        return bad(node, "the size of its clusters is not possible; possible: 512 to 256M", errp);
+        return bdrv_bad_image(
+            node, "the size of its clusters is not possible; possible: 512 to 256M", errp);
     }
     sectors = in_clusters ? sectors : sectors & UINT32_MAX;
     if (sectors > INT64_MAX / BLK_SECTOR_SIZE - tracks) {
-        return bad(node, "its size is not possible", errp);
+        return bdrv_bad_image(node, "its size is not possible", errp);
     }
     s->entries = load_le32(h + PH_ENTRIES);
     if (s->entries > MAX_TABLE / 4 || 4 * s->entries + PH_HEADER > node->file->node->size) {
-        return bad(node, "its block table is too large, or longer than the file", errp);
+        return bdrv_bad_image(node, "its block table is too large, or longer than the file", errp);
     }
     if (sectors > s->entries * tracks) {
-        return bad(node, "its block table is too short for its size", errp);
+        return bdrv_bad_image(node, "its block table is too short for its size", errp);
     }
     node->size = sectors * BLK_SECTOR_SIZE;
     s->map.cluster = tracks * BLK_SECTOR_SIZE;
@@ -219,7 +213,7 @@ static bool prepare_writing(BlockNode *node, Error **errp)
         return false;
     }
     if (s->unclean && !whole && !(node->flags & BDRV_O_CHECK)) {
-        return bad(
+        return bdrv_bad_image(
             node,
             "it was not closed properly and its block table leads out of the file; 'vole-img "
             "check -r all' repairs it",
@@ -233,12 +227,7 @@ static bool parallels_co_open(BlockNode *node, BlockOptions *options, Error **er
 {
     ParallelsState *s = node->state;
 
-    if (!bdrv_open_file_child(node, options, errp)) {
-        return false;
-    }
-    int ret = bdrv_co_pread(node->file, 0, PH_HEADER, s->header, 0);
-    if (ret < 0) {
-        error_set_errno(errp, -ret, "image %s: cannot read the header", node->filename);
+    if (!bdrv_open_header(node, options, s->header, PH_HEADER, errp)) {
         return false;
     }
     if (!check_header(node, errp)) {
@@ -305,19 +294,6 @@ static bool parallels_co_reopen(BlockNode *node, bool readonly, Error **errp)
 
 /* ---- check ---- */
 
-static void __attribute__((format(printf, 2, 3))) found(BlockCheck *c, const char *fmt, ...)
-{
-    char line[160];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(line, sizeof(line), fmt, ap);
-    va_end(ap);
-    if (c->report) {
-        c->report(c->opaque, line);
-    }
-}
-
 static int check_entries(BlockNode *node, BlockCheck *c, BlockCheckFix fix, uint64_t *high)
 {
     ParallelsState *s = node->state;
@@ -335,8 +311,8 @@ static int check_entries(BlockNode *node, BlockCheck *c, BlockCheckFix fix, uint
             continue;
         }
         if (e.host > size || e.kind == SPARSE_BAD) {
-            found(c, "%s cluster %" PRIu64 " is outside image",
-                  fix & CHECK_FIX_ERRORS ? "Repairing" : "ERROR", i);
+            bdrv_check_found(c, "%s cluster %" PRIu64 " is outside image",
+                             fix & CHECK_FIX_ERRORS ? "Repairing" : "ERROR", i);
             c->corruptions++;
             if (fix & CHECK_FIX_ERRORS) {
                 ret = sparse_set_entry(&s->map, i, &none);
@@ -364,8 +340,8 @@ static int check_end(BlockNode *node, BlockCheck *c, BlockCheckFix fix)
     if (size <= c->image_end_offset) {
         return 0;
     }
-    found(c, "%s space leaked at the end of the image %" PRIu64,
-          fix & CHECK_FIX_LEAKS ? "Repairing" : "ERROR", size - c->image_end_offset);
+    bdrv_check_found(c, "%s space leaked at the end of the image %" PRIu64,
+                     fix & CHECK_FIX_LEAKS ? "Repairing" : "ERROR", size - c->image_end_offset);
     uint64_t leaks = DIV_ROUND_UP(size - c->image_end_offset, s->map.cluster);
     c->leaks += leaks;
     if (fix & CHECK_FIX_LEAKS) {
@@ -387,8 +363,8 @@ static int parallels_co_check(BlockNode *node, BlockCheck *c, BlockCheckFix fix)
 
     c->total_clusters = s->entries;
     if (s->unclean) {
-        found(c, "%s image was not closed correctly",
-              fix & CHECK_FIX_ERRORS ? "Repairing" : "ERROR");
+        bdrv_check_found(c, "%s image was not closed correctly",
+                         fix & CHECK_FIX_ERRORS ? "Repairing" : "ERROR");
         c->corruptions++;
         if (fix & CHECK_FIX_ERRORS) {
             s->in_use = true; /* so that closing takes it back */

@@ -340,12 +340,7 @@ static bool qcow_co_open(BlockNode *node, BlockOptions *options, Error **errp)
     QcowState *s = node->state;
     uint8_t h[QC_HEADER];
 
-    if (!bdrv_open_file_child(node, options, errp)) {
-        return false;
-    }
-    int ret = bdrv_co_pread(node->file, 0, sizeof(h), h, 0);
-    if (ret < 0) {
-        error_set_errno(errp, -ret, "image %s: cannot read the header", node->filename);
+    if (!bdrv_open_header(node, options, h, sizeof(h), errp)) {
         return false;
     }
     if (!check_header(node, h, errp) || !read_backing_name(node, h, errp) ||

@@ -493,6 +493,9 @@ static int write_new(SparseMap *m, uint64_t offset, uint64_t bytes, IoVector *v,
     ret = ret < 0 ? ret : write_clusters(m, &f, offset, n, host, span, fresh, v, at);
     free(buf);
     co_mutex_lock(&m->lock);
+    if (ret < 0 && m->ops->release) {
+        m->ops->release(m, host, a.count);
+    }
     ret = ret < 0 ? ret : link_clusters(m, first, a.count, host);
     if (ret < 0 && fresh) {
         m->zero_from = MAX(m->zero_from, host + span); /* there is something now */

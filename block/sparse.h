@@ -59,6 +59,8 @@ typedef struct SparseOps {
     /* A place for *count clusters in a row, or for fewer: *count then says how many. NULL: at the
      * end of the file. */
     int (*co_alloc)(SparseMap *m, uint64_t *count, uint64_t *host);
+    /* What co_alloc() gave has not been used. May be NULL: it is lost. */
+    void (*release)(SparseMap *m, uint64_t host, uint64_t count);
     /* Before data in an existing cluster is changed. May be NULL. Without the lock. */
     int (*co_before_write)(SparseMap *m, uint64_t host, uint64_t bytes);
     /* The cluster that e packs, whole, into out. */

@@ -4,6 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -349,6 +351,19 @@ InfoTree *bdrv_specific_info(BlockNode *node)
     InfoTree *info = info_new(INFO_OBJECT);
     node->driver->get_specific(node, info);
     return info;
+}
+
+void bdrv_check_found(const BlockCheck *c, const char *fmt, ...)
+{
+    char line[160];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    if (c->report) {
+        c->report(c->opaque, line);
+    }
 }
 
 int bdrv_check(BlockNode *node, BlockCheck *result, BlockCheckFix fix)

@@ -11,13 +11,12 @@
  * block of that number. The count reaches the disk before an entry of the map does, so after a
  * crash, or a write that failed, it may be too high, never too low, and there may be gaps: blocks
  * that nothing leads to. No user here trusts it; the image's next one puts it behind the last block
- * in use, and a check's repair moves blocks into the gaps.
+ * in use and takes the gaps for new blocks, and a check's repair moves blocks into them.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +54,7 @@ enum {
     HEADER_REST = 0x180, /* bytes from VD_HEADER_SIZE on */
     UUID_BYTES = 16,
     BLOCK = 1 << 20,
+    MAX_GAPS = 1 << 20, /* that are kept in mind: of 1 TB */
 };
 #define SIGNATURE  0xbeda107fu
 #define NONE       0xffffffffu
@@ -66,7 +66,9 @@ typedef struct VdiState {
     SparseMap map; /* first */
     uint32_t type, blocks;
     uint32_t allocated; /* as the header in the file has it */
-    uint32_t next;      /* block to be used next */
+    uint32_t next;      /* block to be used next, when there are no gaps */
+    uint32_t *gaps;     /* blocks in front of it that nothing leads to */
+    uint32_t gap_count, gap_room;
     uint64_t map_offset;
 } VdiState;
 
@@ -101,9 +103,34 @@ static void vdi_put(const SparseMap *m, uint8_t *entry, const SparseEntry *e)
                e->kind == SPARSE_HOLE ? NONE : (uint32_t)((e->host - m->data_start) / BLOCK));
 }
 
+static int add_gap(VdiState *s, uint32_t block)
+{
+    if (s->gap_count == MAX_GAPS) {
+        return 0; /* lost until the next open */
+    }
+    if (s->gap_count == s->gap_room) {
+        uint32_t room = MAX(2 * s->gap_room, 64);
+        uint32_t *gaps = realloc(s->gaps, room * sizeof(*gaps));
+        if (!gaps) {
+            return -ENOMEM;
+        }
+        s->gaps = gaps;
+        s->gap_room = room;
+    }
+    s->gaps[s->gap_count++] = block;
+    return 0;
+}
+
+/* There are only as many places as the disk has blocks, so gaps are used again. */
 static int vdi_co_alloc(SparseMap *m, uint64_t *count, uint64_t *host)
 {
     VdiState *s = m->opaque;
+
+    if (s->gap_count) {
+        *count = 1;
+        *host = m->data_start + (uint64_t)s->gaps[--s->gap_count] * BLOCK;
+        return 0;
+    }
 
     if (*count > s->blocks - MIN(s->next, s->blocks)) {
         return -EIO; /* more blocks than the disk has: the map names some twice */
@@ -111,6 +138,16 @@ static int vdi_co_alloc(SparseMap *m, uint64_t *count, uint64_t *host)
     *host = m->data_start + (uint64_t)s->next * BLOCK;
     s->next += (uint32_t)*count;
     return 0;
+}
+
+static void vdi_release(SparseMap *m, uint64_t host, uint64_t count)
+{
+    VdiState *s = m->opaque;
+    uint32_t first = (uint32_t)((host - m->data_start) / BLOCK);
+
+    for (uint64_t i = count; i-- > 0;) {
+        add_gap(s, first + (uint32_t)i); /* without memory it is lost until the next open */
+    }
 }
 
 /* The count goes before the entries. */
@@ -142,17 +179,12 @@ static const SparseOps vdi_ops = {
     .get = vdi_get,
     .put = vdi_put,
     .co_alloc = vdi_co_alloc,
+    .release = vdi_release,
     .co_before_barrier = vdi_co_before_barrier,
     .co_after_tables = vdi_co_after_tables,
 };
 
 /* ---- opening ---- */
-
-static bool bad(const BlockNode *node, const char *what, Error **errp)
-{
-    error_set(errp, "image %s: %s", node->filename, what);
-    return false;
-}
 
 static bool check_header(BlockNode *node, const uint8_t *h, Error **errp)
 {
@@ -161,10 +193,10 @@ static bool check_header(BlockNode *node, const uint8_t *h, Error **errp)
     uint64_t size = load_le64(h + VD_DISK_SIZE), map_bytes;
 
     if (load_le32(h + VD_SIGNATURE) != SIGNATURE) {
-        return bad(node, "is not in vdi format", errp);
+        return bdrv_bad_image(node, "is not in vdi format", errp);
     }
     if (load_le32(h + VD_VERSION) != VERSION_1_1) {
-        return bad(node, "only version 1.1 of vdi is known", errp);
+        return bdrv_bad_image(node, "only version 1.1 of vdi is known", errp);
     }
     s->type = load_le32(h + VD_TYPE);
     s->blocks = load_le32(h + VD_BLOCKS);
@@ -172,52 +204,81 @@ static bool check_header(BlockNode *node, const uint8_t *h, Error **errp)
     s->map_offset = load_le32(h + VD_MAP_OFFSET);
     map_bytes = 4ull * s->blocks;
     if (s->type != TYPE_DYNAMIC && s->type != TYPE_STATIC) {
-        return bad(node, "the type of image is not known; possible: 1 (dynamic), 2 (static)", errp);
+        return bdrv_bad_image(
+            node, "the type of image is not known; possible: 1 (dynamic), 2 (static)", errp);
     }
     if (memcmp(h + VD_UUID_LINK, none, UUID_BYTES) != 0 ||
         memcmp(h + VD_UUID_PARENT, none, UUID_BYTES) != 0) {
-        return bad(node, "it is a snapshot over another image, which is not supported", errp);
+        return bdrv_bad_image(node, "it is a snapshot over another image, which is not supported",
+                              errp);
     }
     if (load_le32(h + VD_SECTOR_SIZE) != BLK_SECTOR_SIZE || load_le32(h + VD_BLOCK_SIZE) != BLOCK ||
         load_le32(h + VD_BLOCK_EXTRA)) {
-        return bad(node, "sectors of 512 bytes in blocks of 1 MB are all that is supported", errp);
+        return bdrv_bad_image(
+            node, "sectors of 512 bytes in blocks of 1 MB are all that is supported", errp);
     }
     if (s->blocks > MAX_BLOCKS || size > (uint64_t)s->blocks * BLOCK) {
-        return bad(node, "its size does not fit its number of blocks", errp);
+        return bdrv_bad_image(node, "its size does not fit its number of blocks", errp);
     }
     if (s->map_offset % BLK_SECTOR_SIZE || s->map_offset < VD_HEADER ||
         s->map_offset + map_bytes > node->file->node->size) {
-        return bad(node, "its block map lies outside of the file", errp);
+        return bdrv_bad_image(node, "its block map lies outside of the file", errp);
     }
     s->map.data_start = load_le32(h + VD_DATA_OFFSET);
     if (s->map.data_start % BLK_SECTOR_SIZE || s->map.data_start < s->map_offset + map_bytes) {
-        return bad(node, "its data begins inside of its block map", errp);
+        return bdrv_bad_image(node, "its data begins inside of its block map", errp);
     }
     node->size = ROUND_UP(size, BLK_SECTOR_SIZE);
     return true;
 }
 
-/* The first block that no entry leads to, and none behind it. */
-static int find_next(BlockNode *node, Error **errp)
+/* Marks which blocks of the file entries lead to; counts them. */
+static int scan_map(BlockNode *node, uint8_t *seen, uint32_t *used)
 {
     VdiState *s = node->state;
     uint8_t buf[16384];
-    uint32_t next = 0;
 
+    s->next = 0;
     for (uint64_t at = 0; at < 4ull * s->blocks; at += sizeof(buf)) {
         uint64_t n = MIN(4ull * s->blocks - at, (uint64_t)sizeof(buf));
         int ret = bdrv_co_pread(node->file, s->map_offset + at, n, buf, 0);
         if (ret < 0) {
-            error_set_errno(errp, -ret, "image %s: cannot read the block map", node->filename);
             return ret;
         }
         for (uint64_t i = 0; i < n; i += 4) {
             uint32_t v = load_le32(buf + i);
-            next = v < DISCARDED && v < s->blocks && v >= next ? v + 1 : next;
+            if (v < s->blocks && !(seen[v / 8] >> v % 8 & 1)) {
+                seen[v / 8] |= (uint8_t)(1 << v % 8);
+                ++*used;
+                s->next = MAX(s->next, v + 1);
+            }
         }
     }
-    s->next = next;
     return 0;
+}
+
+/* The first block that no entry leads to, and none behind it; the gaps in front of it. */
+static bool find_next(BlockNode *node, Error **errp)
+{
+    VdiState *s = node->state;
+    uint8_t *seen = calloc(1, s->blocks / 8 + 1);
+    uint32_t used = 0;
+    int ret = seen ? scan_map(node, seen, &used) : -ENOMEM;
+
+    s->gap_count = 0;
+    for (uint32_t v = s->next; ret == 0 && used < s->next && v-- > 0;) {
+        if (!(seen[v / 8] >> v % 8 & 1)) {
+            ret = add_gap(s, v);
+        }
+    }
+    free(seen);
+    if (ret < 0) {
+        free(s->gaps);
+        s->gaps = NULL;
+        s->gap_count = s->gap_room = 0;
+        error_set_errno(errp, -ret, "image %s: cannot read the block map", node->filename);
+    }
+    return ret == 0;
 }
 
 static bool vdi_co_open(BlockNode *node, BlockOptions *options, Error **errp)
@@ -225,15 +286,10 @@ static bool vdi_co_open(BlockNode *node, BlockOptions *options, Error **errp)
     VdiState *s = node->state;
     uint8_t h[VD_HEADER];
 
-    if (!bdrv_open_file_child(node, options, errp)) {
+    if (!bdrv_open_header(node, options, h, sizeof(h), errp)) {
         return false;
     }
-    int ret = bdrv_co_pread(node->file, 0, sizeof(h), h, 0);
-    if (ret < 0) {
-        error_set_errno(errp, -ret, "image %s: cannot read the header", node->filename);
-        return false;
-    }
-    if (!check_header(node, h, errp) || (!node->readonly && find_next(node, errp) < 0)) {
+    if (!check_header(node, h, errp) || (!node->readonly && !find_next(node, errp))) {
         return false;
     }
     node->request_alignment = BLK_SECTOR_SIZE;
@@ -255,25 +311,20 @@ static bool vdi_co_open(BlockNode *node, BlockOptions *options, Error **errp)
     return true;
 }
 
+static void vdi_co_close(BlockNode *node)
+{
+    VdiState *s = node->state;
+
+    sparse_free(&s->map);
+    free(s->gaps);
+}
+
 static bool vdi_co_reopen(BlockNode *node, bool readonly, Error **errp)
 {
-    return readonly || find_next(node, errp) == 0;
+    return readonly || find_next(node, errp);
 }
 
 /* ---- check ---- */
-
-static void __attribute__((format(printf, 2, 3))) found(BlockCheck *c, const char *fmt, ...)
-{
-    char line[160];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(line, sizeof(line), fmt, ap);
-    va_end(ap);
-    if (c->report) {
-        c->report(c->opaque, line);
-    }
-}
 
 typedef struct VdiCheck {
     BlockCheck *c;
@@ -313,10 +364,11 @@ static int check_entries(VdiState *s, VdiCheck *k)
             k->end = MAX(k->end, v + 1);
             continue;
         }
-        found(k->c,
-              v < s->blocks ? "ERROR: block %" PRIu64 " stands where another does (%" PRIu32 ")"
-                            : "ERROR: block %" PRIu64 " stands outside of the image (%" PRIu32 ")",
-              block, v);
+        bdrv_check_found(k->c,
+                         v < s->blocks
+                             ? "ERROR: block %" PRIu64 " stands where another does (%" PRIu32 ")"
+                             : "ERROR: block %" PRIu64 " stands outside of the image (%" PRIu32 ")",
+                         block, v);
         k->c->corruptions++;
         /* Of two that share a place both stay: one of them has its data there. */
         if (repair && v >= s->blocks) {
@@ -370,8 +422,9 @@ static int check_count(VdiState *s, VdiCheck *k)
     int ret = 0;
 
     if (k->end > s->allocated) {
-        found(k->c, "ERROR: the header counts %" PRIu32 " blocks, the last one stands behind them",
-              s->allocated);
+        bdrv_check_found(
+            k->c, "ERROR: the header counts %" PRIu32 " blocks, the last one stands behind them",
+            s->allocated);
         k->c->corruptions++;
         if (k->fix & CHECK_FIX_ERRORS) {
             ret = write_count(s, k->end);
@@ -381,13 +434,14 @@ static int check_count(VdiState *s, VdiCheck *k)
     if (!lost || ret < 0) {
         return ret;
     }
-    found(k->c, "Leaked blocks: the header counts %" PRIu32 ", %" PRIu32 " are in use",
-          MAX(s->allocated, k->end), k->used);
+    bdrv_check_found(k->c, "Leaked blocks: the header counts %" PRIu32 ", %" PRIu32 " are in use",
+                     MAX(s->allocated, k->end), k->used);
     k->c->leaks += lost;
     if (!(k->fix & CHECK_FIX_LEAKS) || k->c->corruptions != k->c->corruptions_fixed) {
         return 0;
     }
     ret = close_gaps(s, k);
+    s->gap_count = 0;
     ret = ret < 0 ? ret : write_count(s, k->used);
     k->c->leaks_fixed += ret == 0 ? lost : 0;
     return ret;
@@ -510,7 +564,7 @@ const BlockDriver bdrv_vdi = {
     .create_defaults = "static=off",
     .probe = vdi_probe,
     .co_open = vdi_co_open,
-    .co_close = sparse_co_close,
+    .co_close = vdi_co_close,
     .co_reopen = vdi_co_reopen,
     .co_create = vdi_co_create,
     .co_preadv = sparse_co_preadv,

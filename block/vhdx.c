@@ -133,12 +133,6 @@ static const SparseOps vhdx_ops = {
 
 /* ---- opening ---- */
 
-static bool bad(const BlockNode *node, const char *what, Error **errp)
-{
-    error_set(errp, "image %s: %s", node->filename, what);
-    return false;
-}
-
 static bool read_failed(const BlockNode *node, int ret, Error **errp)
 {
     error_set_errno(errp, -ret, "image %s: cannot read the header", node->filename);
@@ -163,11 +157,11 @@ static bool read_header(BlockNode *node, Error **errp)
         return read_failed(node, ret, errp);
     }
     if (memcmp(magic, VX_FILE_MAGIC, sizeof(magic)) != 0) {
-        return bad(node, "is not in vhdx format", errp);
+        return bdrv_bad_image(node, "is not in vhdx format", errp);
     }
     bool first = good_header(s->header), second = good_header(other);
     if (!first && !second) {
-        return bad(node, "neither of its headers is whole", errp);
+        return bdrv_bad_image(node, "neither of its headers is whole", errp);
     }
     if (!first || (second && load_le64(other + XH_SEQUENCE) > load_le64(s->header + XH_SEQUENCE))) {
         memcpy(s->header, other, XH_HEADER);
@@ -178,7 +172,8 @@ static bool read_header(BlockNode *node, Error **errp)
     if (load_le16(s->header + XH_LOG_VERSION) || s->log_offset % VX_MB || s->log_length % VX_MB ||
         !s->log_length || s->log_offset < VX_MB || s->log_offset > node->file->node->size ||
         s->log_length > node->file->node->size - s->log_offset) {
-        return bad(node, "its log lies outside of the file, or is of an unknown kind", errp);
+        return bdrv_bad_image(node, "its log lies outside of the file, or is of an unknown kind",
+                              errp);
     }
     return true;
 }
@@ -200,18 +195,18 @@ static bool parse_regions(BlockNode *node, const uint8_t *t, Error **errp)
         bool bat = !memcmp(e, vhdx_guid_bat, VX_GUID);
         if (!bat && memcmp(e, vhdx_guid_metadata, VX_GUID) != 0) {
             if (load_le32(e + RE_REQUIRED) & 1) {
-                return bad(node, "it has a region of an unknown kind", errp);
+                return bdrv_bad_image(node, "it has a region of an unknown kind", errp);
             }
             continue;
         }
         if (!good_region(node, offset, length)) {
-            return bad(node, "a region of it lies outside of the file", errp);
+            return bdrv_bad_image(node, "a region of it lies outside of the file", errp);
         }
         *(bat ? &s->bat_offset : &s->metadata_offset) = offset;
         *(bat ? &s->bat_length : &s->metadata_length) = length;
     }
     if (!s->bat_offset || !s->metadata_offset) {
-        return bad(node, "its block table or its metadata is missing", errp);
+        return bdrv_bad_image(node, "its block table or its metadata is missing", errp);
     }
     return true;
 }
@@ -228,7 +223,7 @@ static bool read_regions(BlockNode *node, Error **errp)
                 vhdx_checksum(t, VX_REGIONS_SIZE, RT_CHECKSUM) == load_le32(t + RT_CHECKSUM);
     }
     if (!found) {
-        bad(node, "neither of its region tables is whole", errp);
+        bdrv_bad_image(node, "neither of its region tables is whole", errp);
     } else {
         ok = parse_regions(node, t, errp);
     }
@@ -284,32 +279,33 @@ static bool parse_metadata(BlockNode *node, const uint8_t *table, Error **errp)
         !find_item(node, table, vhdx_guid_parameters, parameters, sizeof(parameters)) ||
         !find_item(node, table, vhdx_guid_size, size, sizeof(size)) ||
         !find_item(node, table, vhdx_guid_logical, logical, sizeof(logical))) {
-        return bad(node, "its metadata is not whole", errp);
+        return bdrv_bad_image(node, "its metadata is not whole", errp);
     }
     if (!known_items(table)) {
-        return bad(node, "its metadata asks for something that is not known here", errp);
+        return bdrv_bad_image(node, "its metadata asks for something that is not known here", errp);
     }
     if (load_le32(parameters + 4) & VX_HAS_PARENT) {
-        return bad(node, "it is a differencing disk, which is not supported", errp);
+        return bdrv_bad_image(node, "it is a differencing disk, which is not supported", errp);
     }
     s->map.cluster = load_le32(parameters);
     s->logical_sector = load_le32(logical);
     node->size = load_le64(size);
     if (s->map.cluster < VX_MIN_BLOCK || s->map.cluster > VX_MAX_BLOCK ||
         (s->map.cluster & (s->map.cluster - 1))) {
-        return bad(node,
-                   "the size of its blocks is not possible; possible: powers of 2 from 1M "
-                   "to 256M",
-                   errp);
+        return bdrv_bad_image(
+            node,
+            "the size of its blocks is not possible; possible: powers of 2 from 1M "
+            "to 256M",
+            errp);
     }
     if ((s->logical_sector != 512 && s->logical_sector != 4096) || !node->size ||
         node->size > VX_MAX_SIZE || node->size % s->logical_sector) {
-        return bad(node, "its size, or that of its sectors, is not possible", errp);
+        return bdrv_bad_image(node, "its size, or that of its sectors, is not possible", errp);
     }
     s->chunk_ratio = (8ull << 20) * s->logical_sector / s->map.cluster;
     s->bat_entries = vhdx_bat_entries(DIV_ROUND_UP(node->size, s->map.cluster), s->chunk_ratio);
     if (s->bat_entries * 8 > s->bat_length || s->bat_length > MAX_BAT + VX_MB) {
-        return bad(node, "its block table is too short for its size", errp);
+        return bdrv_bad_image(node, "its block table is too short for its size", errp);
     }
     return true;
 }
@@ -423,16 +419,12 @@ static int vhdx_co_check(BlockNode *node, BlockCheck *c, BlockCheckFix fix)
     c->corruptions_fixed += s->replayed;
     s->replayed = false;
     for (uint64_t i = 0; i < blocks; i++) {
-        char line[160];
         int ret = sparse_entry(&s->map, i, &e);
         if (ret < 0) {
             return ret;
         }
         if (e.kind == SPARSE_BAD || (e.kind == SPARSE_DATA && e.host >= file)) {
-            snprintf(line, sizeof(line), "ERROR: block %" PRIu64 " stands outside of the file", i);
-            if (c->report) {
-                c->report(c->opaque, line);
-            }
+            bdrv_check_found(c, "ERROR: block %" PRIu64 " stands outside of the file", i);
             c->corruptions++;
         }
     }

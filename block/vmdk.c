@@ -80,12 +80,6 @@ static char *find_quoted(const char *text, const char *key)
     return n < MAX_NAME && value[1 + n] == '"' ? strndup(value + 1, n) : NULL;
 }
 
-static bool bad(const BlockNode *node, const char *what, Error **errp)
-{
-    error_set(errp, "image %s: %s", node->filename, what);
-    return false;
-}
-
 static bool read_descriptor(BlockNode *node, uint64_t offset, uint64_t bytes, Error **errp)
 {
     VmdkState *s = node->state;
@@ -122,7 +116,8 @@ static bool parse_descriptor(BlockNode *node, Error **errp)
     if (node->backing_file) {
         node->backing_format = strdup("vmdk"); /* it can be no other */
     }
-    return s->create_type || s->single || bad(node, "its descriptor names no type", errp);
+    return s->create_type || s->single ||
+           bdrv_bad_image(node, "its descriptor names no type", errp);
 }
 
 /* Eight digits in place of those behind `key`; where there were fewer (some writers leave out
@@ -217,7 +212,7 @@ static bool check_line(const BlockNode *node, const Line *line, Error **errp)
     bool flat = !strcmp(line->type, "FLAT") || !strcmp(line->type, "VMFS");
 
     if (strcmp(line->access, "NOACCESS") == 0) {
-        return bad(node, "an extent of it is marked as not accessible", errp);
+        return bdrv_bad_image(node, "an extent of it is marked as not accessible", errp);
     }
     if (!flat && strcmp(line->type, "SPARSE") != 0 && strcmp(line->type, "ZERO") != 0) {
         error_set(errp,
@@ -229,7 +224,7 @@ static bool check_line(const BlockNode *node, const Line *line, Error **errp)
     if (!line->sectors || line->sectors > INT64_MAX / 4 / VMDK_SECTOR ||
         line->offset > INT64_MAX / 4 / VMDK_SECTOR ||
         (strcmp(line->type, "ZERO") != 0 && !line->has_name)) {
-        return bad(node, "an extent of it has no possible size, offset or name", errp);
+        return bdrv_bad_image(node, "an extent of it has no possible size, offset or name", errp);
     }
     return true;
 }
@@ -300,12 +295,12 @@ static bool open_extents(BlockNode *node, BlockOptions *options, Error **errp)
         n += parse_line(p, &line);
     }
     if (!n || n > VMDK_MAX_EXTENTS) {
-        return bad(node, n ? "it has more than 8192 extents" : "its descriptor names no extents",
-                   errp);
+        return bdrv_bad_image(
+            node, n ? "it has more than 8192 extents" : "its descriptor names no extents", errp);
     }
     s->extents = calloc(n, sizeof(*s->extents));
     if (!s->extents) {
-        return bad(node, "no memory for its extents", errp);
+        return bdrv_bad_image(node, "no memory for its extents", errp);
     }
     for (const char *p = text; p && *p; p = strchr(p, '\n')) {
         p += *p == '\n';
@@ -317,7 +312,7 @@ static bool open_extents(BlockNode *node, BlockOptions *options, Error **errp)
         }
         const VmdkExtent *x = &s->extents[s->count - 1];
         if (x->size > INT64_MAX / 2 - node->size) {
-            return bad(node, "its size is not possible", errp);
+            return bdrv_bad_image(node, "its size is not possible", errp);
         }
         node->size += x->size;
     }
@@ -335,10 +330,10 @@ static bool open_single(BlockNode *node, BlockOptions *options, const uint8_t *h
 
     s->single = load_le64(h + VH_CAPACITY) != 0;
     if (offset && (offset > file || sectors > MIN(file - offset, MAX_DESCRIPTOR / VMDK_SECTOR))) {
-        return bad(node, "its descriptor lies outside of the file", errp);
+        return bdrv_bad_image(node, "its descriptor lies outside of the file", errp);
     }
     if (!offset && !s->single) {
-        return bad(node, "it has no descriptor and no size", errp);
+        return bdrv_bad_image(node, "it has no descriptor and no size", errp);
     }
     if (offset && (!read_descriptor(node, offset * VMDK_SECTOR, sectors * VMDK_SECTOR, errp) ||
                    !parse_descriptor(node, errp))) {
@@ -349,7 +344,7 @@ static bool open_single(BlockNode *node, BlockOptions *options, const uint8_t *h
     }
     s->extents = calloc(1, sizeof(*s->extents));
     if (!s->extents) {
-        return bad(node, "no memory for its extent", errp);
+        return bdrv_bad_image(node, "no memory for its extent", errp);
     }
     s->extents[0] = (VmdkExtent){.type = "", .file = node->file};
     if (!vmdk_open_sparse(node, &s->extents[0], errp)) {
@@ -384,13 +379,14 @@ static bool open_any(BlockNode *node, BlockOptions *options, Error **errp)
         return open_single(node, options, h, errp);
     }
     if (!memcmp(h, "COWD", 4)) {
-        return bad(node,
-                   "ESX's sparse extents (COWD) are not supported; convert it with the tool "
-                   "that made it",
-                   errp);
+        return bdrv_bad_image(
+            node,
+            "ESX's sparse extents (COWD) are not supported; convert it with the tool "
+            "that made it",
+            errp);
     }
     if (!is_descriptor((const char *)h, sizeof(h))) {
-        return bad(node, "is not in vmdk format", errp);
+        return bdrv_bad_image(node, "is not in vmdk format", errp);
     }
     return read_descriptor(node, 0, bytes, errp) && parse_descriptor(node, errp) &&
            open_extents(node, options, errp);
@@ -700,13 +696,8 @@ static int64_t vmdk_co_get_allocated(BlockNode *node)
 
 static void found(BlockCheck *c, const char *what, uint64_t at)
 {
-    char line[160];
-
-    snprintf(line, sizeof(line), "ERROR: %s at byte %" PRIu64 " stands behind the end of the file",
-             what, at);
-    if (c->report) {
-        c->report(c->opaque, line);
-    }
+    bdrv_check_found(c, "ERROR: %s at byte %" PRIu64 " stands behind the end of the file", what,
+                     at);
     c->corruptions++;
 }
 

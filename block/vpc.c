@@ -188,12 +188,6 @@ static const SparseOps vpc_ops = {
 
 /* ---- opening ---- */
 
-static bool bad(const BlockNode *node, const char *what, Error **errp)
-{
-    error_set(errp, "image %s: %s", node->filename, what);
-    return false;
-}
-
 static bool read_failed(const BlockNode *node, int ret, const char *what, Error **errp)
 {
     error_set_errno(errp, -ret, "image %s: cannot read the %s", node->filename, what);
@@ -212,7 +206,7 @@ static bool read_footer(BlockNode *node, Error **errp)
         /* Some writers' footers have 511 bytes. */
         uint64_t end = size % BLK_SECTOR_SIZE == 511 ? size + 1 : size;
         if (end < VF_FOOTER) {
-            return bad(node, "is not in vpc format", errp);
+            return bdrv_bad_image(node, "is not in vpc format", errp);
         }
         ret = bdrv_co_pread(node->file, end - VF_FOOTER, VF_FOOTER, s->footer, 0);
     }
@@ -221,16 +215,17 @@ static bool read_footer(BlockNode *node, Error **errp)
     }
     uint32_t type = load_be32(s->footer + VF_TYPE);
     if (memcmp(s->footer, FOOTER_COOKIE, 8) != 0 || (s->fixed && type != TYPE_FIXED)) {
-        return bad(node, "is not in vpc format", errp);
+        return bdrv_bad_image(node, "is not in vpc format", errp);
     }
     if (type == TYPE_FIXED) {
         s->fixed = true;
     } else if (type != TYPE_DYNAMIC) {
-        return bad(node,
-                   type == TYPE_DIFFERENCING
-                       ? "it is a differencing disk, which is not supported"
-                       : "the type of disk is not known; possible: 2 (fixed), 3 (dynamic)",
-                   errp);
+        return bdrv_bad_image(
+            node,
+            type == TYPE_DIFFERENCING
+                ? "it is a differencing disk, which is not supported"
+                : "the type of disk is not known; possible: 2 (fixed), 3 (dynamic)",
+            errp);
     }
     if (checksum(s->footer, VF_FOOTER, VF_CHECKSUM) != load_be32(s->footer + VF_CHECKSUM)) {
         warn_report("image %s: the checksum of its footer is wrong", node->filename);
@@ -264,7 +259,7 @@ static bool find_size(BlockNode *node, BlockOptions *options, Error **errp)
     }
     bool use_bytes = word || chs == MAX_GEOMETRY;
     if (bytes / BLK_SECTOR_SIZE > MAX_SECTORS) {
-        return bad(node, "its size is more than 2040 GB", errp);
+        return bdrv_bad_image(node, "its size is more than 2040 GB", errp);
     }
     node->size = use_bytes ? ROUND_DOWN(bytes, BLK_SECTOR_SIZE) : chs * BLK_SECTOR_SIZE;
     return true;
@@ -291,7 +286,8 @@ static bool find_end(BlockNode *node, uint64_t *end, Error **errp)
         }
     }
     if (*end > node->file->node->size) {
-        return bad(node, "a block lies behind the end of the file, which was cut off", errp);
+        return bdrv_bad_image(node, "a block lies behind the end of the file, which was cut off",
+                              errp);
     }
     return true;
 }
@@ -303,29 +299,30 @@ static bool read_header(BlockNode *node, Error **errp)
     uint64_t offset = load_be64(s->footer + VF_DATA_OFFSET), size = node->file->node->size;
 
     if (offset < VF_FOOTER || offset > size || size - offset < VD_HEADER) {
-        return bad(node, "its header lies outside of the file", errp);
+        return bdrv_bad_image(node, "its header lies outside of the file", errp);
     }
     int ret = bdrv_co_pread(node->file, offset, sizeof(h), h, 0);
     if (ret < 0) {
         return read_failed(node, ret, "header", errp);
     }
     if (memcmp(h, HEADER_COOKIE, 8) != 0) {
-        return bad(node, "it has no header of a dynamic disk", errp);
+        return bdrv_bad_image(node, "it has no header of a dynamic disk", errp);
     }
     s->map.cluster = load_be32(h + VD_BLOCK_SIZE);
     s->entries = load_be32(h + VD_ENTRIES);
     s->table_offset = load_be64(h + VD_TABLE_OFFSET);
     if (s->map.cluster < BLK_SECTOR_SIZE || s->map.cluster > MAX_BLOCK ||
         (s->map.cluster & (s->map.cluster - 1))) {
-        return bad(node, "the size of its blocks is not possible; possible: powers of 2 to 256M",
-                   errp);
+        return bdrv_bad_image(
+            node, "the size of its blocks is not possible; possible: powers of 2 to 256M", errp);
     }
     if (s->entries > MAX_TABLE / 4 || s->entries * s->map.cluster < node->size) {
-        return bad(node, "the size of its block table does not fit that of the disk", errp);
+        return bdrv_bad_image(node, "the size of its block table does not fit that of the disk",
+                              errp);
     }
     if (s->table_offset < VF_FOOTER || s->table_offset > size ||
         4 * s->entries > size - s->table_offset) {
-        return bad(node, "its block table lies outside of the file", errp);
+        return bdrv_bad_image(node, "its block table lies outside of the file", errp);
     }
     s->bitmap_bytes = ROUND_UP(DIV_ROUND_UP(s->map.cluster / BLK_SECTOR_SIZE, 8), 512);
     s->map.data_start = offset + VD_HEADER;
@@ -371,7 +368,7 @@ static bool vpc_co_open(BlockNode *node, BlockOptions *options, Error **errp)
         return open_dynamic(node, errp);
     }
     if (node->size + VF_FOOTER > ROUND_UP(node->file->node->size, BLK_SECTOR_SIZE)) {
-        return bad(node, "the file is shorter than its disk", errp);
+        return bdrv_bad_image(node, "the file is shorter than its disk", errp);
     }
     node->supported_zero_flags = BDRV_REQ_MAY_UNMAP | BDRV_REQ_NO_FALLBACK;
     return true;
