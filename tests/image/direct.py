@@ -71,15 +71,15 @@ def odd_sizes(run, fail, img, sector):
     """They come through whole, whoever reads and writes."""
     with small_files(sector) as where:
         for size in ODD if there(where) else ():
-            source, out = where + "/source", where + "/out"
+            source, out = where + "/odd.source", where + "/odd.copy"
             make(source, size)
             want = read(source).ljust(-(-size // 512) * 512, b"\0")
             for aio in AIO:
                 for form in ("raw", "qcow2"):
                     run(img, "convert", "-T", "none", "-t", "none", "-f", "raw", "-O", form, source, out)
                     run(img, "bench", "-q", "-t", "none", "-i", aio, "-c", "3", "-s", "512", "-f", form, out)
-                    run(img, "convert", "-T", "none", "-f", form, "-O", "raw", out, "plain")
-                    if read("plain") != want or (form == "raw" and os.path.getsize(out) != len(want)):
+                    run(img, "convert", "-T", "none", "-f", form, "-O", "raw", out, "odd.plain")
+                    if read("odd.plain") != want or (form == "raw" and os.path.getsize(out) != len(want)):
                         raise fail("%d bytes, %s, aio=%s: other contents" % (size, form, aio))
                     os.unlink(out)
 
