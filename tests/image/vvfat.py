@@ -84,6 +84,11 @@ def write_back(run, img, kind):
     return run(img, "convert", "-n", "-O", "raw", "disk.raw", "fat:%srw:tree" % kind)
 
 
+def pattern(name):
+    """mtools takes the names of what there is as patterns."""
+    return "::/" + name.replace("[", "?").replace("]", "?")
+
+
 def changed(run, fail, img, kind, seed):
     """Files and directories come, go, change and move by mtools; the directory has the same in the end, and what is hidden stays."""
     chance = random.Random(seed)
@@ -95,9 +100,9 @@ def changed(run, fail, img, kind, seed):
         with open("new", "wb") as f:
             f.write(chance.randbytes(chance.choice((0, 5, 20000, 100000))))
         gone, over, moved = chance.sample(files, 3)
-        mtools(fail, "mdel", "-i", image, "::/" + gone)
+        mtools(fail, "mdel", "-i", image, pattern(gone))
         mtools(fail, "mcopy", "-o", "-Q", "-i", image, "new", "::/" + over)
-        mtools(fail, "mren", "-i", image, "::/" + moved, "::/" + os.path.join(os.path.dirname(moved), "renamed %d" % turn))
+        mtools(fail, "mren", "-i", image, pattern(moved), "::/" + os.path.join(os.path.dirname(moved), "renamed %d" % turn))
         mtools(fail, "mmd", "-i", image, "::/New Directory %d" % turn)
         mtools(fail, "mcopy", "-Q", "-i", image, "new", "::/New Directory %d/Inside" % turn)
         if turn == 1:
