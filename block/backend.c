@@ -404,7 +404,8 @@ bool blk_may_eject(BlockBackend *blk, bool force, Error **errp)
         blk->eject_wanted(blk->eject_opaque);
     }
     error_set(errp,
-              "Device '%s' is locked by the guest, which was asked to open the tray: try again, or by force",
+              "Device '%s' is locked by the guest, which was asked to open the tray: try again, or "
+              "by force",
               blk->id);
     return false;
 }

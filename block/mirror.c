@@ -258,9 +258,8 @@ static bool switch_over(Mirror *m, Error **errp)
         return false;
     }
     if (m->o.replaces && !shows_the_same(m->source_node, m->o.replaces)) {
-        error_set(errp,
-                  "replaces '%s': meanwhile it shows other bytes than '%s', the job's copy", bdrv_node_name(m->o.replaces),
-                  bdrv_node_name(m->target_node));
+        error_set(errp, "replaces '%s': meanwhile it shows other bytes than '%s', the job's copy",
+                  bdrv_node_name(m->o.replaces), bdrv_node_name(m->target_node));
         return false;
     }
     return bdrv_replace_node(m->o.replaces ? m->o.replaces : m->source_node, m->target_node, errp);
@@ -377,7 +376,8 @@ BlockJob *mirror_start(BlockNode *node, BlockNode *target, const MirrorOptions *
                   bdrv_node_name(target));
     } else if (o->replaces && !shows_the_same(node, o->replaces)) {
         error_set(errp,
-                  "replaces '%s': it shows other bytes than '%s', which is copied; possible: that node, or one below its filters",
+                  "replaces '%s': it shows other bytes than '%s', which is copied; possible: that "
+                  "node, or one below its filters",
                   bdrv_node_name(o->replaces), bdrv_node_name(node));
     } else {
         m = (Mirror *)job_new(&mirror_driver, node, options, errp);

@@ -61,7 +61,8 @@ static bool check_rate(const BlkRate *r, Error **errp)
     if (r->avg > MAX_RATE || r->max > MAX_RATE) {
         error_set(errp, "bps/iops/max values must be within [0, %llu]", MAX_RATE);
     } else if (r->max && !r->avg) {
-        error_set(errp, "a limit of bursts (-max) belongs to one of the average, which is not there");
+        error_set(errp,
+                  "a limit of bursts (-max) belongs to one of the average, which is not there");
     } else if (r->max && r->max < r->avg) {
         error_set(errp, "a limit of bursts (-max) is lower than that of the average");
     } else if (r->length && !r->max) {
@@ -79,8 +80,7 @@ bool throttle_check(const BlkLimits *l, Error **errp)
     for (unsigned total = 0; total < BLK_LIMITS; total += 3) {
         const BlkRate *all = &l->rate[total], *read = all + 1, *write = all + 2;
         if ((all->avg && (read->avg || write->avg)) || (all->max && (read->max || write->max))) {
-            error_set(errp,
-                      "limits of reads and of writes exclude one of both together (-total)");
+            error_set(errp, "limits of reads and of writes exclude one of both together (-total)");
             return false;
         }
     }

@@ -13,6 +13,7 @@
 #include "block/mem.h"
 #include "util/loop.h"
 
+#include "../test-loop.h"
 #include "../test.h"
 
 enum { SIZE = 1 << 20 };
@@ -23,13 +24,7 @@ static uint8_t buf[65536];
 
 static void set_up(void)
 {
-    static bool made;
-
-    if (!made) {
-        made = true;
-        loop_init();
-        machine_lock();
-    }
+    test_start_loop();
     disk = mem_disk_new("a", NULL, SIZE);
     other = mem_disk_new("b", NULL, 0);
     error_free(err);

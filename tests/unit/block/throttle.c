@@ -10,6 +10,7 @@
 #include "util/coroutine.h"
 #include "util/loop.h"
 
+#include "../test-loop.h"
 #include "../test.h"
 
 enum { MAX_REQUESTS = 20000 };
@@ -29,12 +30,7 @@ static Error *err;
 
 static void set_up(void)
 {
-    static bool made;
-
-    if (!made) {
-        made = true;
-        loop_init();
-        machine_lock();
+    if (test_start_loop()) {
         clock_use_stepped();
     }
     count = lifted = 0;
