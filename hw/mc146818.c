@@ -173,9 +173,9 @@ static unsigned decode_hour(Mc146818 *s, uint8_t v)
 }
 
 /* While counting: brings the time bytes up to date. */
-static void time_to_bytes(Mc146818 *s)
+static void time_to_bytes(Mc146818 *s, int64_t now)
 {
-    time_t t = s->time_sec + divider_seconds(s, rtc_now(s));
+    time_t t = s->time_sec + divider_seconds(s, now);
     struct tm tm;
 
     gmtime_r(&t, &tm);
@@ -197,8 +197,9 @@ void mc146818_set_time_handler(void (*fn)(int64_t ahead_sec))
 }
 
 /* Goes on counting from the time bytes; values that no calendar has are carried over into the next
- * field. */
-static void time_from_bytes(Mc146818 *s)
+ * field. was_counting: the clock has not stood still, so that bytes which say what it said are no
+ * news; `now` is then that of time_to_bytes(), lest a second that rolls over in between be lost. */
+static void time_from_bytes(Mc146818 *s, int64_t now, bool was_counting)
 {
     struct tm tm = {
         .tm_sec = (int)decode(s, s->cmos[REG_SECONDS]),
@@ -210,9 +211,10 @@ static void time_from_bytes(Mc146818 *s)
             (int)(decode(s, s->cmos[REG_CENTURY]) * 100 + decode(s, s->cmos[REG_YEAR])) - 1900,
     };
 
-    s->time_sec = timegm(&tm) - divider_seconds(s, rtc_now(s));
-    if (time_handler) {
-        time_handler(timegm(&tm) - time(NULL));
+    int64_t before = s->time_sec, time_set = timegm(&tm);
+    s->time_sec = time_set - divider_seconds(s, now);
+    if (time_handler && !(was_counting && s->time_sec == before)) {
+        time_handler(time_set - time(NULL));
     }
     /* timegm() has set tm_wday, 0 to 6 from Sunday. */
     s->weekday_shift = (uint8_t)((decode(s, s->cmos[REG_WEEKDAY]) + 13 - (unsigned)tm.tm_wday) % 7);
@@ -317,7 +319,7 @@ static uint8_t read_reg(Mc146818 *s, unsigned reg)
     uint8_t v;
 
     if (is_time_byte(reg) && counting(s)) {
-        time_to_bytes(s);
+        time_to_bytes(s, rtc_now(s));
     }
     switch (reg) {
     case REG_A: {
@@ -340,24 +342,28 @@ static uint8_t read_reg(Mc146818 *s, unsigned reg)
 
 static void write_reg_a(Mc146818 *s, uint8_t value)
 {
-    bool was_running = divider_running(s);
+    bool was_running = divider_running(s), was_counting = counting(s);
+    int64_t now = rtc_now(s);
 
-    if (counting(s)) {
-        time_to_bytes(s);
+    if (was_counting) {
+        time_to_bytes(s, now);
     }
     s->cmos[REG_A] = value & ~A_UIP;
     if (divider_running(s) && !was_running) {
-        s->phase_ns = rtc_now(s) - DIVIDER_START_NS;
+        s->phase_ns = now - DIVIDER_START_NS;
     }
     if (counting(s)) {
-        time_from_bytes(s);
+        time_from_bytes(s, now, was_counting);
     }
 }
 
 static void write_reg_b(Mc146818 *s, uint8_t value)
 {
-    if (counting(s)) {
-        time_to_bytes(s);
+    bool was_counting = counting(s);
+    int64_t now = rtc_now(s);
+
+    if (was_counting) {
+        time_to_bytes(s, now);
     }
     if ((value & B_SET) && !(s->cmos[REG_B] & B_SET)) {
         value &= ~B_UIE; /* data sheet, "UIE": cleared by SET going high */
@@ -365,7 +371,7 @@ static void write_reg_b(Mc146818 *s, uint8_t value)
     s->cmos[REG_B] = value;
     /* A new format does not convert the bytes: they are read anew. */
     if (counting(s)) {
-        time_from_bytes(s);
+        time_from_bytes(s, now, was_counting);
     }
 }
 
@@ -384,9 +390,10 @@ static void write_reg(Mc146818 *s, unsigned reg, uint8_t value)
         return; /* read-only */
     default:
         if (is_time_byte(reg) && counting(s)) {
-            time_to_bytes(s);
+            int64_t now = rtc_now(s);
+            time_to_bytes(s, now);
             s->cmos[reg] = value;
-            time_from_bytes(s);
+            time_from_bytes(s, now, true);
         } else {
             s->cmos[reg] = value;
         }

@@ -22,7 +22,8 @@ Device *mc146818_create(IrqLine *irq);
  * MC146818_CMOS_SIZE. */
 void mc146818_set_cmos(Device *dev, unsigned index, uint8_t value);
 uint8_t mc146818_get_cmos(Device *dev, unsigned index);
-/* Called when the guest has set the clock, with what it is ahead of the host's UTC, in seconds. */
+/* Called when the guest has set the clock to another time or made it go again, with what it is ahead
+ * of the host's UTC, in seconds. A BIOS that writes registers A and B as they are sets nothing. */
 void mc146818_set_time_handler(void (*fn)(int64_t ahead_sec));
 /* Bit 7 of port 0x70: the board's NMI sources are shut off. */
 bool mc146818_nmi_masked(Device *dev);

@@ -360,10 +360,42 @@ static void goes_on_after_load(void)
     CHECK_EQ(rd(SEC), 0x12);
 }
 
+static unsigned times_told;
+static int64_t told_ahead_sec;
+
+static void time_told(int64_t ahead_sec)
+{
+    times_told++;
+    told_ahead_sec = ahead_sec;
+}
+
+/* As a BIOS does: registers A and B are written at each start, and the time is not set by that. */
+static void tells_only_of_another_time(void)
+{
+    set_clock(B_24H, (const uint8_t[8]){0x20, 0x24, 0x02, 0x28, 0x04, 0x12, 0x34, 0x56});
+    mc146818_set_time_handler(time_told);
+    times_told = 0;
+    wr(A, 0x26);
+    wr(B, B_24H);
+    wr(MIN, 0x34);
+    CHECK_EQ(times_told, 0);
+    wr(MIN, 0x35);
+    CHECK_EQ(times_told, 1);
+    int64_t before = told_ahead_sec;
+    wr(B, B_24H | B_SET);
+    wr(YEAR, 0x25);
+    CHECK_EQ(times_told, 1);
+    wr(B, B_24H);
+    CHECK_EQ(times_told, 2);
+    CHECK(told_ahead_sec - before >= 364 * 86400 && told_ahead_sec - before <= 366 * 86400);
+    mc146818_set_time_handler(NULL);
+}
+
 TESTS(TEST(starts_with_the_hosts_time), TEST(counts_and_carries), TEST(knows_leap_years),
       TEST(keeps_a_weekday_that_the_calendar_does_not_have), TEST(counts_in_binary),
       TEST(counts_twelve_hours), TEST(reads_the_bytes_anew_in_another_format),
       TEST(stands_still_while_set), TEST(set_takes_the_update_interrupt_away),
       TEST(announces_updates), TEST(interrupts_after_updates), TEST(flags_come_without_interrupts),
       TEST(interrupts_periodically), TEST(rings_on_time), TEST(rings_with_wildcards),
-      TEST(keeps_cmos_bytes), TEST(reset_keeps_time_and_memory), TEST(goes_on_after_load))
+      TEST(keeps_cmos_bytes), TEST(tells_only_of_another_time), TEST(reset_keeps_time_and_memory),
+      TEST(goes_on_after_load))
