@@ -119,7 +119,8 @@ static uint8_t *put_rm(uint8_t *p, unsigned reg, HostRm rm)
         *p++ = sib(rm.scale, rm.index == H_NONE ? SIB_NO_INDEX : rm.index, SIB_NO_BASE);
         return put32(p, (uint32_t)rm.disp);
     }
-    unsigned mod = rm.disp == 0 && (rm.base & 7) != H_BP ? 0
+    unsigned mod = rm.kind == RM_MEM_WIDE                 ? 2
+                   : rm.disp == 0 && (rm.base & 7) != H_BP ? 0
                    : rm.disp == (int8_t)rm.disp           ? 1
                                                           : 2;
     if (rm.index != H_NONE || (rm.base & 7) == H_SP) {

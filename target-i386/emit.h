@@ -23,10 +23,10 @@ typedef struct Emitter {
 } Emitter;
 
 /* The operand that ModRM.rm names. */
-typedef enum HostRmKind { RM_REG, RM_ENV, RM_MEM } HostRmKind;
+typedef enum HostRmKind { RM_REG, RM_ENV, RM_MEM, RM_MEM_WIDE } HostRmKind; /* RM_MEM_WIDE: with a 32-bit displacement always */
 typedef struct HostRm {
     uint8_t kind;
-    uint8_t base;  /* RM_REG: the register; RM_MEM, RM_ENV: the base or H_NONE */
+    uint8_t base;  /* RM_REG: the register; else the base or H_NONE */
     uint8_t index; /* or H_NONE */
     uint8_t scale; /* 1, 2, 4, 8 */
     int32_t disp;  /* RM_ENV: offset from the gs base (and base) */

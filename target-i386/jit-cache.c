@@ -4,6 +4,10 @@
  * Memory for code and for records is divided into segments that are filled in turn. When all are full the oldest is
  * emptied: its blocks go, and jumps of others that led to them lead back to their own ways out. So what runs often is
  * translated anew, at the young end, and what ran once is gone after a while; never is all of it gone at once.
+ * A block of the same bytes and mode at another linear address is moved, not made anew (jit-move.c): a copy of it, or, where it is a
+ * program's that has ended, the block itself, which so stays in its segment and keeps caches warm. Whose program has ended is a guess:
+ * the root of the page tables is remembered that a block ran with, or that there were several; the same root with the
+ * same code elsewhere is the next program. A wrong guess costs time, nothing else.
  * A block belongs to the segment that it begins in. Before one might end in the next segment that is emptied, too, so that no
  * room is left over at their ends: the most that a block may take is a quarter of a small segment.
  *
@@ -38,6 +42,11 @@ void jit_set_cache_size(uint64_t bytes)
 static unsigned hash_block(ram_addr ram, uint64_t rip)
 {
     return (unsigned)(((ram ^ rip >> 12 << 32) * 0x9e3779b97f4a7c15ull >> 40) % JIT_HASH_SIZE);
+}
+
+static unsigned hash_origin(ram_addr ram)
+{
+    return (unsigned)((ram * 0x9e3779b97f4a7c15ull >> 40) % JIT_ORIGIN_HASH_SIZE);
 }
 
 static unsigned hash_page(ram_addr page)
@@ -132,7 +141,8 @@ static size_t segment_records(const CpuJit *jit, unsigned n)
     return (jit->records_size / jit->nsegments * n) & ~(size_t)63;
 }
 
-_Static_assert(JIT_BLOCK_MAX_MADE * (sizeof(JitInsn) + sizeof(Insn) + 2 * 16) + sizeof(JitBlock) + 16 <= JIT_BLOCK_MAX_RECORDS,
+_Static_assert(JIT_BLOCK_MAX_MADE * (sizeof(JitInsn) + sizeof(Insn) + 2 * 16) + sizeof(JitBlock) + 16 + 2 * JIT_BLOCK_MAX_MOVES + 16 <=
+                   JIT_BLOCK_MAX_RECORDS,
                "each record is rounded up");
 
 static bool room_for_block(const CpuJit *jit)
@@ -216,6 +226,33 @@ JitBlock *jit_cache_find(const CpuJit *jit, ram_addr ram, uint64_t rip, uint32_t
     return b;
 }
 
+/*
+ * Page tables that now have the same code at another address belong to another program, which will not come back; as a rule: a program
+ * may have it twice, so what is new stays.
+ */
+bool jit_cache_is_left(const CpuJit *jit, const JitBlock *b, uint32_t root)
+{
+    enum { OLD = 1024, OLD_IN_TESTS = 8 };
+
+    return b->root == root && (uint32_t)jit->stats.entered - b->made >= (jit->check_moves ? OLD_IN_TESTS : OLD);
+}
+
+JitBlock *jit_cache_find_origin(const CpuJit *jit, ram_addr ram, uint32_t key, uint32_t root)
+{
+    enum { MOST = 32 };
+    JitBlock *b = jit->origins[hash_origin(ram)], *found = NULL;
+
+    for (unsigned i = 0; b && i < MOST; i++, b = b->in_origins.next) {
+        if (b->ram == ram && b->key == key) {
+            if (jit_cache_is_left(jit, b, root)) {
+                return b;
+            }
+            found = found ? found : b;
+        }
+    }
+    return found;
+}
+
 /* The block's place in the lists of one kind: which member. */
 static JitListed *listed(JitBlock *b, size_t member)
 {
@@ -254,6 +291,8 @@ void jit_cache_add(CpuJit *jit, JitBlock *b)
     if (b->second_bytes) {
         page = &jit->second_pages[hash_page(b->second & GUEST_PAGE_MASK)];
         add_to_list(page, b, offsetof(JitBlock, in_second));
+    } else if (b->nmoves) {
+        add_to_list(&jit->origins[hash_origin(b->ram)], b, offsetof(JitBlock, in_origins));
     }
 }
 
@@ -264,6 +303,8 @@ static void remove_block(CpuJit *jit, JitBlock *b)
     remove_from_list(b, offsetof(JitBlock, in_page));
     if (b->second_bytes) {
         remove_from_list(b, offsetof(JitBlock, in_second));
+    } else if (b->nmoves) {
+        remove_from_list(b, offsetof(JitBlock, in_origins));
     }
     undo_links(jit, b);
     jit->stats.dropped++;
@@ -323,6 +364,18 @@ CodeDropped jit_cache_drop(CpuJit *jit, ram_addr addr, uint64_t size)
         blocks_went(jit);
     }
     return (dropped ? CODE_DROPPED : 0) | (remaining ? CODE_REMAINING : 0) | (near ? CODE_NEAR : 0);
+}
+
+void jit_cache_take_out(CpuJit *jit, JitBlock *b)
+{
+    jit_forget_jumps_to(jit, b);
+    remove_from_list(b, offsetof(JitBlock, in_hash));
+    undo_links(jit, b);
+}
+
+void jit_cache_put_in(CpuJit *jit, JitBlock *b)
+{
+    add_to_list(&jit->hash[hash_block(b->ram, b->rip)], b, offsetof(JitBlock, in_hash));
 }
 
 static void empty_segment(CpuJit *jit, unsigned n)
@@ -408,6 +461,7 @@ void jit_cache_flush(CpuJit *jit)
     memset(jit->hash, 0, sizeof(jit->hash));
     memset(jit->pages, 0, sizeof(jit->pages));
     memset(jit->second_pages, 0, sizeof(jit->second_pages));
+    memset(jit->origins, 0, sizeof(jit->origins));
     memset(jit->segments, 0, sizeof(jit->segments));
     jit->segment = 0;
     jit->next_empty = false;

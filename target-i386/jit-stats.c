@@ -191,15 +191,29 @@ static void log_block(CPUX86State *env, const JitBlock *b, const Insn *insns, un
     }
 }
 
-void jit_stats_block(CPUX86State *env, const JitBlock *b, const Insn *insns, unsigned n, const uint8_t *start,
-                     const uint8_t *const *places, const uint8_t *end)
+static void put_in_perfmap(const CpuJit *jit, const JitBlock *b, const uint8_t *start)
 {
     char name[300];
 
+    name_guest_code(b->rip, name, sizeof(name));
+    fprintf(perfmap, "%llx %llx %s\n", (unsigned long long)(uintptr_t)(jit->exec + (start - jit->write)),
+            (unsigned long long)b->code_size, name);
+}
+
+void jit_stats_moved(CPUX86State *env, const JitBlock *b, uint64_t from, const uint8_t *start)
+{
     if (__builtin_expect(perfmap != NULL, 0)) {
-        name_guest_code(b->rip, name, sizeof(name));
-        fprintf(perfmap, "%llx %llx %s\n", (unsigned long long)(uintptr_t)(env->jit->exec + (start - env->jit->write)),
-                (unsigned long long)(end - start), name);
+        put_in_perfmap(env->jit, b, start);
+    }
+    log_printf(LOG_IN_ASM | LOG_OUT_ASM, "block at 0x%llx, moved from 0x%llx, %u bytes of code\n", (unsigned long long)b->rip,
+               (unsigned long long)from, b->code_size);
+}
+
+void jit_stats_block(CPUX86State *env, const JitBlock *b, const Insn *insns, unsigned n, const uint8_t *start,
+                     const uint8_t *const *places, const uint8_t *end)
+{
+    if (__builtin_expect(perfmap != NULL, 0)) {
+        put_in_perfmap(env->jit, b, start);
     }
     if (log_enabled(LOG_IN_ASM | LOG_OUT_ASM)) {
         log_block(env, b, insns, n, start, places, end);
@@ -332,9 +346,9 @@ static void put_jit(unsigned cpu, CPUX86State *env, Buffer *out)
     buffer_printf(out, "CPU %u: %u blocks of %llu guest bytes in %llu bytes of code; cache of %zu KB, part %u of %u is being filled\n",
                   cpu, all.count, (unsigned long long)all.guest_bytes, (unsigned long long)all.host_bytes,
                   (jit->code_size + jit->records_size) >> 10, jit->segment + 1, jit->nsegments);
-    buffer_printf(out, "  code entered %llu times: by jump table %llu, found %llu, translated %llu\n",
-                  (unsigned long long)s->entered, (unsigned long long)(s->entered - s->found - s->translated),
-                  (unsigned long long)s->found, (unsigned long long)s->translated);
+    buffer_printf(out, "  code entered %llu times: by jump table %llu, found %llu, moved %llu, translated %llu\n",
+                  (unsigned long long)s->entered, (unsigned long long)(s->entered - s->found - s->moved - s->translated),
+                  (unsigned long long)s->found, (unsigned long long)s->moved, (unsigned long long)s->translated);
     buffer_printf(out, "  blocks dropped %llu, all dropped %llu times; windows of pages made %llu\n", (unsigned long long)s->dropped,
                   (unsigned long long)s->flushes, (unsigned long long)s->windows);
     buffer_printf(out, "  instructions by handler: %llu without translation, %llu off the fast path, %llu returns undone\n",

@@ -32,6 +32,8 @@ void jit_stats_init(CpuJit *jit);
  */
 void jit_stats_block(CPUX86State *env, const JitBlock *b, const Insn *insns, unsigned n, const uint8_t *start,
                      const uint8_t *const *places, const uint8_t *end);
+/* The same for one that was moved from another address. */
+void jit_stats_moved(CPUX86State *env, const JitBlock *b, uint64_t from, const uint8_t *start);
 /* C is about to enter translated code that has a budget. */
 void jit_stats_enter(CPUX86State *env);
 

@@ -73,6 +73,9 @@ void jit_forget_jumps_to(CpuJit *jit, const JitBlock *b)
     unsigned at = jit_jump_index(b->rip);
 
     for (unsigned i = 0; i < JIT_TABLES; i++) {
+        if (!jit->tables[i].used || jit->tables[i].key != b->key) {
+            continue;
+        }
         JitJump *jump = &jit->tables[i].jumps[at];
         if (jump->rip == b->rip && jump->saved == b->entry[JIT_FROM_MEMORY][JIT_POLL]) {
             jump->rip = no_rip(at);
@@ -223,6 +226,7 @@ static JitBlock *translate_in_two_pages(CPUX86State *env, CpuJit *jit, const uin
         b = jit_translate(env, bytes, insn.len, (ram_addr)(host - memory_ram_base()), plain);
         if (b) {
             b->bytes = (uint16_t)avail;
+            b->nmoves = 0;
             b->second = (ram_addr)(second - memory_ram_base());
             b->second_bytes = (uint16_t)(insn.len - avail);
         }
@@ -238,6 +242,46 @@ static bool still_in_two_pages(CPUX86State *env, const JitBlock *b)
     const uint8_t *second = mem_code_ptr(env, second_page(env), &avail, &phys);
 
     return second && (ram_addr)(second - memory_ram_base()) == b->second;
+}
+
+/* Which page tables are in use; not 0. */
+static uint32_t page_table_root(const CPUX86State *env)
+{
+    uint64_t base = env->hflags & HF_LMA ? env->cr3 >> 12 << 12 : env->cr3; /* what is below may be a PCID */
+
+    return (uint32_t)(base >> 5) | 1;
+}
+
+static void note_maker(const CPUX86State *env, JitBlock *b)
+{
+    b->root = page_table_root(env);
+    b->made = (uint32_t)env->jit->stats.entered;
+}
+
+/* The same bytes were translated for another linear address: that is not done again. They are as they were, or the block would be gone. */
+static JitBlock *move_block(CPUX86State *env, CpuJit *jit, const uint8_t *host, unsigned avail, uint32_t key)
+{
+    ram_addr ram = (ram_addr)(host - memory_ram_base());
+    uint32_t root = page_table_root(env);
+    JitBlock *from = jit_cache_find_origin(jit, ram, key, root), *b;
+
+    if (!from) {
+        return NULL;
+    }
+    if (jit_cache_is_left(jit, from, root)) {
+        jit_cache_take_out(jit, from);
+        b = jit_move(env, from, host, avail) ? from : NULL;
+        jit_cache_put_in(jit, from);
+        return b;
+    }
+    jit_cache_make_room(jit);
+    from = jit_cache_find_origin(jit, ram, key, root); /* it may have gone */
+    b = from ? jit_move_copy(env, from, host, avail) : NULL;
+    if (b) {
+        note_maker(env, b);
+        jit_cache_add(jit, b);
+    }
+    return b;
 }
 
 static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
@@ -259,6 +303,7 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
     }
     if (b) {
         jit->stats.found++;
+        b->root = b->root == page_table_root(env) ? b->root : 0;
         return b;
     }
     if (host_thunks_full(env->code_cache->thunks)) {
@@ -270,6 +315,10 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
     uint8_t bytes[JIT_BLOCK_MAX_INSNS * INSN_MAX_LENGTH];
     if (avail > sizeof(bytes)) {
         avail = sizeof(bytes);
+    }
+    b = move_block(env, jit, host, avail, key);
+    if (b) {
+        return b;
     }
     if (ip16 && avail > 0x10000 - env->rip) {
         avail = (unsigned)(0x10000 - env->rip); /* IP wraps there */
@@ -284,6 +333,7 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
         b = translate_in_two_pages(env, jit, host, avail, key & JIT_KEY_PLAIN);
     }
     if (b) {
+        note_maker(env, b);
         jit_cache_add(jit, b);
     }
     return b;
@@ -316,22 +366,29 @@ static void init_misses(CPUX86State *env)
     reset_misses(env);
 }
 
-static void drop_site(CPUX86State *env, uint64_t rip)
+/* The instruction's place in RAM. False: nobody could run it now. */
+static bool find_site(CPUX86State *env, uint64_t rip, ram_addr *site)
 {
+    uint64_t linear = env->hflags & HF_CS64 ? rip : (uint32_t)(cs_base(env) + rip);
     hwaddr phys;
-    const uint8_t *host = mmu_can_fetch(env, rip) ? mmu_code_ptr(env, rip, &phys) : NULL;
+    const uint8_t *host = mmu_can_fetch(env, linear) ? mmu_code_ptr(env, linear, &phys) : NULL;
 
-    if (host) {
-        jit_cache_drop(env->jit, (ram_addr)(host - memory_ram_base()), 1);
-    }
+    *site = host ? (ram_addr)(host - memory_ram_base()) : 0;
+    return host;
 }
 
-static void set_hashed(CpuJit *jit, uint64_t rip, bool hashed)
+/* The instruction is translated anew when it runs again, wherever it is mapped. */
+static void set_hashed(CpuJit *jit, ram_addr site, bool hashed)
 {
-    unsigned bit = jit_site_bit(rip);
+    unsigned bit = jit_site_bit(site);
     uint64_t mask = 1ull << bit % 64;
 
     jit->hashed_sites[bit / 64] = hashed ? jit->hashed_sites[bit / 64] | mask : jit->hashed_sites[bit / 64] & ~mask;
+    if (jit->check_moves) {
+        jit_cache_flush(jit); /* others with the same bit would be other code, too */
+    } else {
+        jit_cache_drop(jit, site, 1);
+    }
 }
 
 /* Instructions that look into the TLB only because windows had taken enough time get another chance. */
@@ -341,12 +398,11 @@ static void try_windows_again(CPUX86State *env)
 
     for (; jit->nlater && __builtin_ia32_rdtsc() > env->tlb->windows_not_before; jit->nlater--) {
         set_hashed(jit, jit->later[jit->nlater - 1], false);
-        drop_site(env, jit->later[jit->nlater - 1]);
     }
 }
 
 /* True: the slot has a window now, or may have one the next time. */
-static bool make_window(CPUX86State *env, unsigned slot, uint64_t rip)
+static bool make_window(CPUX86State *env, unsigned slot, ram_addr site)
 {
     CpuJit *jit = env->jit;
 
@@ -358,7 +414,7 @@ static bool make_window(CPUX86State *env, unsigned slot, uint64_t rip)
         return true;
     case WINDOW_LATER:
         if (jit->nlater < JIT_MAX_LATER) {
-            jit->later[jit->nlater++] = rip;
+            jit->later[jit->nlater++] = site;
         }
         return false;
     case WINDOW_NONE:
@@ -382,13 +438,16 @@ static void note_often(CPUX86State *env, uint64_t rip)
     if (++env->jit->slot_visits[slot] < MISSES_ALLOWED / MISSES_AGAIN) {
         return;
     }
-    if (make_window(env, slot, rip)) {
+    ram_addr site;
+    if (!find_site(env, rip, &site)) {
+        return;
+    }
+    if (make_window(env, slot, site)) {
         env->jit->slot_visits[slot] = 0;
         return;
     }
     reset_misses(env);
-    set_hashed(env->jit, rip, true);
-    drop_site(env, rip);
+    set_hashed(env->jit, site, true);
 }
 
 /* ---- running ---- */
@@ -591,6 +650,7 @@ static CpuJit *make_jit(CPUX86State *env)
     }
     jit_translate_common(env, jit);
     jit_stats_init(jit);
+    jit->check_moves = log_enabled(LOG_LOCKSTEP | LOG_MOVES);
     init_misses(env);
     if (log_enabled(LOG_LOCKSTEP)) {
         lockstep_start(env, jit);

@@ -1,7 +1,7 @@
 /*
  * Translated code of one vCPU: what the cache, the translator and the helpers share.
  *
- * A translated block belongs to a place in RAM, a linear address and the mode (its key). While it runs, the guest's
+ * A translated block belongs to a place in RAM, a linear address and the mode (its key); from one address to another it can be moved. While it runs, the guest's
  * registers live in host registers: all with their own numbers but RSP, which is in R12, and R12 to R15, which stay in
  * CPUX86State; R13 to R15 are scratch. The gs base is the CPUX86State. The arithmetic flags live in the host's EFLAGS, or,
  * as LAHF and SETO leave them in AX, in jit_flags: translate-flags.c. The host's stack pointer is a stack of translated code's own,
@@ -43,7 +43,9 @@ enum {
     JIT_MAX_YOUNG = 128,
     JIT_MAX_LATER = 16,
     JIT_DECODED = 256,
-    JIT_BLOCK_MAX_RECORDS = 14 << 10, /* bytes; more than any block's */
+    JIT_BLOCK_MAX_MOVES = 1 << 10,
+    JIT_BLOCK_MAX_RECORDS = 16 << 10, /* bytes; more than any block's */
+    JIT_ORIGIN_HASH_SIZE = 1 << 16,
 };
 
 /* The mode bits that blocks depend on; the class of data accesses comes on top. */
@@ -121,14 +123,25 @@ typedef struct JitBlock {
     uint32_t key;
     uint16_t bytes;    /* of guest code from ram on, within one page: what it was made of */
     uint16_t second_bytes; /* and where that is one instruction in two pages, from `second` on; else 0 */
-    ram_addr second;
-    JitListed in_second; /* page's */
+    union {
+        struct { /* second_bytes != 0 */
+            ram_addr second;
+            JitListed in_second; /* page's */
+        };
+        struct { /* nmoves != 0: the block can be had at other addresses, too (jit-move.c) */
+            const uint16_t *moves; /* what depends on its address; behind its other records */
+            JitListed in_origins;
+        };
+    };
     uint64_t runs;     /* with profile=on */
     uint32_t code_size; /* host bytes */
     bool gone;         /* dropped; its memory comes back with its segment's */
+    uint16_t nmoves;
     uint32_t links;    /* JitLink: the jumps that lead here */
+    uint32_t made;     /* the count of entries then */
     const uint8_t *entry[2][2]; /* JIT_FROM_*, JIT_*POLL */
     bool wants_memory;          /* who has the flags in both places had better come from memory */
+    uint32_t root;              /* of the page tables that it ran with; 0: with several */
 } JitBlock;
 
 /* Where the flags are on entry; whether it is looked if somebody wants the thread. */
@@ -185,21 +198,28 @@ static inline unsigned jit_jump_index(uint64_t rip)
 /* What `info jit` shows. */
 typedef struct JitStats {
     uint64_t entered, found, translated; /* times that C entered code; found the block for it in the cache; made it */
+    uint64_t moved;                      /* or had it from another address */
     uint64_t handlers, slow, returns;    /* instructions by handler: without translation, whose fast path missed, undone returns */
     uint64_t dropped, flushes;           /* blocks whose code was written or that made room; times all went */
     uint64_t windows;                    /* made: mmu-windows.c */
     uint64_t *ops;                       /* op_count: by operation, executed and of these by handler; else NULL */
 } JitStats;
 
-static inline unsigned jit_site_bit(uint64_t rip)
+static inline unsigned jit_site_bit(ram_addr site)
 {
-    return (unsigned)((rip ^ rip >> 12) % JIT_SITES);
+    return (unsigned)((site ^ site >> 12) % JIT_SITES);
 }
+
+/* By MmuAccess and log of size: the last-page slot given out next. */
+typedef struct JitSlotsGiven {
+    unsigned next[2][JIT_SLOT_SIZES];
+} JitSlotsGiven;
 
 struct CpuJit {
     JitStats stats;
     bool profile; /* blocks count how often they run */
     bool budget;  /* code counts jit_budget down: lockstep, and the log of each run */
+    bool check_moves; /* compares moved blocks with new translations */
     uint8_t *write, *exec; /* code, mapped twice */
     size_t code_size, code_used, code_start; /* common pieces up to code_start, then the segments */
     uint8_t *records;                        /* JitInsn, Insn and JitBlock */
@@ -226,13 +246,14 @@ struct CpuJit {
     JitBlock *hash[JIT_HASH_SIZE];
     JitBlock *pages[JIT_PAGE_HASH_SIZE];
     JitBlock *second_pages[JIT_PAGE_HASH_SIZE]; /* those of two pages, by the second */
+    JitBlock *origins[JIT_ORIGIN_HASH_SIZE];    /* those that can be moved, by their place in RAM, newest first */
     uint64_t hashed_sites[JIT_SITES / 64]; /* by jit_site_bit(): instructions whose last-page slots kept missing */
     uint64_t misses_reset;                 /* the host's TSC then */
     uint16_t slot_visits[3 * 2 * JIT_SLOTS]; /* by slot: how often it missed too often since misses_reset */
     unsigned nlater;
-    uint64_t later[JIT_MAX_LATER];           /* instructions that would have a window, had there been time */
+    ram_addr later[JIT_MAX_LATER];           /* instructions that would have a window, had there been time */
     uint8_t slot_tries[3 * 2 * JIT_SLOTS];   /* and for how often no window could be made */
-    unsigned next_slot[2][JIT_SLOT_SIZES];   /* by MmuAccess and log of size: the last-page slot given out next */
+    JitSlotsGiven slots_given;
     uint8_t *stack;        /* translated code's */
     uint32_t key;          /* the mode that runs; its jumps: */
     JitTable *table;
@@ -271,6 +292,15 @@ void jit_translate_common(CPUX86State *env, CpuJit *jit);
  */
 JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, ram_addr ram, bool plain);
 
+/* ---- jit-move.c ---- */
+/*
+ * The block `from`, which can be moved, at env->rip in the same mode; a new one, not in any list. There must be room. NULL: at that
+ * address it would be other code. Its bytes are at `host` (`avail` to the page's end).
+ */
+JitBlock *jit_move_copy(CPUX86State *env, const JitBlock *from, const uint8_t *host, unsigned avail);
+/* The same, but it is the block itself that moves; lists and links are the caller's. False: nothing has changed. */
+bool jit_move(CPUX86State *env, JitBlock *b, const uint8_t *host, unsigned avail);
+
 /* ---- jit-cache.c ---- */
 CpuJit *jit_cache_new(void);
 void jit_cache_free(CpuJit *jit); /* may be NULL */
@@ -279,6 +309,13 @@ void *jit_record(CpuJit *jit, size_t size);
 /* Before jit_translate(): may drop blocks. */
 void jit_cache_make_room(CpuJit *jit);
 JitBlock *jit_cache_find(const CpuJit *jit, ram_addr ram, uint64_t rip, uint32_t key);
+/* A block of the same place and mode at whatever address, which can be moved, or NULL; best one that another program left behind. */
+JitBlock *jit_cache_find_origin(const CpuJit *jit, ram_addr ram, uint32_t key, uint32_t root);
+/* Whether nobody will miss the block where it is, as seen from a program with this root. */
+bool jit_cache_is_left(const CpuJit *jit, const JitBlock *b, uint32_t root);
+/* Whoever knows the block by its address forgets it; from then on it is known by `rip`. */
+void jit_cache_take_out(CpuJit *jit, JitBlock *b);
+void jit_cache_put_in(CpuJit *jit, JitBlock *b);
 void jit_cache_add(CpuJit *jit, JitBlock *b);
 /* Makes the jump whose displacement is at `rel` (a writable address) lead to `target`, an entry of b, as long as b is there. */
 void jit_cache_link(CpuJit *jit, uint8_t *rel, const uint8_t *target, JitBlock *b);

@@ -22,11 +22,6 @@ JitInsn *insn_record(Translator *t)
     return t->ji;
 }
 
-uint32_t record_offset(const Translator *t, const JitInsn *ji)
-{
-    return (uint32_t)((const uint8_t *)ji - t->jit->records);
-}
-
 const Insn *keep_insn(Translator *t)
 {
     JitInsn *ji = insn_record(t);
@@ -49,6 +44,15 @@ Stub *add_stub(Translator *t, StubKind kind, uint8_t *rel)
     s->x87_pointers = t->x87_pointers;
     s->swapped = t->swapped;
     return s;
+}
+
+void gen_call_handler(Translator *t, const JitInsn *ji, bool saved)
+{
+    Emitter *e = &t->e;
+
+    emit_mov_imm(e, S0, (uint32_t)((const uint8_t *)ji - t->jit->records));
+    note_move(t, MOVE_HANDLER, e->p - 4);
+    emit_patch(emit_call(e), saved ? t->jit->exec_insn_saved : t->jit->exec_insn);
 }
 
 void gen_slow_unless(Translator *t, unsigned good_cond)

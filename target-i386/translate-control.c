@@ -16,23 +16,34 @@ static bool same_page(const Translator *t, uint64_t target)
     return t->page_offset + (target - t->block_rip) < GUEST_PAGE_SIZE && target != t->in_two_pages;
 }
 
+/* The same of an entry whose place depends on an address, which may change without the code's length. */
+static HostRm known_jump_field(unsigned reg, int32_t base, size_t field)
+{
+    HostRm rm = jump_field(reg, base, field);
+
+    rm.kind = RM_MEM_WIDE;
+    return rm;
+}
+
 /* The compare that finds the jump table's entry for a known address; S0 is the address, S1 the table. */
 static HostRm gen_find_known(Translator *t, uint64_t target)
 {
     Emitter *e = &t->e;
     int32_t at = (int32_t)(jit_jump_index(target) * sizeof(JitJump));
 
-    emit_mov_imm(e, S0, target);
+    gen_mov_rip(t, S0, target);
     emit_load(e, W64, S1, rm_env(offsetof(CPUX86State, jit_jumps)));
-    emit_alu(e, W64, ALU_CMP, S0, jump_field(S1, at, offsetof(JitJump, rip)));
-    emit_patch(emit_jcc(e, COND_NE), t->jit->leave_saved_miss);
-    return jump_field(S1, at, offsetof(JitJump, saved));
+    emit_alu(e, W64, ALU_CMP, S0, known_jump_field(S1, at, offsetof(JitJump, rip)));
+    note_move(t, MOVE_JUMP, e->p - 4);
+    gen_to_common(t, emit_jcc(e, COND_NE), t->jit->leave_saved_miss);
+    return known_jump_field(S1, at, offsetof(JitJump, saved));
 }
 
 /* On to a known address in another page: flags are in jit_flags. */
 static void gen_goto_other_page(Translator *t, uint64_t target)
 {
     emit_jmp_rm(&t->e, gen_find_known(t, target));
+    note_move(t, MOVE_JUMP_SAVED, t->e.p - 4);
 }
 
 Stub *add_link(Translator *t, uint8_t *rel, uint64_t target)
@@ -111,8 +122,9 @@ static void gen_push_return(Translator *t)
 
     if (t->word == W32 || (int64_t)t->next_rip == (int32_t)t->next_rip) {
         emit_store_imm(e, t->word, rm, (int32_t)t->next_rip);
+        note_rip32(t, t->next_rip);
     } else {
-        emit_mov_imm(e, S1, t->next_rip);
+        gen_mov_rip(t, S1, t->next_rip);
         emit_store(e, W64, rm, S1);
     }
     emit_lea(e, t->word, GUEST_SP, rm_mem(GUEST_SP, -(int32_t)t->word));
@@ -163,11 +175,12 @@ static void gen_pad(Translator *t)
 
     if (t->word != W64 || (int64_t)t->next_rip == (int32_t)t->next_rip) {
         emit_alu_imm(e, t->mode64 ? W64 : W32, ALU_CMP, rm_reg(S0), (int32_t)t->next_rip);
+        note_rip32(t, t->next_rip);
     } else {
-        emit_mov_imm(e, S1, t->next_rip);
+        gen_mov_rip(t, S1, t->next_rip);
         emit_alu(e, W64, ALU_CMP, S0, rm_reg(S1));
     }
-    emit_patch(emit_jcc(e, COND_NE), t->jit->return_miss);
+    gen_to_common(t, emit_jcc(e, COND_NE), t->jit->return_miss);
     t->in_memory = true;
     t->in_eflags = false;
     t->recipe.insn = NULL;
@@ -206,6 +219,7 @@ void gen_call_to(Translator *t, uint64_t target)
         add_link(t, emit_call(&t->e), target)->poll = false;
     } else {
         emit_call_rm(&t->e, gen_find_known(t, target));
+        note_move(t, MOVE_JUMP_SAVED, t->e.p - 4);
     }
     gen_pad(t);
 }
@@ -222,7 +236,7 @@ static bool gen_ret(Translator *t)
     gen_flags_away(t);
     emit_load(&t->e, t->word, S0, gen_stack_mem(t, 0, MMU_READ));
     emit_lea(&t->e, t->word, GUEST_SP, rm_mem(GUEST_SP, (int32_t)t->word + more));
-    emit_mov_imm(&t->e, S2, record_offset(t, insn_record(t)));
+    gen_mov_record(t, S2, insn_record(t));
     emit_ret(&t->e);
     t->ended = true;
     return true;
@@ -278,7 +292,7 @@ static bool gen_call_ind(Translator *t)
     gen_push_return(t);
     emit_load(&t->e, W64, S1, temp);
     emit_load(&t->e, W64, S0, jump_field(S1, 0, offsetof(JitJump, rip)));
-    emit_patch(gen_call_check(t), t->jit->leave_saved_miss);
+    gen_to_common(t, gen_call_check(t), t->jit->leave_saved_miss);
     emit_call_rm(&t->e, jump_field(S1, 0, offsetof(JitJump, saved)));
     gen_pad(t);
     return true;
@@ -324,8 +338,7 @@ static void gen_stub_handler(Translator *t, const Stub *s)
     if (s->swapped) {
         gen_swap_out(t);
     }
-    emit_mov_imm(e, S0, record_offset(t, s->ji));
-    emit_patch(emit_call(e), saved ? t->jit->exec_insn_saved : t->jit->exec_insn);
+    gen_call_handler(t, s->ji, saved);
     if (s->back) {
         if (s->swapped) {
             gen_swap_in(t);
@@ -342,8 +355,9 @@ static void gen_leave_to_link(Translator *t, uint64_t target, const uint8_t *rel
 {
     uint64_t link = (bits | (uint64_t)(rel - t->jit->write) << JIT_LINK_SHIFT) >> JIT_LINK_SHIFT;
 
-    emit_mov_imm(&t->e, S0, target);
+    gen_mov_rip(t, S0, target);
     emit_patch(emit_call(&t->e), t->jit->link[from]);
+    note_link(t, rel);
     emit_bytes(&t->e, &link, JIT_LINK_BYTES);
 }
 
@@ -411,8 +425,8 @@ static void gen_stub(Translator *t, const Stub *s)
         if (t->env->lockstep && s->flags_at == FLAGS_IN_EFLAGS) {
             emit_store_imm(e, W32, rm_env(offsetof(CPUX86State, jit_budget)), JIT_BUDGET_FLAGS_DEAD);
         }
-        emit_mov_imm(e, S0, s->target);
-        emit_patch(emit_jmp(e), saved ? t->jit->leave_saved_miss : t->jit->leave_miss);
+        gen_mov_rip(t, S0, s->target);
+        gen_to_common(t, emit_jmp(e), saved ? t->jit->leave_saved_miss : t->jit->leave_miss);
         break;
     }
     }

@@ -167,12 +167,12 @@ void gen_common_leave_vectors(Translator *t)
 
 static void gen_load_vectors(Translator *t)
 {
-    emit_patch(emit_call(&t->e), t->key & JIT_KEY_AVX ? t->jit->load_vectors_wide : t->jit->load_vectors);
+    gen_to_common(t, emit_call(&t->e), t->key & JIT_KEY_AVX ? t->jit->load_vectors_wide : t->jit->load_vectors);
 }
 
 static void gen_load_x87(Translator *t)
 {
-    emit_patch(emit_call(&t->e), t->jit->load_x87);
+    gen_to_common(t, emit_call(&t->e), t->jit->load_x87);
 }
 
 void gen_load_if_away(Translator *t, FpuUse use)

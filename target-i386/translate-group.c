@@ -402,11 +402,11 @@ void gen_groups_again(Translator *t, const Stub *s)
             gen_swap_out(t);
         }
         uint64_t behind = s->ji->rip + s->ji->len;
-        emit_mov_imm(e, S0, behind & t->ip_mask);
-        emit_patch(emit_jmp(e), t->jit->leave_saved_miss);
+        gen_mov_rip(t, S0, behind & t->ip_mask);
+        gen_to_common(t, emit_jmp(e), t->jit->leave_saved_miss);
         emit_patch(right, e->p);
         assume_swapped(t, s->swapped);
-        emit_patch(emit_call(e), t->jit->restore_flags);
+        gen_to_common(t, emit_call(e), t->jit->restore_flags);
     }
     if (s->back_slot) {
         emit_load(e, W64, S2, rm_env(s->back_slot + offsetof(JitSlot, addend)));

@@ -67,6 +67,7 @@ static HostRm gen_address_operand(Translator *t)
 
     if (insn->base == INSN_REG_RIP) {
         disp += (int64_t)t->next_rip;
+        t->rip_operand = true;
     } else if (insn->base < 16) {
         unsigned index = insn->index < 16 ? host_now(t, insn->index) : H_NONE;
         rm.base = (uint8_t)gen_guest_to_read(t, insn->base, 1u << S2 | (index == H_NONE ? 0 : 1u << index));
@@ -75,9 +76,26 @@ static HostRm gen_address_operand(Translator *t)
         rm.index = (uint8_t)gen_guest_to_read(t, insn->index, 1u << S2 | (rm.base == H_NONE ? 0 : 1u << rm.base));
         rm.scale = insn->scale;
     }
+    t->absolute_operand |= insn->base >= 16 && insn->base != INSN_REG_RIP && insn->index >= 16 && insn->seg != SEG_FS && insn->seg != SEG_GS;
     t->address_key = address_key(insn, disp);
     rm.disp = (int32_t)disp; /* 32 bits wherever there are registers */
     return rm;
+}
+
+/* Of an operand without registers, in `width` bits. */
+static void gen_known_address(Translator *t, unsigned host, unsigned width)
+{
+    bool by_rip = t->insn->base == INSN_REG_RIP;
+    uint64_t v = (uint64_t)t->insn->disp + (by_rip ? t->next_rip : 0);
+
+    if (by_rip && width == W64) {
+        gen_mov_rip(t, host, v);
+        return;
+    }
+    if (by_rip) {
+        cannot_move(t);
+    }
+    emit_mov_imm(&t->e, host, width == W64 ? v : width == W32 ? (uint32_t)v : (uint16_t)v);
 }
 
 void gen_lea_to(Translator *t, unsigned host)
@@ -87,8 +105,7 @@ void gen_lea_to(Translator *t, unsigned host)
     unsigned width = insn->opsize == 8 && insn->addrsize == 8 ? W64 : W32;
 
     if (rm.base == H_NONE && rm.index == H_NONE) {
-        uint64_t v = (uint64_t)insn->disp + (insn->base == INSN_REG_RIP ? t->next_rip : 0);
-        emit_mov_imm(&t->e, host, width == W64 ? v : (uint32_t)v);
+        gen_known_address(t, host, width);
     } else {
         emit_lea(&t->e, width, host, rm);
     }
@@ -103,7 +120,7 @@ void gen_address(Translator *t)
     uint64_t disp = (uint64_t)insn->disp + (insn->base == INSN_REG_RIP ? t->next_rip : 0);
 
     if (rm.base == H_NONE && rm.index == H_NONE) {
-        emit_mov_imm(e, S0, width == 8 ? disp : width == 4 ? (uint32_t)disp : (uint16_t)disp);
+        gen_known_address(t, S0, width);
     } else {
         emit_lea(e, width == 8 ? W64 : W32, S0, rm);
         if (width == 2) {
@@ -151,7 +168,7 @@ static unsigned next_slot(Translator *t, unsigned log, MmuAccess access)
     unsigned first = jit_slot_first[log], n = jit_slot_first[log + 1] - first, slot, tried = 0;
 
     do {
-        slot = first + t->jit->next_slot[access][log]++ % n;
+        slot = first + t->jit->slots_given.next[access][log]++ % n;
     } while (is_a_groups(t, slot_offset(t->cls, access, slot)) && ++tried < n);
     return slot;
 }
@@ -277,6 +294,10 @@ static HostRm gen_check_fixed(Translator *t, MmuAccess access)
     Emitter *e = &t->e;
     uint64_t page = t->fixed_address & GUEST_PAGE_MASK;
     size_t at = tlb_index(page) * sizeof(TlbEntry);
+
+    if (t->insn->base == INSN_REG_RIP) {
+        cannot_move(t); /* the entry would be another */
+    }
     HostRm tag = tlb_field(H_NONE, t->cls, at + offsetof(TlbEntry, tag) + 8 * (size_t)access);
 
     if ((int64_t)page == (int32_t)page) {
@@ -307,20 +328,25 @@ static HostRm gen_check_tlb(Translator *t, unsigned size, MmuAccess access)
 
 bool site_is_hashed(const Translator *t)
 {
-    unsigned bit = jit_site_bit(t->rip);
+    unsigned bit = jit_site_bit(t->block_ram + ((t->rip - t->block_rip) & t->ip_mask));
 
     return t->jit->hashed_sites[bit / 64] >> bit % 64 & 1;
 }
 
-/* Where kernels have their code. What unpacks them, and firmware, does not lie there. */
+/* What unpacks kernels, and firmware, does not lie there. */
+bool rip_is_kernels(const CPUX86State *env, uint32_t key, uint64_t rip)
+{
+    bool upper_half = key & HF_CS64 ? rip >> 63 : rip >> 31 & 1;
+
+    if (env->lockstep) {
+        upper_half ^= rip >> GUEST_PAGE_BITS & 1; /* whoever tests wants to see both */
+    }
+    return !(key & HF_CPL_MASK) && key & HF_PG && upper_half;
+}
+
 static bool is_kernels(const Translator *t)
 {
-    bool upper_half = t->mode64 ? t->block_rip >> 63 : t->block_rip >> 31 & 1;
-
-    if (t->env->lockstep) {
-        upper_half ^= t->block_rip >> GUEST_PAGE_BITS & 1; /* whoever tests wants to see both */
-    }
-    return !(t->key & HF_CPL_MASK) && t->key & HF_PG && upper_half;
+    return rip_is_kernels(t->env, t->key, t->block_rip);
 }
 
 bool in_kernel(const Translator *t)
@@ -389,7 +415,7 @@ void gen_refill(Translator *t, const Stub *s)
     emit_lea(e, W64, S1, rm_mem(S0, (int32_t)s->size - 1));
     emit_alu_imm(e, W64, ALU_AND, rm_reg(S1), -(int32_t)GUEST_PAGE_SIZE);
     emit_mov_imm(e, S2, s->slot);
-    emit_patch(emit_call(e), t->jit->refill[t->cls][s->access][!is_kernels(t)]);
+    gen_to_common(t, emit_call(e), t->jit->refill[t->cls][s->access][!is_kernels(t)]);
     if (!s->refill_slot) {
         emit_patch(emit_jcc(e, COND_E), s->checked);
         return;

@@ -127,7 +127,7 @@ static bool gen_ret(Translator *t)
         emit_load(e, W32, S0, rm_mem(S0, 0));
     }
     gen_move_sp(t, insn->opsize + more);
-    emit_mov_imm(e, S2, (uint64_t)((uint8_t *)insn_record(t) - t->jit->records));
+    gen_mov_record(t, S2, insn_record(t));
     emit_ret(e);
     t->ended = true;
     return true;

@@ -78,7 +78,7 @@ static bool gen_repeated(Translator *t)
         return false;
     }
     gen_flags_away(t);
-    emit_mov_imm(e, S0, (uint64_t)(uintptr_t)keep_insn(t));
+    gen_mov_pointer(t, S0, keep_insn(t));
     gen_call_c(t, (uintptr_t)exec_string_at_hand);
     emit_alu_imm(e, W32, ALU_CMP, rm_reg(S0), 0);
     gen_slow_unless(t, COND_NE);

@@ -45,7 +45,7 @@ void gen_common_system(Translator *t)
 void gen_call_c(Translator *t, uintptr_t function)
 {
     emit_mov_imm(&t->e, S1, function);
-    emit_patch(emit_call(&t->e), t->jit->call_c);
+    gen_to_common(t, emit_call(&t->e), t->jit->call_c);
     t->vectors = FPU_AWAY;
     t->delta_slot = 0;
 }

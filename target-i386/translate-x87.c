@@ -34,8 +34,10 @@ static void gen_store_fip(Translator *t, uint64_t fip, uint16_t fop)
 
     if ((int64_t)fip == (int32_t)fip) {
         emit_store_imm(e, W64, rm_env(at), (int32_t)fip);
+        note_rip32(t, fip);
     } else {
         emit_store_imm(e, W32, rm_env(at), (int32_t)fip);
+        note_move(t, MOVE_RIP_HALVES, e->p - 4);
         emit_store_imm(e, W32, rm_env(at + 4), (int32_t)(fip >> 32));
     }
     _Static_assert(offsetof(FpuState, fop) == offsetof(FpuState, ftw) + 2, "one store reaches both");

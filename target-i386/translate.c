@@ -85,8 +85,7 @@ static void gen_handler_call(Translator *t)
     if (swapped) {
         gen_swap_out(t);
     }
-    emit_mov_imm(&t->e, S0, record_offset(t, ji));
-    emit_patch(emit_call(&t->e), t->jit->exec_insn);
+    gen_call_handler(t, ji, false);
     if (swapped) {
         gen_swap_in(t);
     }
@@ -110,11 +109,15 @@ typedef struct Place {
     uint32_t active_groups; /* a bit each */
     uint16_t named;
     uint8_t kept[3];
+    bool moves, rip_operand, absolute_operand;
+    uint8_t *moves_at;
+    unsigned nmoves;
 } Place;
 
 static Place this_place(const Translator *t)
 {
-    Place place = {t->e.p, t->in_memory, t->in_eflags, t->recipe, t->vectors, t->x87, t->nslots, t->delta_slot, 0, t->e.named, {0}};
+    Place place = {t->e.p, t->in_memory, t->in_eflags, t->recipe, t->vectors, t->x87, t->nslots, t->delta_slot, 0, t->e.named, {0},
+                   t->moves, t->rip_operand, t->absolute_operand, t->moves_at, t->nmoves};
 
     memcpy(place.kept, t->kept, sizeof(place.kept));
 
@@ -136,6 +139,11 @@ static void go_back(Translator *t, const Place *place)
     t->delta_slot = place->delta_slot;
     t->e.named = place->named;
     memcpy(t->kept, place->kept, sizeof(t->kept));
+    t->moves = place->moves;
+    t->rip_operand = place->rip_operand;
+    t->absolute_operand = place->absolute_operand;
+    t->moves_at = place->moves_at;
+    t->nmoves = place->nmoves;
     memset(t->kept_new, 0, sizeof(t->kept_new));
     for (unsigned i = 0; i < t->ngroups; i++) {
         t->groups[i].active = place->active_groups >> i & 1;
@@ -294,7 +302,7 @@ void gen_count(Translator *t, uint64_t *counter)
 {
     Emitter *e = &t->e;
 
-    emit_mov_imm(e, S0, (uint64_t)(uintptr_t)counter);
+    gen_mov_pointer(t, S0, counter);
     emit_load(e, W64, S1, rm_mem(S0, 0));
     emit_lea(e, W64, S1, rm_mem(S1, 1));
     emit_store(e, W64, rm_mem(S0, 0), S1);
@@ -392,7 +400,7 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
     }
     static _Thread_local Translator translator; /* large, and most of it needs no clearing */
     Translator *t = &translator;
-    memset(t, 0, offsetof(Translator, stubs));
+    memset(t, 0, offsetof(Translator, moves_list));
     t->nstubs = 0;
     t->e = (Emitter){jit->write + jit->code_used, jit->exec - jit->write, 0};
     t->insns = insns;
@@ -405,6 +413,10 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
     t->cls = env->tlb->data_class;
     t->key = jit_key(env);
     t->block_rip = t->rip = env->rip;
+    t->block_ram = ram;
+    t->moves_at = t->e.p;
+    t->moves = move_zone(env, t->key, env->rip);
+    t->slots_before = jit->slots_given;
     t->loop = find_loop(t, insns, n);
     if (t->loop != NO_LOOP) {
         n = t->loop + 1;
@@ -452,6 +464,7 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
     gen_rare_entries(t, b);
     gen_stubs(t);
     b->code_size = (uint32_t)(t->e.p - (jit->write + jit->code_used));
+    keep_moves(t, b);
     jit_stats_block(env, b, insns, made, jit->write + jit->code_used, places, t->e.p);
     b->bytes = (uint16_t)((t->rip - t->block_rip) & t->ip_mask);
     jit->code_used = (size_t)(t->e.p - jit->write + 15) & ~(size_t)15;

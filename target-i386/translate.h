@@ -37,6 +37,26 @@ typedef enum StubKind {
     STUB_FPU,     /* load vector or x87 registers, then back */
 } StubKind;
 
+/*
+ * What in a block's code depends on where the block is, in guest and host (jit-move.c). An entry of a block's list is one of these, with
+ * the distance from the last one's place below.
+ */
+typedef enum MoveKind {
+    MOVE_SKIP,       /* nothing */
+    MOVE_COMMON,     /* displacement to a piece that all blocks share */
+    MOVE_RECORD,     /* immediate: the place of a record */
+    MOVE_HANDLER,    /* both: behind the immediate stands a call */
+    MOVE_RECORD64,   /* 64-bit immediate: the address of a record */
+    MOVE_RIP32,      /* immediates: a guest address */
+    MOVE_RIP64,
+    MOVE_RIP_HALVES, /* stores of its two halves */
+    MOVE_JUMP,       /* displacement in the jump table: the last address's entry */
+    MOVE_JUMP_SAVED, /* the same, of the member `saved` */
+    MOVE_LINK,       /* what says which jump is to be linked, behind a call of a common piece; the next entry is how far before it that jump leads */
+    MOVE_KINDS,
+} MoveKind;
+enum { MOVE_DISTANCE_BITS = 12, MOVE_MAX_DISTANCE = (1 << MOVE_DISTANCE_BITS) - 1 };
+
 /* A block's need of the host's vector and x87 registers. */
 typedef struct FpuUse {
     bool vectors, x87;
@@ -111,6 +131,7 @@ typedef struct Translator {
     unsigned cls;  /* of data accesses */
     uint32_t key;
     uint64_t block_rip;
+    ram_addr block_ram;
     uint64_t in_two_pages; /* the address behind the block where an instruction is that crosses the page's end, or JIT_NO_RIP */
     const uint8_t *body; /* behind what is done on entry */
     bool needs_flags;    /* jit_flags has to have the flags there */
@@ -163,7 +184,14 @@ typedef struct Translator {
         uint8_t access, slot;
     } slots[MAX_BLOCK_SLOTS];
 
+    bool moves;          /* it can be moved, so far; what it takes: */
+    bool rip_operand, absolute_operand;
+    uint8_t *moves_at;   /* the last place */
+    unsigned nmoves;
+
     /* What is above begins as zero for every block. */
+    uint16_t moves_list[JIT_BLOCK_MAX_MOVES];
+    JitSlotsGiven slots_before; /* check_moves: at the block's start */
     unsigned nstubs;
     Stub stubs[MAX_STUBS];
     uint8_t refs[JIT_BLOCK_MAX_INSNS][2]; /* each instruction's groups */
@@ -174,6 +202,26 @@ typedef struct Translator {
 void gen_insn_at(Translator *t, const Insn *insns, const uint16_t *live, unsigned i);
 /* Counts in memory of our own. Changes no flag. */
 void gen_count(Translator *t, uint64_t *counter);
+
+/* ---- jit-move.c ---- */
+/* Where blocks of this mode may lie that differ by their address alone; 0: nowhere. */
+unsigned move_zone(const CPUX86State *env, uint32_t key, uint64_t rip);
+/* A place in the block's code, behind the last one that was noted. */
+void note_move(Translator *t, MoveKind kind, uint8_t *at);
+void cannot_move(Translator *t);
+/* The list becomes the block's. */
+void keep_moves(Translator *t, JitBlock *b);
+/* Makes the jump at `rel` lead to a piece that all blocks share. */
+void gen_to_common(Translator *t, uint8_t *rel, const uint8_t *piece);
+/* The jump at `rel`, which has its final displacement now, is said to be linked by the bytes that follow. */
+void note_link(Translator *t, const uint8_t *rel);
+/* Immediates that are guest addresses in the block's reach, of a MOV to a host register; of what has just been emitted. */
+void gen_mov_rip(Translator *t, unsigned reg, uint64_t rip);
+void note_rip32(Translator *t, uint64_t rip);
+/* The place of a record in a host register. */
+void gen_mov_record(Translator *t, unsigned reg, const JitInsn *ji);
+/* The address of memory of our own, which may be the block's. */
+void gen_mov_pointer(Translator *t, unsigned reg, const void *p);
 
 /* ---- translate-loop.c ---- */
 /* The last instruction that jumps back to the block's start; the block ends behind it. Or NO_LOOP. */
@@ -213,11 +261,11 @@ void gen_kept_again(Translator *t, const Stub *s);
 /* ---- translate-common.c ---- */
 /* The instruction's record for its handler. */
 JitInsn *insn_record(Translator *t);
-/* Its place among the records, as a host instruction's immediate. */
-uint32_t record_offset(const Translator *t, const JitInsn *ji);
 /* The instruction itself, kept with it: for what is called each time. */
 const Insn *keep_insn(Translator *t);
 Stub *add_stub(Translator *t, StubKind kind, uint8_t *rel);
+/* Calls the instruction's handler; saved: flags are in jit_flags, else in EFLAGS. */
+void gen_call_handler(Translator *t, const JitInsn *ji, bool saved);
 /* A conditional jump to the instruction's handler, which does all of it. */
 void gen_slow_unless(Translator *t, unsigned good_cond);
 
@@ -271,6 +319,8 @@ uint32_t new_slot(Translator *t, unsigned size, MmuAccess access);
 void gen_compare_limit(Translator *t, unsigned distance, uint32_t slot, unsigned size);
 /* Whether the instruction looks into the TLB at once. */
 bool site_is_hashed(const Translator *t);
+/* Where kernels have their code: at CPL 0 with paging. */
+bool rip_is_kernels(const CPUX86State *env, uint32_t key, uint64_t rip);
 /* CPL 0 with paging. */
 bool in_kernel(const Translator *t);
 /* Out of line: fills the slot, or goes on below. */

@@ -29,6 +29,7 @@ static const LogItemInfo items_table[] = {
     {LOG_IOPORT, "ioport", "accesses to ports nobody answers"},
     {LOG_OUT_ASM, "out_asm", "host code of each block that is translated"},
     {LOG_OP_COUNT, "op_count", "how often translated code did which operation, at the end (from the start)"},
+    {LOG_MOVES, "moves", "compare translated code that was moved with new code; ends at a difference (from the start)"},
     {LOG_LOCKSTEP, "lockstep", "run translator and executor side by side; ends at a difference (from the start)"},
 };
 enum { ITEMS = sizeof(items_table) / sizeof(items_table[0]) };

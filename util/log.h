@@ -26,6 +26,7 @@ typedef enum LogItem {
     LOG_IOPORT = 1 << 9,       /* ioport: accesses to ports nobody answers */
     LOG_OUT_ASM = 1 << 11,     /* out_asm: host code of each new block */
     LOG_OP_COUNT = 1 << 12,    /* op_count: executed operations, when the program ends; from the start only */
+    LOG_MOVES = 1 << 13,       /* moves: blocks that were moved are compared with new translations; from the start only */
     LOG_LOCKSTEP = 1 << 10,    /* lockstep: executor and translator side by side; from the start only */
 } LogItem;
 

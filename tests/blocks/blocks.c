@@ -8,7 +8,8 @@
  * Runs programs until N runs of translated code were compared. A difference ends it: the program is made smaller as
  * long as it still shows, its number is printed (-seed S -program P runs it alone) and what differs.
  *
- * A program is a row of chunks. Every exception goes to a handler that goes on with the next chunk.
+ * Most programs run several times, the same code mapped at other addresses (target-i386/jit-move.c). A program is a row of
+ * chunks. Every exception goes to a handler that goes on with the next chunk.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -21,6 +22,7 @@
 
 #include "target-i386/accel.h"
 #include "target-i386/exec.h"
+#include "target-i386/jit.h"
 #include "target-i386/lockstep.h"
 #include "target-i386/mem.h"
 #include "tests/oracle/oracle.h"
@@ -35,7 +37,7 @@ enum {
     PHYS_DEVICE = 0x1000000,
     GDT = 0x10000, IDT = 0x11000, TSS = 0x12000, HANDLER = 0x13000, FRAME = 0x14000, FAULT_STACK = 0x16000,
     DATA = 0x10000000, RO = 0x10003000, DEVICE = 0x10005000, STACK = 0x20000000, CODE = 0x60000000,
-    DATA_PAGES = 2, STACK_PAGES = 2, CODE_PAGES = 4,
+    DATA_PAGES = 2, STACK_PAGES = 2, CODE_PAGES = 4, MOST_MOVES = 4,
     CHUNK = 128, MOST_CHUNKS = 8, MOST_INSNS = MOST_CHUNKS * CHUNK / 2,
     RUNS = 48, /* of one program */
     SEL_CODE64 = 0x08, SEL_DATA = 0x10, SEL_CODE32 = 0x18, SEL_USER32 = 0x23, SEL_USER_DATA = 0x2b, SEL_USER64 = 0x33,
@@ -55,6 +57,8 @@ typedef struct Program {
     uint8_t data[DATA_PAGES * 4096];
     OracleCase state;
     uint64_t pointers[8];
+    unsigned nmoves;
+    uint64_t moves[MOST_MOVES]; /* what is added to its addresses when it runs again */
 } Program;
 
 static CPUX86State *env;
@@ -62,6 +66,14 @@ static MemoryRegion ram, device;
 static uint32_t next_table = PHYS_TABLES + 0x1000, next_page = PHYS_PAGES, code_phys, data_phys, stack_phys;
 static uint8_t tables_template[0x5000]; /* GDT up to FRAME */
 static uint64_t device_state;
+
+/* Where the code is to be had besides CODE: also around places where addresses change their form, or end. */
+static const uint64_t places64[] = {
+    0x555555554000, 0x5a1234567000, 0x7f0000001000, 0x7fffe0000000, 0x7ffefffff000, 0x7fffffffb000, 0x1ffffe000, 0x200009000, 0x7fffe000, 0xffffe000,
+    0x100009000,    0xffff800000000000, 0xffffffff80001000, 0xffffffffffffb000,
+};
+static const uint64_t places32[] = {0x40000000, 0x70001000, 0x7fffe000, 0x80008000, 0xc0001000, 0xffffb000, 0x00700000, 0x0000b000};
+enum { PLACES64 = sizeof(places64) / sizeof(places64[0]), PLACES32 = sizeof(places32) / sizeof(places32[0]) };
 
 /* ---- what generate.c asks ---- */
 
@@ -102,6 +114,19 @@ static void map_page(uint64_t linear, uint64_t phys, unsigned flags)
         table = (uint32_t)*entry & ~0xfffu;
     }
     ((uint64_t *)(void *)(ram.host + table))[linear >> 12 & 511] = phys | flags;
+}
+
+/* The same memory as at the linear address `as`. */
+static void map_again(uint64_t linear, unsigned n, uint64_t as)
+{
+    for (unsigned i = 0; i < n; i++, linear += 0x1000, as += 0x1000) {
+        uint32_t table = PHYS_TABLES;
+        for (int shift = 39; shift > 12; shift -= 9) {
+            table = (uint32_t)((uint64_t *)(void *)(ram.host + table))[as >> shift & 511] & ~0xfffu;
+        }
+        uint64_t entry = ((uint64_t *)(void *)(ram.host + table))[as >> 12 & 511];
+        map_page(linear, entry & ~0xfffull, entry & 0xfff);
+    }
 }
 
 static uint32_t map_pages(uint64_t linear, unsigned n, unsigned flags)
@@ -183,6 +208,16 @@ static void make_machine(void)
     map_page(DEVICE, PHYS_DEVICE, 7);
     stack_phys = map_pages(STACK, STACK_PAGES, 7);
     code_phys = map_pages(CODE, CODE_PAGES, 7);
+    for (unsigned i = 0; i < PLACES64; i++) { /* with what its RIP-relative operands reach */
+        map_again(places64[i], CODE_PAGES, CODE);
+        map_again(places64[i] - CODE + DATA, DATA_PAGES, DATA);
+        map_again(places64[i] - CODE + RO, 1, RO);
+        map_again(places64[i] - CODE + DEVICE, 1, DEVICE);
+        map_again(places64[i] - CODE + STACK, STACK_PAGES, STACK);
+    }
+    for (unsigned i = 0; i < PLACES32; i++) {
+        map_again(places32[i], CODE_PAGES, CODE);
+    }
     env = cpu_new(0, "max", &err);
     if (!env) {
         exit(1);
@@ -407,11 +442,15 @@ static void make_program(Program *p, uint64_t seed)
     for (unsigned i = 0; i < 8; i++) {
         p->pointers[i] = some_pointer(p);
     }
+    p->nmoves = below(MOST_MOVES + 1);
+    for (unsigned i = 0; i < p->nmoves; i++) {
+        p->moves[i] = chance(20) ? 0 : (p->mode == MODE64 ? places64[below(PLACES64)] : places32[below(PLACES32)]) - CODE;
+    }
 }
 
 /* ---- running ---- */
 
-static void load_registers(const Program *p)
+static void load_registers(const Program *p, uint64_t first)
 {
     static const uint8_t pointer_regs[8] = {3, 5, 6, 7, 13, 14, 15, 3};
     const OracleState *s = &p->state.in;
@@ -429,7 +468,7 @@ static void load_registers(const Program *p)
     }
     env->regs[REG_SP] = STACK + 4096 - (p->pointers[7] & 0xf8);
     env->eflags = (s->eflags & ~(FLAG_AC | FLAG_DF)) | FLAG_1 | (p->pointers[7] & 0x100 ? FLAG_DF : 0);
-    env->rip = p->mode == MODE16 ? p->start - CODE : p->start;
+    env->rip = first;
     uint32_t mask = env->fpu.mxcsr_mask;
     memcpy(&env->fpu, s->fx, sizeof(s->fx));
     env->fpu.mxcsr_mask = mask;
@@ -437,20 +476,33 @@ static void load_registers(const Program *p)
     env->xstate_bv = 7;
 }
 
-/* 16-bit code has a segment of its own. */
-static uint64_t first_rip(const Program *p)
+/* 16-bit code has a segment of its own, which begins elsewhere when it is moved, a page before the code or with it. */
+static uint64_t code_base(uint64_t move)
 {
-    return p->mode == MODE16 ? p->start - CODE : p->start;
+    return (uint32_t)(CODE + move - (move >> 12 & 1) * 4096);
 }
 
-static void load_system(const Program *p)
+static uint64_t first_rip(const Program *p, uint64_t move)
+{
+    return p->mode == MODE16 ? (uint32_t)(p->start + move - code_base(move)) : p->mode == MODE32 ? (uint32_t)(p->start + move) : p->start + move;
+}
+
+static void load_system(const Program *p, uint64_t move, bool again)
 {
     unsigned dpl = p->user ? 3 : 0;
     uint16_t data = p->user ? SEL_USER_DATA : SEL_DATA;
     uint16_t code = p->mode == MODE16 ? SEL_CODE16
                     : p->mode == MODE32 ? (p->user ? SEL_USER32 : SEL_CODE32) : (p->user ? SEL_USER64 : SEL_CODE64);
 
-    cpu_reset(env, false);
+    if (again) { /* as a reset, but the translated code stays */
+        env->shadow = 0;
+        env->halted = env->nmi_blocked = env->step_trap = false;
+        env->pending_db = 0;
+        env->excp_vector = env->delivering = -1;
+        env->dr[6] = 0xffff0ff0;
+    } else {
+        cpu_reset(env, false);
+    }
     env->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG;
     env->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_PGE | CR4_FSGSBASE;
     env->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
@@ -470,7 +522,7 @@ static void load_system(const Program *p)
     cpu_update_hflags(env);
     tlb_flush(env);
     if (p->mode == MODE16) {
-        env->segs[SEG_CS].base = CODE;
+        env->segs[SEG_CS].base = code_base(move);
         env->segs[SEG_CS].limit = 0xffff;
     }
     for (unsigned s = SEG_ES; s <= SEG_GS && p->segmented; s += 1 + (p->pointers[s & 7] & 1)) {
@@ -480,27 +532,22 @@ static void load_system(const Program *p)
         }
     }
     cpu_update_hflags(env);
-    uint64_t frame[5] = {first_rip(p), code, 0x202, STACK + 4096 - 256, data};
+    uint64_t frame[5] = {first_rip(p, move), code, 0x202, STACK + 4096 - 256, data};
     if (memcmp(ram.host + GDT, tables_template, FRAME - GDT)) {
         dma_write(GDT, tables_template, FRAME - GDT);
     }
     dma_write(FRAME, frame, sizeof(frame));
 }
 
-/* Runs the program; true when a difference showed. */
-static bool run_program(const Program *p, bool report)
+/* Runs the program where its addresses are larger by `move`; true when a difference showed. */
+static bool run_moved(const Program *p, uint64_t move, bool again, bool report)
 {
-    static uint8_t code[CODE_PAGES * 4096];
-
     machine_lock();
-    load_system(p);
-    memset(code, 0xcc, sizeof(code));
-    memcpy(code + (p->start - CODE), p->code, p->size);
-    dma_write(code_phys, code, sizeof(code));
+    load_system(p, move, again);
     dma_write(data_phys, p->data, sizeof(p->data));
     device_state = 1;
     machine_unlock();
-    load_registers(p);
+    load_registers(p, first_rip(p, move));
     if (env->lockstep) {
         lockstep_test(env, RUNS, report);
     }
@@ -508,6 +555,24 @@ static bool run_program(const Program *p, bool report)
     for (unsigned i = 0; i < 4 && cpu_exec(env) == CPU_EXIT_KICK && !atomic_load(&env->exit_request); i++) {
     }
     return lockstep_found_difference(env);
+}
+
+/* Runs it in all its places, with what has become of its code in the last one; true when a difference showed. */
+static bool run_program(const Program *p, bool report)
+{
+    static uint8_t code[CODE_PAGES * 4096];
+    bool differs;
+
+    machine_lock();
+    memset(code, 0xcc, sizeof(code));
+    memcpy(code + (p->start - CODE), p->code, p->size);
+    dma_write(code_phys, code, sizeof(code));
+    machine_unlock();
+    differs = run_moved(p, 0, false, report);
+    for (unsigned i = 0; i < p->nmoves && !differs; i++) {
+        differs = run_moved(p, p->moves[i], true, report);
+    }
+    return differs;
 }
 
 /* Turns instructions into NOPs as long as the difference stays. */
@@ -541,6 +606,17 @@ static void report(Program *p, uint64_t seed, uint64_t number)
     run_program(p, true);
 }
 
+static uint64_t seed_now = 1, number_now;
+static bool finished;
+
+/* A block that was moved wrongly ends the process. */
+static void say_which(void)
+{
+    if (!finished) {
+        printf("not ok - blocks: ended by -seed %" PRIu64 " -program %" PRIu64 "\n", seed_now, number_now);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static Program p;
@@ -566,11 +642,15 @@ int main(int argc, char **argv)
     make_machine();
     start_timer();
     uint64_t number = one ? only : 0;
+    seed_now = seed;
+    atexit(say_which);
     for (; lockstep_runs(env) < blocks; number++) {
+        number_now = number;
         make_program(&p, seed * 1000003 + number);
         programs++;
         if (run_program(&p, true)) {
             report(&p, seed, number);
+            finished = true;
             return 1;
         }
         if (one) {
@@ -581,8 +661,9 @@ int main(int argc, char **argv)
         }
     }
     Buffer text = {0};
+    finished = true;
     lockstep_summary(env, &text);
-    printf("# %.*s", (int)text.size, (const char *)text.data);
+    printf("# %.*s# %" PRIu64 " blocks were moved\n", (int)text.size, (const char *)text.data, env->jit ? env->jit->stats.moved : 0);
     buffer_free(&text);
     printf("ok - blocks: %" PRIu64 " programs, %" PRIu64 " blocks without a difference\n", programs, lockstep_runs(env));
     return 0;
