@@ -1,10 +1,11 @@
 /*
  * Last-page slots (JitSlot in cpu.h): emptying them, and filling them with more than a page.
  *
- * Guests' pages often follow each other in physical memory as they do in linear: large pages, the kernel's map of
- * all memory, what was allocated at once. A slot that keeps missing is given all such pages around the address. That
- * changes nothing in what may be kept: every page of the range is in the TLB, or part of a large page that
- * is, and no write to it is wanted to be heard of; and a range is dropped when one of its pages is.
+ * Guests' pages often follow each other in physical memory as they do in linear: large pages, the
+ * kernel's map of all memory, what was allocated at once. A slot that keeps missing is given all
+ * such pages around the address. That changes nothing in what may be kept: every page of the range
+ * is in the TLB, or part of a large page that is, and no write to it is wanted to be heard of; and
+ * a range is dropped when one of its pages is.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -33,7 +34,8 @@ void mmu_init_slots(CPUX86State *env)
                 (JitSlot){.tag = cpu_slot_empty, .limit = limit, .page_limit = limit};
         }
         for (unsigned i = 0; i < JIT_RANGES; i++) {
-            env->jit_ranges[c][MMU_READ][i].tag = env->jit_ranges[c][MMU_WRITE][i].tag = cpu_slot_empty;
+            env->jit_ranges[c][MMU_READ][i].tag = env->jit_ranges[c][MMU_WRITE][i].tag =
+                cpu_slot_empty;
         }
     }
 }
@@ -71,12 +73,14 @@ void mmu_empty_slots_of_page(CPUX86State *env, uint64_t page)
             continue;
         }
         for (unsigned i = 0; i < JIT_SLOTS; i++) {
-            JitSlot *read = &env->jit_slots[c][MMU_READ][i], *write = &env->jit_slots[c][MMU_WRITE][i];
+            JitSlot *read = &env->jit_slots[c][MMU_READ][i],
+                    *write = &env->jit_slots[c][MMU_WRITE][i];
             empty_if_of_page(&read->tag, read->limit, page);
             empty_if_of_page(&write->tag, write->limit, page);
         }
         for (unsigned i = 0; i < JIT_RANGES; i++) {
-            JitRange *read = &env->jit_ranges[c][MMU_READ][i], *write = &env->jit_ranges[c][MMU_WRITE][i];
+            JitRange *read = &env->jit_ranges[c][MMU_READ][i],
+                     *write = &env->jit_ranges[c][MMU_WRITE][i];
             empty_if_of_page(&read->tag, read->limit, page);
             empty_if_of_page(&write->tag, write->limit, page);
         }
@@ -87,7 +91,8 @@ void mmu_empty_write_ranges(CPUX86State *env)
 {
     for (unsigned c = 0; c < MMU_CLASSES; c++) {
         for (unsigned i = 0; i < JIT_RANGES; i++) {
-            __atomic_store_n(&env->jit_ranges[c][MMU_WRITE][i].tag, cpu_slot_empty, __ATOMIC_RELAXED);
+            __atomic_store_n(&env->jit_ranges[c][MMU_WRITE][i].tag, cpu_slot_empty,
+                             __ATOMIC_RELAXED);
         }
     }
 }
@@ -96,7 +101,8 @@ void tlb_empty_write_slots(CPUX86State *env)
 {
     for (unsigned c = 0; c < MMU_CLASSES; c++) {
         for (unsigned i = 0; i < JIT_SLOTS; i++) {
-            __atomic_store_n(&env->jit_slots[c][MMU_WRITE][i].tag, cpu_slot_empty, __ATOMIC_RELAXED);
+            __atomic_store_n(&env->jit_slots[c][MMU_WRITE][i].tag, cpu_slot_empty,
+                             __ATOMIC_RELAXED);
         }
     }
 }
@@ -105,8 +111,8 @@ void tlb_empty_write_slots(CPUX86State *env)
 
 enum {
     MAX_LARGE = 64 << 20, /* bytes of a large page on either side of the address */
-    MAX_STEPS = 256, /* pages looked up one by one in each direction */
-    LOOK_AGAIN = 4,  /* one time in so many whether a known range has grown */
+    LOOK_AGAIN = 4,       /* one time in so many whether a known range has grown */
+    COST = 16,            /* of so much time, one part at most goes into long searches */
 };
 
 typedef struct RangeFinder {
@@ -114,7 +120,6 @@ typedef struct RangeFinder {
     CpuTlb *tlb;
     unsigned cls;
     MmuAccess access;
-    const TlbWindow *window; /* its pages only; or NULL */
     uintptr_t addend;
     uint64_t first, end; /* linear */
 } RangeFinder;
@@ -129,28 +134,24 @@ static const TlbEntry *entry_in_range(const RangeFinder *f, uint64_t page)
 {
     const TlbEntry *e = tlb_slot(f->tlb, f->cls, page);
 
-    if (e->tag[f->access] != page) {
-        return NULL;
-    }
-    if (f->window) {
-        uint64_t at = (page - f->window->linear) >> GUEST_PAGE_BITS;
-        return at < f->window->pages && info_of(f, e)->ram == f->window->ram[at] ? e : NULL;
-    }
-    return e->addend == f->addend ? e : NULL;
+    return e->tag[f->access] == page && e->addend == f->addend ? e : NULL;
 }
 
 /* The range grows by what else the large page has, from which the entry for this page comes. */
 static void grow_in_large_page(RangeFinder *f, uint64_t page, const TlbEntry *e)
 {
     const TlbInfo *info = info_of(f, e);
-    uint64_t start = page & ~((1ull << info->page_bits) - 1), end = start + (1ull << info->page_bits);
+    uint64_t start = page & ~((1ull << info->page_bits) - 1),
+             end = start + (1ull << info->page_bits);
     hwaddr extent_start, extent_end;
     MemoryPage mem;
 
     /* While somebody wants to hear of a page's first access each is looked up on its own. */
-    bool each = f->tlb->write_flags || atomic_load(&memory_access_hook) || f->env->dr[7] & 0xff || debugger_has_data_points();
+    bool each = f->tlb->write_flags || atomic_load(&memory_access_hook) || f->env->dr[7] & 0xff ||
+                debugger_has_data_points();
     if (each || f->env->a20_mask != ~0ull ||
-        !memory_extent(f->env->smm ? &memory_smm_as : &memory_as, info->phys, &mem, &extent_start, &extent_end)) {
+        !memory_extent(f->env->smm ? &memory_smm_as : &memory_as, info->phys, &mem, &extent_start,
+                       &extent_end)) {
         return;
     }
     if (page - start > info->phys - extent_start) {
@@ -163,10 +164,13 @@ static void grow_in_large_page(RangeFinder *f, uint64_t page, const TlbEntry *e)
     end = end - page > MAX_LARGE ? page + MAX_LARGE : end;
     if (f->access == MMU_WRITE && start < f->first) {
         ram_addr before = info->ram - (page - f->first) - GUEST_PAGE_SIZE;
-        start = f->first - (memory_dirty_run(before, -1, (f->first - start) >> GUEST_PAGE_BITS) << GUEST_PAGE_BITS);
+        start = f->first - (memory_dirty_run(before, -1, (f->first - start) >> GUEST_PAGE_BITS)
+                            << GUEST_PAGE_BITS);
     }
     if (f->access == MMU_WRITE && end - page > f->end - page) {
-        end = f->end + (memory_dirty_run(info->ram + (f->end - page), 1, (end - f->end) >> GUEST_PAGE_BITS) << GUEST_PAGE_BITS);
+        end = f->end +
+              (memory_dirty_run(info->ram + (f->end - page), 1, (end - f->end) >> GUEST_PAGE_BITS)
+               << GUEST_PAGE_BITS);
     }
     f->first = start < f->first ? start : f->first;
     f->end = end - page > f->end - page ? end : f->end;
@@ -180,22 +184,24 @@ static void grow_by(RangeFinder *f, uint64_t page, const TlbEntry *e)
     } else if (page + GUEST_PAGE_SIZE == f->first) {
         f->first = page;
     }
-    if (!f->window && info_of(f, e)->page_bits > GUEST_PAGE_BITS) {
+    if (info_of(f, e)->page_bits > GUEST_PAGE_BITS) {
         grow_in_large_page(f, page, e);
     }
 }
 
 static void find_range(RangeFinder *f, uint64_t page, const TlbEntry *e)
 {
-    f->addend = f->window ? (uintptr_t)f->window->host - f->window->linear : e->addend;
+    f->addend = e->addend;
     f->first = page;
     f->end = page + GUEST_PAGE_SIZE;
     grow_by(f, page, e);
     /* Address 0 follows the last page; it is not taken to. */
-    for (unsigned i = 0; i < MAX_STEPS && f->end && (e = entry_in_range(f, f->end)); i++) {
+    for (unsigned i = 0; i < MMU_SHORT_SEARCH && f->end && (e = entry_in_range(f, f->end)); i++) {
         grow_by(f, f->end, e);
     }
-    for (unsigned i = 0; i < MAX_STEPS && f->first && (e = entry_in_range(f, f->first - GUEST_PAGE_SIZE)); i++) {
+    for (unsigned i = 0;
+         i < MMU_SHORT_SEARCH && f->first && (e = entry_in_range(f, f->first - GUEST_PAGE_SIZE));
+         i++) {
         grow_by(f, f->first - GUEST_PAGE_SIZE, e);
     }
 }
@@ -210,28 +216,54 @@ static void keep_range(const RangeFinder *f)
             at = i; /* it has grown */
         }
     }
-    ranges[at] = (JitRange){.tag = f->first, .addend = f->addend, .limit = f->end - f->first - JIT_SLOT_MAX_SPAN};
+    ranges[at] = (JitRange){
+        .tag = f->first, .addend = f->addend, .limit = f->end - f->first - JIT_SLOT_MAX_SPAN};
+}
+
+/* What a window has around the page: empty (first == end), where there is none. */
+typedef struct WindowRange {
+    TlbWindow *window;
+    uint64_t first, end;
+} WindowRange;
+
+/* The TLB is not locked. In all of the window when time allows, otherwise near the page. */
+static WindowRange range_in_window(const RangeFinder *f, uint64_t page, const TlbEntry *e)
+{
+    WindowRange r = {.window = e->tag[f->access] == page
+                                   ? mmu_find_window(f->tlb, page, info_of(f, e)->ram)
+                                   : NULL};
+    uint64_t start = __builtin_ia32_rdtsc();
+
+    if (r.window) {
+        bool all = start >= f->tlb->search_not_before;
+        mmu_window_range(f->env, r.window, f->cls, f->access, page,
+                         all ? r.window->pages : MMU_SHORT_SEARCH, &r.first, &r.end);
+        if (all) {
+            uint64_t now = __builtin_ia32_rdtsc();
+            f->tlb->search_not_before = now + (now - start) * COST;
+        }
+    }
+    return r;
 }
 
 /* The range without a window and within one: the longer. */
-static void find_longer_range(RangeFinder *f, uint64_t page, const TlbEntry *e)
+static void find_longer_range(RangeFinder *f, uint64_t page, const TlbEntry *e, WindowRange r)
 {
-    TlbWindow *window = mmu_find_window(f->tlb, page, info_of(f, e)->ram);
-
     find_range(f, page, e);
-    if (window) {
-        RangeFinder other = *f;
-        other.window = window;
-        find_range(&other, page, e);
-        if (other.end - other.first > f->end - f->first) {
-            *f = other;
-            window->last_use = ++f->tlb->window_uses;
-        }
+    if (r.window && f->access == MMU_WRITE) {
+        mmu_cut_to_dirty(r.window, page, &r.first, &r.end);
+    }
+    if (r.end - r.first > f->end - f->first) {
+        f->addend = (uintptr_t)r.window->host - r.window->linear;
+        f->first = r.first;
+        f->end = r.end;
+        r.window->last_use = ++f->tlb->window_uses;
     }
 }
 
 /* A range that has been found and still holds. */
-static const JitRange *known_range(const CPUX86State *env, unsigned cls, MmuAccess access, uint64_t linear)
+static const JitRange *known_range(const CPUX86State *env, unsigned cls, MmuAccess access,
+                                   uint64_t linear)
 {
     const JitRange *ranges = env->jit_ranges[cls][access == MMU_WRITE];
 
@@ -245,24 +277,32 @@ static const JitRange *known_range(const CPUX86State *env, unsigned cls, MmuAcce
 
 uint64_t mmu_fill_slot_range(CPUX86State *env, uint32_t slot, uint64_t linear)
 {
-    unsigned index = (slot - (unsigned)offsetof(CPUX86State, jit_slots)) / (unsigned)sizeof(JitSlot);
-    /* In lockstep the CPU's TLB is the executor's outside translated code, whose own one it hides. */
+    unsigned index =
+        (slot - (unsigned)offsetof(CPUX86State, jit_slots)) / (unsigned)sizeof(JitSlot);
+    /* In lockstep the CPU's TLB is the executor's outside translated code, whose own one it hides.
+     */
     CpuTlb *tlb = env->tlb->write_flags ? env->tlb->twin : env->tlb;
-    RangeFinder f = {.env = env, .tlb = tlb, .cls = index / (2 * JIT_SLOTS), .access = index / JIT_SLOTS % 2 ? MMU_WRITE : MMU_READ};
+    RangeFinder f = {.env = env,
+                     .tlb = tlb,
+                     .cls = index / (2 * JIT_SLOTS),
+                     .access = index / JIT_SLOTS % 2 ? MMU_WRITE : MMU_READ};
     uint64_t page = linear & GUEST_PAGE_MASK, pages = 0;
     JitSlot *s = &env->jit_slots[f.cls][f.access == MMU_WRITE][index % JIT_SLOTS];
     const TlbEntry *e = tlb_slot(tlb, f.cls, page);
 
+    const JitRange *known = known_range(env, f.cls, f.access, linear);
+    bool use_known = known && (env->jit_next_range++ % LOOK_AGAIN ||
+                               __builtin_ia32_rdtsc() < tlb->search_not_before);
+    WindowRange in_window = use_known ? (WindowRange){0} : range_in_window(&f, page, e);
     /* Who protects RAM takes the lock to tell the TLB, and empties ranges and slots afterwards. */
     tlb_lock(tlb);
-    const JitRange *known = known_range(env, f.cls, f.access, linear);
-    if (known && env->jit_next_range++ % LOOK_AGAIN) {
+    if (use_known && (known = known_range(env, f.cls, f.access, linear))) {
         pages = (known->limit + JIT_SLOT_MAX_SPAN) >> GUEST_PAGE_BITS;
         s->limit = known->limit + JIT_SLOT_MAX_SPAN - GUEST_PAGE_SIZE + s->page_limit;
         s->addend = known->addend;
         __atomic_store_n(&s->tag, known->tag, __ATOMIC_RELAXED);
     } else if (e->tag[f.access] == page) {
-        find_longer_range(&f, page, e);
+        find_longer_range(&f, page, e, in_window);
         pages = (f.end - f.first) >> GUEST_PAGE_BITS;
         s->limit = f.end - f.first - GUEST_PAGE_SIZE + s->page_limit;
         s->addend = f.addend;

@@ -276,7 +276,7 @@ static WalkResult walk_once(CPUX86State *env, uint64_t linear, unsigned cls, Mmu
     unsigned shift = lma ? 39 : pae ? 21 : 22;
     hwaddr table;
 
-    *w = (PageWalk){.user = true, .writable = true, .executable = true};
+    *w = (PageWalk){.user = true, .writable = true, .executable = true, .accessed = true};
     *error = 0;
     if (lma) {
         table = env->cr3 & 0x000ffffffffff000ull;
@@ -301,6 +301,7 @@ static WalkResult walk_once(CPUX86State *env, uint64_t linear, unsigned cls, Mmu
             *error = PF_P | PF_RSVD;
             return WALK_FAULT;
         }
+        w->accessed &= !!(entry & PTE_A);
         w->user &= !!(entry & PTE_US);
         w->writable &= !!(entry & PTE_RW);
         w->executable &= !(pae && (entry & PTE_NX));
@@ -347,6 +348,7 @@ WalkResult mmu_walk(CPUX86State *env, uint64_t linear, unsigned cls, MmuAccess a
                         .writable = true,
                         .executable = true,
                         .dirty = true,
+                        .accessed = true,
                         .bits = GUEST_PAGE_BITS};
         return WALK_OK;
     }
@@ -401,11 +403,33 @@ bool mmu_walk_usual(CPUX86State *env, uint64_t linear, unsigned cls, MmuAccess a
             w->executable = !(any & PTE_NX);
             w->global = (entry & PTE_G) && (env->cr4 & CR4_PGE);
             w->dirty = entry & PTE_D;
+            w->accessed = true;
             w->bits = (uint8_t)shift;
             w->phys = (table & ~in_page) | (linear & in_page & GUEST_PAGE_MASK);
             return mmu_walk_allows(env, w, cls, access);
         }
     }
+}
+
+ram_addr mmu_peek_ram(CPUX86State *env, uint64_t page, unsigned cls, MmuAccess access)
+{
+    PageWalk w;
+    uint32_t error;
+
+    /* Read: a walk for writing would call the page dirty because it is about to be. */
+    if (env->efer & EFER_LMA ? !mmu_walk_usual(env, page, cls, MMU_READ, &w)
+                             : mmu_walk(env, page, cls, MMU_READ, false, &w, &error) != WALK_OK) {
+        return RAM_ADDR_INVALID;
+    }
+    if (!w.accessed || w.bits != GUEST_PAGE_BITS || !mmu_walk_allows(env, &w, cls, access) || (access == MMU_WRITE && !w.dirty)) {
+        return RAM_ADDR_INVALID;
+    }
+    MemoryPage mem = mmu_find_page(env, w.phys & env->a20_mask & GUEST_PAGE_MASK);
+    if (!mem.host || (access == MMU_WRITE && mem.readonly)) {
+        return RAM_ADDR_INVALID;
+    }
+    env->tlb->has_local[cls] |= !w.global;
+    return mem.ram;
 }
 
 uint32_t mmu_fault_code(const CPUX86State *env, unsigned cls, MmuAccess access, uint32_t error)

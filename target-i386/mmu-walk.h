@@ -26,7 +26,8 @@ typedef struct PageWalk {
     hwaddr phys;                     /* of the 4 KB page */
     bool user, writable, executable; /* all levels together */
     bool global, dirty;
-    uint8_t bits; /* page size */
+    bool accessed; /* all levels */
+    uint8_t bits;  /* page size */
 } PageWalk;
 
 typedef enum WalkResult { WALK_OK, WALK_FAULT, WALK_AGAIN } WalkResult;
@@ -41,6 +42,11 @@ WalkResult mmu_walk(CPUX86State *env, uint64_t linear, unsigned cls, MmuAccess a
  * changed: mmu_walk() has to look.
  */
 bool mmu_walk_usual(CPUX86State *env, uint64_t linear, unsigned cls, MmuAccess access, PageWalk *w);
+/*
+ * The page of RAM that the access would get at this page without a fault, a change to the tables or anybody to be told: small pages
+ * only. RAM_ADDR_INVALID: none. What it says may be used as if the TLB had held it.
+ */
+ram_addr mmu_peek_ram(CPUX86State *env, uint64_t page, unsigned cls, MmuAccess access);
 /* Whether the access class may make the access; reasons beyond presence. */
 bool mmu_walk_allows(const CPUX86State *env, const PageWalk *w, unsigned cls, MmuAccess access);
 /* The error code of a page fault (SDM vol. 3, 4.7), the walk's bits being in `error`. */

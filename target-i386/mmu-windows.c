@@ -1,27 +1,33 @@
 /*
  * Windows: pages of RAM mapped once more, in the guest's linear order.
  *
- * A program's pages lie anywhere in RAM, so that a loop over a table or a list of some megabytes has another distance between linear
- * and host addresses in each. A place in translated code that keeps missing its last-page slot for that is worth a few
- * hundred system calls, once: they map those pages side by side. From then on mmu_fill_slot_range() gives it all of them,
- * and the access no longer waits for a look into the TLB.
+ * A program's pages lie anywhere in RAM, so that a loop over a table or a list of some megabytes
+ * has another distance between linear and host addresses in each. A place in translated code that
+ * keeps missing its last-page slot for that is worth a few hundred system calls, once: they map
+ * those pages side by side. From then on mmu_fill_slot_range() gives it all of them, and the access
+ * no longer waits for a look into the TLB.
  *
- * Who wants to hear of writes to RAM, or keep the guest from it, does so by the soft TLB and the slots, never by the host's
- * protection of one mapping.
+ * Who wants to hear of writes to RAM, or keep the guest from it, does so by the soft TLB and the
+ * slots, never by the host's protection of one mapping.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "target-i386/mmu.h"
+#include "target-i386/mmu-walk.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <x86intrin.h>
 
+#include "target-i386/debugger.h"
+
 enum {
-    MAX_SIDE = 1024,      /* pages on either side of the address */
+    MAX_SIDE = 16384,     /* pages on either side of the address */
+    MAX_SIDE_MAPS = 1024, /* and mappings that they take, a system call each */
     MIN_PAGES = 4,
-    MAX_MAPS = 16384,     /* of all vCPUs; Linux allows a process 65530 (vm.max_map_count) */
-    COST = 16,            /* of so much time, one part at most goes into making windows */
+    MAX_GAP = 16,     /* pages in a row that the TLB does not have, as others have their places */
+    MAX_MAPS = 16384, /* of all vCPUs; Linux allows a process 65530 (vm.max_map_count) */
+    COST = 16,        /* of so much time, one part at most goes into making windows */
 };
 
 static _Atomic unsigned maps_used;
@@ -72,7 +78,8 @@ static unsigned run_length(const TlbWindow *w, unsigned first)
 {
     unsigned n = 1;
 
-    while (first + n < w->pages && w->ram[first + n] == w->ram[first] + ((ram_addr)n << GUEST_PAGE_BITS)) {
+    while (first + n < w->pages &&
+           w->ram[first + n] == w->ram[first] + ((ram_addr)n << GUEST_PAGE_BITS)) {
         n++;
     }
     return n;
@@ -89,8 +96,9 @@ static bool map_pages(TlbWindow *w)
     w->host = place;
     for (unsigned first = 0, n; first < w->pages; first += n) {
         n = run_length(w, first);
-        if (mmap(w->host + ((size_t)first << GUEST_PAGE_BITS), (size_t)n << GUEST_PAGE_BITS, PROT_READ | PROT_WRITE,
-                 MAP_SHARED | MAP_FIXED | MAP_POPULATE, memory_ram_fd(), (off_t)w->ram[first]) == MAP_FAILED) {
+        if (mmap(w->host + ((size_t)first << GUEST_PAGE_BITS), (size_t)n << GUEST_PAGE_BITS,
+                 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_POPULATE, memory_ram_fd(),
+                 (off_t)w->ram[first]) == MAP_FAILED) {
             munmap(place, bytes);
             return false;
         }
@@ -98,49 +106,151 @@ static bool map_pages(TlbWindow *w)
     return true;
 }
 
-/* The pages around the one at `page` that the TLB has for the access: sets linear, pages, ram and maps. */
-static bool collect(const CpuTlb *tlb, unsigned cls, MmuAccess access, uint64_t page, TlbWindow *w)
-{
-    uint64_t first = page, end = page;
+/* ---- what the guest maps now ---- */
 
-    while (end && end - page < (uint64_t)MAX_SIDE << GUEST_PAGE_BITS &&
-           tlb->entries[cls][tlb_index(end)].tag[access] == end) {
-        end += GUEST_PAGE_SIZE;
+/* Pages one after the other, in one direction. */
+typedef struct PageFinder {
+    CPUX86State *env;
+    unsigned cls;
+    MmuAccess access;
+    unsigned gap;
+    bool tables; /* they may be asked for what the TLB does not have */
+} PageFinder;
+
+static PageFinder start_at(CPUX86State *env, unsigned cls, MmuAccess access)
+{
+    /* While somebody wants to hear of a page's first access the TLB has to have each page that a
+     * slot leads to. */
+    bool each = atomic_load(&memory_access_hook) || env->dr[7] & 0xff || debugger_has_data_points();
+
+    return (PageFinder){env, cls, access, .tables = !each};
+}
+
+/* The page of RAM for the access: what the TLB has or, as its places may be others', the page
+ * tables. RAM_ADDR_INVALID: none. */
+static ram_addr find_next(PageFinder *f, uint64_t page)
+{
+    CpuTlb *tlb = f->env->tlb;
+    unsigned at = tlb_index(page);
+    uint64_t tag = tlb->entries[f->cls][at].tag[f->access];
+
+    if (tag == page) {
+        f->gap = 0;
+        return tlb->info[f->cls][at].ram;
     }
-    while (first && page - first < (uint64_t)MAX_SIDE << GUEST_PAGE_BITS &&
-           tlb->entries[cls][tlb_index(first - GUEST_PAGE_SIZE)].tag[access] == first - GUEST_PAGE_SIZE) {
-        first -= GUEST_PAGE_SIZE;
+    /* An entry of the page with a mark: somebody has to be told of each access. */
+    bool marked = !(tag & TLB_INVALID) && (tag & GUEST_PAGE_MASK) == page;
+    return marked || !f->tables || ++f->gap > MAX_GAP
+               ? RAM_ADDR_INVALID
+               : mmu_peek_ram(f->env, page, f->cls, f->access);
+}
+
+/* Adds those behind the page, or before it with step -1, to what ram points at and is the page's.
+ * Returns how many. */
+static unsigned collect_side(PageFinder f, uint64_t page, int step, ram_addr *ram)
+{
+    const ram_addr next = (ram_addr)(int64_t)step << GUEST_PAGE_BITS;
+    unsigned n = 0, maps = 0;
+
+    for (; n < MAX_SIDE; n++, ram += step) {
+        page += (uint64_t)next;
+        if (page == (step > 0 ? 0 : GUEST_PAGE_MASK) ||
+            (ram[step] = find_next(&f, page)) == RAM_ADDR_INVALID ||
+            (ram[step] != ram[0] + next && ++maps > MAX_SIDE_MAPS)) {
+            break;
+        }
     }
-    *w = (TlbWindow){.linear = first, .pages = (unsigned)((end - first) >> GUEST_PAGE_BITS)};
-    if (w->pages < MIN_PAGES || !(w->ram = calloc(w->pages, sizeof(*w->ram)))) {
-        w->pages = 0;
+    return n;
+}
+
+/* The pages around the one at `page`, which is in the TLB: sets linear, pages, ram and maps. */
+static bool collect(CPUX86State *env, unsigned cls, MmuAccess access, uint64_t page, TlbWindow *w)
+{
+    ram_addr *ram = malloc((2 * MAX_SIDE + 1) * sizeof(*ram));
+
+    if (!ram) {
         return false;
     }
-    for (unsigned i = 0; i < w->pages; i++) {
-        w->ram[i] = tlb->info[cls][tlb_index(first + ((uint64_t)i << GUEST_PAGE_BITS))].ram;
+    ram[MAX_SIDE] = env->tlb->info[cls][tlb_index(page)].ram;
+    unsigned before = collect_side(start_at(env, cls, access), page, -1, ram + MAX_SIDE);
+    unsigned pages = before + 1 + collect_side(start_at(env, cls, access), page, 1, ram + MAX_SIDE);
+
+    *w = (TlbWindow){.linear = page - ((uint64_t)before << GUEST_PAGE_BITS), .pages = pages};
+    if (pages >= MIN_PAGES) {
+        w->ram = malloc(pages * sizeof(*w->ram));
     }
-    for (unsigned i = 0; i < w->pages; i += run_length(w, i)) {
-        w->maps++;
+    if (w->ram) {
+        memcpy(w->ram, ram + MAX_SIDE - before, pages * sizeof(*w->ram));
+        for (unsigned i = 0; i < pages; i += run_length(w, i)) {
+            w->maps++;
+        }
     }
-    if (w->maps == 1) { /* a range without a window has them, too */
-        free(w->ram);
-        *w = (TlbWindow){0};
-        return false;
+    free(ram);
+    /* Of a row that is short enough a range without a window has all, too. */
+    return w->maps > 1 || (w->maps == 1 && pages > MMU_SHORT_SEARCH);
+}
+
+/* ---- ranges ---- */
+
+void mmu_window_range(CPUX86State *env, TlbWindow *w, unsigned cls, MmuAccess access, uint64_t page,
+                      unsigned most, uint64_t *first, uint64_t *end)
+{
+    const unsigned at = (unsigned)((page - w->linear) >> GUEST_PAGE_BITS);
+    PageFinder up = start_at(env, cls, access), down = up;
+    unsigned i = at + 1, j = at;
+
+    while (i < w->pages && i - at <= most &&
+           find_next(&up, page + ((uint64_t)(i - at) << GUEST_PAGE_BITS)) == w->ram[i]) {
+        i++;
     }
-    return true;
+    while (j && at - j < most &&
+           find_next(&down, page - ((uint64_t)(at - j + 1) << GUEST_PAGE_BITS)) == w->ram[j - 1]) {
+        j--;
+    }
+    *first = w->linear + ((uint64_t)j << GUEST_PAGE_BITS);
+    *end = w->linear + ((uint64_t)i << GUEST_PAGE_BITS);
+}
+
+void mmu_cut_to_dirty(const TlbWindow *w, uint64_t page, uint64_t *first, uint64_t *end)
+{
+    const unsigned at = (unsigned)((page - w->linear) >> GUEST_PAGE_BITS);
+    unsigned i = at + 1, j = at, last = (unsigned)((*end - w->linear) >> GUEST_PAGE_BITS);
+
+    while (i < last && memory_dirty_all(w->ram[i])) {
+        i++;
+    }
+    while (j > (*first - w->linear) >> GUEST_PAGE_BITS && memory_dirty_all(w->ram[j - 1])) {
+        j--;
+    }
+    *first = w->linear + ((uint64_t)j << GUEST_PAGE_BITS);
+    *end = w->linear + ((uint64_t)i << GUEST_PAGE_BITS);
+}
+
+/* ---- windows ---- */
+
+/* How many of the window's pages around this one the access may use: pages that have moved divide
+ * it. */
+static unsigned pages_in_use(CPUX86State *env, TlbWindow *w, unsigned cls, MmuAccess access,
+                             uint64_t page)
+{
+    uint64_t first, end;
+
+    mmu_window_range(env, w, cls, access, page, w->pages, &first, &end);
+    return (unsigned)((end - first) >> GUEST_PAGE_BITS);
 }
 
 static bool make(CPUX86State *env, unsigned cls, MmuAccess access, uint64_t page)
 {
     CpuTlb *tlb = env->tlb;
     const TlbEntry *e = tlb_slot(tlb, cls, page);
-    TlbWindow w;
+    TlbWindow w = {0};
 
-    if (e->tag[access] != page || !collect(tlb, cls, access, page, &w)) {
+    if (e->tag[access] != page) {
         return false;
     }
     TlbWindow *place = mmu_find_window(tlb, page, tlb->info[cls][tlb_index(page)].ram);
-    if (place && place->pages > w.pages / 2) {
+    if (!collect(env, cls, access, page, &w) ||
+        (place && pages_in_use(env, place, cls, access, page) > w.pages / 2)) {
         free(w.ram);
         return false;
     }
@@ -154,12 +264,14 @@ static bool make(CPUX86State *env, unsigned cls, MmuAccess access, uint64_t page
     }
     w.last_use = ++tlb->window_uses;
     *place = w;
+    tlb->search_not_before = 0; /* it is searched at once */
     return true;
 }
 
 WindowResult mmu_make_window(CPUX86State *env, uint32_t slot, uint64_t linear)
 {
-    unsigned index = (slot - (unsigned)offsetof(CPUX86State, jit_slots)) / (unsigned)sizeof(JitSlot);
+    unsigned index =
+        (slot - (unsigned)offsetof(CPUX86State, jit_slots)) / (unsigned)sizeof(JitSlot);
     CpuTlb *tlb = env->tlb;
     uint64_t start = __rdtsc();
 
@@ -169,7 +281,8 @@ WindowResult mmu_make_window(CPUX86State *env, uint32_t slot, uint64_t linear)
     if (start < tlb->windows_not_before) {
         return WINDOW_LATER;
     }
-    bool made = make(env, index / (2 * JIT_SLOTS), index / JIT_SLOTS % 2 ? MMU_WRITE : MMU_READ, linear & GUEST_PAGE_MASK);
+    bool made = make(env, index / (2 * JIT_SLOTS), index / JIT_SLOTS % 2 ? MMU_WRITE : MMU_READ,
+                     linear & GUEST_PAGE_MASK);
     uint64_t end = __rdtsc();
     tlb->windows_not_before = end + (end - start) * COST;
     return made ? WINDOW_MADE : WINDOW_NONE;

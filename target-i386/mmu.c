@@ -117,6 +117,7 @@ static void fill_entry(CPUX86State *env, unsigned cls, uint64_t page, const Page
         set_remove(&tlb->local[cls], slot);
     } else {
         set_add(&tlb->local[cls], slot);
+        tlb->has_local[cls] = true;
     }
     if (mem->host && !mem->readonly && tag[MMU_WRITE] != TLB_INVALID &&
         !memory_dirty_all(mem->ram)) {
@@ -496,6 +497,7 @@ static void flush_all(CpuTlb *tlb)
     for (unsigned c = 0; c < MMU_CLASSES; c++) {
         invalidate_set(tlb, c, &tlb->used[c]);
         memset(&tlb->local[c], 0, sizeof(tlb->local[c]));
+        tlb->has_local[c] = false;
     }
     tlb->huge_seen = false;
     memset(tlb->large_seen, 0, sizeof(tlb->large_seen));
@@ -523,7 +525,8 @@ static unsigned flush_nonglobal(CpuTlb *tlb)
 
     tlb_lock(tlb);
     for (unsigned c = 0; c < MMU_CLASSES; c++) {
-        classes |= (unsigned)(set_next(&tlb->local[c], 0) < TLB_SET_WORDS) << c;
+        classes |= (unsigned)tlb->has_local[c] << c;
+        tlb->has_local[c] = false;
         invalidate_set(tlb, c, &tlb->local[c]); /* they stay in `used`, empty */
     }
     tlb_unlock(tlb);

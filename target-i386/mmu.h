@@ -100,6 +100,7 @@ struct CpuTlb {
     atomic_flag lock;
     TlbSlotSet used[MMU_CLASSES];  /* slots that may hold something */
     TlbSlotSet local[MMU_CLASSES]; /* those of them that are not global */
+    bool has_local[MMU_CLASSES];   /* a page that is not global has been there since the last flush: slots may still lead to it */
     bool huge_seen;                /* entries from 1 GB pages */
     uint64_t large_seen[TLB_LARGE_HASH / 64]; /* hash bits of the 2 MB areas that entries from other large pages lie in */
     TlbEntry entries[MMU_CLASSES][TLB_SIZE];
@@ -110,7 +111,8 @@ struct CpuTlb {
     /* Lockstep: the other engine's, flushed and protected with this one; its RAM may be a copy. */
     CpuTlb *twin;
     TlbWindow windows[TLB_WINDOWS];
-    uint64_t window_uses, windows_not_before; /* the latter in the host's TSC */
+    uint64_t window_uses;
+    uint64_t windows_not_before, search_not_before; /* in the host's TSC: until then enough time has gone into those */
     ptrdiff_t ram_delta;
     uint64_t write_flags; /* for every write tag of RAM: 0 or TLB_LOG */
 };
@@ -125,11 +127,12 @@ void mmu_free(CpuTlb *tlb);
 void mmu_update_class(CPUX86State *env);
 
 /*
- * Consecutive pages, pages of equal place in the large parts of a kernel's address space, and of arrays of any
- * alignment: multiplying spreads all of them. Two that follow each other never have the same slot, so an access across
- * pages misses when its last byte's page is looked for in the first one's.
+ * The upper bit of the factor gives consecutive pages places of their own, nearly as many as there are. The lower bits move pages of
+ * equal place in the large parts of a kernel's address space, or in arrays of any alignment, a little apart: 64 places for each
+ * 64 MB. Two that follow each other never have the same slot, so an access across pages misses when its last byte's page is
+ * looked for in the first one's.
  */
-#define TLB_HASH_FACTOR 0x61c88647u
+#define TLB_HASH_FACTOR 0x40403u
 #define TLB_HASH_SHIFT (32 - TLB_BITS)
 _Static_assert(TLB_HASH_FACTOR >> TLB_HASH_SHIFT != 0, "the next page is in another slot");
 static inline unsigned tlb_index(uint64_t linear)
@@ -174,6 +177,16 @@ typedef enum WindowResult { WINDOW_MADE, WINDOW_NONE, WINDOW_LATER } WindowResul
 WindowResult mmu_make_window(CPUX86State *env, uint32_t slot, uint64_t linear);
 /* The window that has this page of RAM at the linear address; NULL: none. */
 TlbWindow *mmu_find_window(CpuTlb *tlb, uint64_t page, ram_addr ram);
+/*
+ * Which of the window's pages around the one at `page`, which the TLB has, the access may use now: they may be used as if the TLB had
+ * them. At most `most` in each direction. The TLB is not locked; pages to be written have to be looked at again once it is.
+ */
+void mmu_window_range(CPUX86State *env, TlbWindow *w, unsigned cls, MmuAccess access, uint64_t page, unsigned most, uint64_t *first,
+                      uint64_t *end);
+/* Leaves those of them to whose being written nobody listens. The TLB is locked. */
+void mmu_cut_to_dirty(const TlbWindow *w, uint64_t page, uint64_t *first, uint64_t *end);
+/* Pages in each direction that a search for a range looks at when it has to be short. */
+enum { MMU_SHORT_SEARCH = 256 };
 /* Unmaps all; nothing may lead there any more. */
 void mmu_drop_windows(CpuTlb *tlb);
 /* Any thread, once the TLB has been protected and before the slots are emptied. */

@@ -9,24 +9,34 @@
 
 #define VA 0x7000000000ul
 #define ALIAS 0x7100000000ul
-enum { PAGES = 400, STEPS = 60000, SPARE = PAGES };
+#ifndef PAGES /* scattered-many-pages.c has more of them, in the same frames */
+#define PAGES 400
+enum { ROW = 1, STEPS = 60000, MOVES = 40, CODE_ROUNDS = 200 };
+#endif
+enum { FRAMES = 400, SPARE = FRAMES, LAST = (PAGES - 1) * 97 % PAGES }; /* scattered in rows of ROW, whose number has no common divisor with 171; LAST: of a pass */
 
-static uint16_t frame_of[PAGES];
-static uint64_t order[PAGES];
+static uint16_t *const frame_of = (uint16_t *)(TEST_PA + 0x2000000ul);
+static uint64_t *const order = (uint64_t *)(TEST_PA + 0x2100000ul);
 
 static uint64_t frame(unsigned n)
 {
     return TEST_PA + 0x1000ul * n;
 }
 
+/* A word of its own for each page that shares the frame. */
+static unsigned place_of(unsigned page)
+{
+    return 8 * (page / FRAMES * 4 + (page & 3) + 2);
+}
+
 static volatile uint64_t *word(unsigned page)
 {
-    return (uint64_t *)(VA + 0x1000ul * page + 8 * (page & 63));
+    return (uint64_t *)(VA + 0x1000ul * page + place_of(page));
 }
 
 static volatile uint64_t *word_in_frame(unsigned page)
 {
-    return (uint64_t *)(frame(frame_of[page]) + 8 * (page & 63));
+    return (uint64_t *)(frame(frame_of[page]) + place_of(page));
 }
 
 /* Adds up what the pages hold, STEPS of them in a scrambled order; every page is as good as any. */
@@ -73,7 +83,7 @@ static void check_increments(const char *name)
 static void set_up(void)
 {
     for (unsigned i = 0; i < PAGES; i++) {
-        frame_of[i] = i * 171 % PAGES; /* 171 and 400 have no common divisor */
+        frame_of[i] = i / ROW * 171 % (FRAMES / ROW) * ROW + i % ROW;
         order[i] = (Word)word(i * 97 % PAGES);
         set_entry(VA + 0x1000ul * i, 1, frame(frame_of[i]) | PTE_P | PTE_W);
         *word_in_frame(i) = i * 0x100000001ul;
@@ -82,7 +92,7 @@ static void set_up(void)
 
 static void move_page(unsigned page, unsigned to, bool by_cr3)
 {
-    *(volatile uint64_t *)(frame(to) + 8 * (page & 63)) = 0xabcd0000000 + to;
+    *(volatile uint64_t *)(frame(to) + place_of(page)) = 0xabcd0000000 + to;
     frame_of[page] = to;
     set_entry(VA + 0x1000ul * page, 1, frame(to) | PTE_P | PTE_W);
     if (by_cr3)
@@ -106,7 +116,7 @@ static void code_among_data(unsigned page)
     uint8_t *code = (uint8_t *)word(page) - 8; /* the word is its operand, and more */
     uint32_t got, wrong = 0;
 
-    for (uint32_t i = 0; i < 200; i++) {
+    for (uint32_t i = 0; i < CODE_ROUNDS; i++) {
         memcpy(code, mov_ret, sizeof(mov_ret));
         asm volatile("call *%1" : "=a"(got) : "r"(code) : "memory");
         wrong += got != 1;
@@ -130,10 +140,28 @@ void guest_test(void)
     check_increments("read, changed, written");
     check_sum("loads behind that");
 
-    for (unsigned i = 0; i < 40; i++) {
+    /* Accessed and dirty bits of pages that nobody has written to since. */
+    set_entry(VA + 0x1000ul * LAST, 1, frame(frame_of[LAST]) | PTE_P | PTE_W);
+    invlpg(VA + 0x1000ul * LAST);
+    pass(add_up, STEPS);
+    check_eq("a page that is read is not dirty", get_entry(VA + 0x1000ul * LAST, 1) & (PTE_A | PTE_D), PTE_A);
+    pass(increment, STEPS);
+    check_eq("  written, it is", get_entry(VA + 0x1000ul * LAST, 1) & (PTE_A | PTE_D), PTE_A | PTE_D);
+
+    set_entry(VA + 0x1000ul * LAST, 1, frame(frame_of[LAST]) | PTE_P | PTE_A | PTE_D);
+    invlpg(VA + 0x1000ul * LAST);
+    stops_at("a read-only page", increment, LAST, PF(3));
+    stops_at("  stored to", store_all, LAST, PF(3));
+    set_entry(VA + 0x1000ul * LAST, 1, 0);
+    invlpg(VA + 0x1000ul * LAST);
+    stops_at("a missing page", add_up, LAST, PF(0));
+    set_entry(VA + 0x1000ul * LAST, 1, frame(frame_of[LAST]) | PTE_P | PTE_W);
+    check_increments("a page that is there again");
+
+    for (unsigned i = 0; i < MOVES; i++) {
         unsigned page = i * 37 % PAGES;
         move_page(page, SPARE + i, i & 1);
-        if (pass(add_up, STEPS).ax != expected_sum(STEPS) || i == 39) {
+        if (pass(add_up, STEPS).ax != expected_sum(STEPS) || i == MOVES - 1) {
             check_sum("a page moves");
             break;
         }
@@ -142,29 +170,11 @@ void guest_test(void)
 
     /* Memory at a second address. */
     map(ALIAS, frame(frame_of[5]) | PTE_P | PTE_W);
-    *(volatile uint64_t *)(ALIAS + 8 * 5) = 0x5555;
+    *(volatile uint64_t *)(ALIAS + place_of(5)) = 0x5555;
     check_eq("written at another address", *word(5), 0x5555);
     check_sum("  seen by all");
     *word(5) = 0x6666;
-    check_eq("  and back", *(volatile uint64_t *)(ALIAS + 8 * 5), 0x6666);
-
-    set_entry(VA + 0x1000ul * 77, 1, frame(frame_of[77]) | PTE_P);
-    invlpg(VA + 0x1000ul * 77);
-    stops_at("a read-only page", increment, 77, PF(3));
-    stops_at("  stored to", store_all, 77, PF(3));
-    set_entry(VA + 0x1000ul * 77, 1, 0);
-    invlpg(VA + 0x1000ul * 77);
-    stops_at("a missing page", add_up, 77, PF(0));
-    set_entry(VA + 0x1000ul * 77, 1, frame(frame_of[77]) | PTE_P | PTE_W);
-    check_increments("a page that is there again");
-
-    /* Accessed and dirty bits of pages that nobody has written to since. */
-    set_entry(VA + 0x1000ul * 9, 1, frame(frame_of[9]) | PTE_P | PTE_W);
-    invlpg(VA + 0x1000ul * 9);
-    pass(add_up, STEPS);
-    check_eq("a page that is read is not dirty", get_entry(VA + 0x1000ul * 9, 1) & (PTE_A | PTE_D), PTE_A);
-    pass(increment, STEPS);
-    check_eq("  written, it is", get_entry(VA + 0x1000ul * 9, 1) & (PTE_A | PTE_D), PTE_A | PTE_D);
+    check_eq("  and back", *(volatile uint64_t *)(ALIAS + place_of(5)), 0x6666);
     code_among_data(23);
     check_sum("loads at the end");
 }

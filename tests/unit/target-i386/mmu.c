@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "target-i386/mmu.h"
+#include "target-i386/mmu-walk.h"
 #include "tests/unit/target-i386/cpu-fixture.h"
 
 enum { P = 1, W = 2, U = 4, A = 0x20, D = 0x40, PS = 0x80, G = 0x100 };
@@ -214,6 +214,94 @@ static void a20(void)
     CHECK_EQ(got, 1);
 }
 
+/* The pages that check_peek() looks at, by the entries for them. */
+static const uint64_t peek_entries[] = {
+    0,
+    DATA | P | W | U | A | D,
+    DATA | P | W | U | A,          /* not dirty */
+    DATA | P | U | A | D,          /* read-only */
+    DATA | P | W | U | D,          /* not accessed */
+    DATA | P | W | A | D,          /* the system's */
+    DATA | W | U | A | D,          /* not present */
+    0x8000000 | P | W | U | A | D, /* no RAM */
+};
+
+/* What may be used as if the TLB had it: nothing that would have to set a bit, fault or tell
+ * somebody. */
+static void check_peek(void)
+{
+    const uint64_t data = fixture_ram.ram_offset + DATA, none = RAM_ADDR_INVALID;
+
+    for (MmuAccess a = MMU_READ; a <= MMU_WRITE; a++) {
+        const uint64_t if_read = a == MMU_READ ? data : none;
+        CHECK_EQ(mmu_peek_ram(env, 0x1000, MMU_USER, a), data);
+        CHECK_EQ(mmu_peek_ram(env, 0x2000, MMU_USER, a), if_read);
+        CHECK_EQ(mmu_peek_ram(env, 0x3000, MMU_USER, a), if_read);
+        CHECK_EQ(mmu_peek_ram(env, 0x5000, MMU_KERNEL, a), data);
+        for (unsigned page = 4; page < 8; page++) {
+            CHECK_EQ(mmu_peek_ram(env, 0x1000 * page, MMU_USER, a), none);
+        }
+        CHECK_EQ(mmu_peek_ram(env, 0x400000, MMU_USER, a), none); /* a large page */
+        CHECK_EQ(mmu_peek_ram(env, 0x800000, MMU_USER, a), none); /* its table is not accessed */
+    }
+}
+
+static void peeks_in_long_mode(void)
+{
+    fixture_cpu("max");
+    long_tables(0);
+    poke64(CR3, L3 | P | W | U | A);
+    poke64(L3, L2 | P | W | U | A);
+    poke64(L2, L1 | P | W | U | A);
+    poke64(L2 + 8 * 2, DATA | P | W | U | A | D | PS);
+    poke64(L2 + 8 * 4, L1 | P | W | U);
+    for (unsigned i = 0; i < sizeof(peek_entries) / sizeof(peek_entries[0]); i++) {
+        poke64(L1 + 8 * i, peek_entries[i]);
+    }
+    poke64(L1, DATA | P | W | U | A | D);
+    check_peek();
+}
+
+static void peeks_in_32_bits(void)
+{
+    fixture_cpu("pentium3");
+    poke32(CR3, L1 | P | W | U | A);
+    poke32(CR3 + 4, 0x400000 | P | W | U | A | D | PS);
+    poke32(CR3 + 8, L1 | P | W | U);
+    for (unsigned i = 0; i < sizeof(peek_entries) / sizeof(peek_entries[0]); i++) {
+        poke32(L1 + 4 * i, (uint32_t)peek_entries[i]);
+    }
+    poke32(L1, DATA | P | W | U | A | D);
+    paging(CR4_PSE, 0);
+    check_peek();
+}
+
+/* A place that a global page has taken over does not hide that slots may lead to what was there
+ * before. */
+static void slots_of_forgotten_pages(void)
+{
+    static unsigned other = 1;
+
+    fixture_cpu("max");
+    long_tables(P | W | U);
+    while (tlb_index((uint64_t)other << 12) != tlb_index(0x40000000)) {
+        other++; /* any page with the place of the one at 1 GB */
+    }
+    poke64(L3 + 8, L2 | P | W | U);
+    poke64(L1, DATA | P | W | U | G);
+    poke64(L3 + 8 * (other >> 18), L2 | P | W | U);
+    poke64(L2 + 8 * (other >> 9 & 511), L1 | P | W | U);
+    poke64(L1 + 8 * (other & 511), (DATA + 0x1000) | P | W | U);
+    tlb_flush(env);
+    CHECK_NO_FAULT(READ(MMU_USER, (uint64_t)other << 12));
+    env->jit_slots_used[MMU_USER] = true;
+    env->jit_slots[MMU_USER][MMU_READ][0].tag = (uint64_t)other << 12;
+    CHECK_NO_FAULT(READ(MMU_USER, 0x40000000));
+    tlb_flush_nonglobal(env);
+    CHECK(env->jit_slots[MMU_USER][MMU_READ][0].tag != (uint64_t)other << 12);
+}
+
 TESTS(TEST(without_paging), TEST(four_levels), TEST(rights), TEST(large_pages), TEST(two_levels),
       TEST(pae_pointers), TEST(global_pages), TEST(page_crossing), TEST(tables_in_no_memory),
-      TEST(dirty_clients), TEST(a20))
+      TEST(dirty_clients), TEST(a20), TEST(peeks_in_long_mode), TEST(peeks_in_32_bits),
+      TEST(slots_of_forgotten_pages))
