@@ -21,10 +21,10 @@ static inline void cmos_write(unsigned index, uint8_t value)
     outb(0x71, value);
 }
 
-/* Time enough for a reset to happen. */
+/* Time enough for a reset to happen on a busy host, too: it ends this. */
 static inline void wait_for_reset(void)
 {
-    uint64_t end = rdtsc() + 1000000000;
+    uint64_t end = rdtsc() + 30000000000ull;
     while (rdtsc() < end)
         asm volatile("pause");
 }

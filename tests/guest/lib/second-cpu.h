@@ -9,7 +9,7 @@
 
 /*
  * The second CPU runs fn with the GDT and IDT of the first, a stack of its own, paging off, IF = 0.
- * False if it does not arrive there within about a second.
+ * False if it does not arrive there within half a minute.
  */
 bool start_second_cpu(void (*fn)(void));
 
@@ -19,7 +19,7 @@ bool start_second_cpu(void (*fn)(void));
 enum { OTHER_CPUS_MOST = 7 };
 bool start_other_cpus(unsigned n, void (*fn)(unsigned cpu));
 
-/* Waits until *what is value, for about ten seconds at most. Usable by both CPUs. */
+/* Waits until *what is value, for half a minute at most. Usable by both CPUs. */
 bool wait_until(volatile uint32_t *what, uint32_t value);
 
 #endif

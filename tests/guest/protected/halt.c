@@ -8,11 +8,13 @@
 
 enum { VECTOR = 0x61 };
 
-CODE32(halt, "hlt\n after_hlt: nop");
-CODE32(halt_if, "sti\n hlt\n after_hlt_if: nop\n cli");
+/* EAX is what the second CPU is to do. It is told right before HLT: a host that is busy may do other things before run(). */
+CODE32(halt, "movl %eax, command\n hlt\n after_hlt: nop");
+CODE32(halt_if, "sti\n movl %eax, command\n hlt\n after_hlt_if: nop\n cli");
 extern char after_hlt[], after_hlt_if[];
 
-static volatile uint32_t command, served;
+volatile uint32_t command;
+static volatile uint32_t served;
 
 static unsigned on_interrupt(Frame *f)
 {
@@ -23,7 +25,7 @@ static unsigned on_interrupt(Frame *f)
 
 static void pause_some(void)
 {
-    uint64_t end = rdtsc() + 20000000;
+    uint64_t end = rdtsc() + 100000000;
     while (rdtsc() < end)
         asm volatile("pause");
 }
@@ -50,7 +52,7 @@ static void sender(void)
 static Context sleep(const char *code, uint32_t what)
 {
     Context c = kernel_context(code);
-    command = what;
+    c.ax = what;
     run(&c);
     return c;
 }

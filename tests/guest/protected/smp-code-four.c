@@ -58,6 +58,17 @@ static void run_code(unsigned cpu)
     asm volatile("lock incl %0" : "+m"(stopped) : : "memory");
 }
 
+/* Each of them gets on: on a busy host one may not have run at all by now. */
+static void all_call(void)
+{
+    for (unsigned cpu = 1; cpu < CPUS; cpu++) {
+        uint32_t before = calls[cpu];
+        uint64_t end = rdtsc() + 30000000000ull;
+        while (calls[cpu] == before && rdtsc() < end)
+            asm volatile("pause");
+    }
+}
+
 void guest_test(void)
 {
     if (!need(1, 'd', 9, "APIC"))
@@ -73,6 +84,8 @@ void guest_test(void)
         published = i;
         for (unsigned pause = 0; pause < (i & 63); pause++)
             asm volatile("pause");
+        if (i % 100 == 0)
+            all_call();
     }
     stop = 1;
     check("all CPUs end", wait_until(&stopped, CPUS - 1));

@@ -86,10 +86,10 @@ static unsigned on_nmi(Frame *f)
     return 0;
 }
 
-/* About a second at most. */
+/* Half a minute at most. */
 static bool wait_for(volatile uint32_t *what, uint32_t value)
 {
-    uint64_t end = rdtsc() + 3000000000ull;
+    uint64_t end = rdtsc() + 30000000000ull;
     while (*what != value && rdtsc() < end)
         interrupt_window();
     return *what == value;
