@@ -303,7 +303,9 @@ static JitBlock *find_block(CPUX86State *env, CpuJit *jit, uint32_t key)
     }
     if (b) {
         jit->stats.found++;
-        b->root = b->root == page_table_root(env) ? b->root : 0;
+        if (b->root != page_table_root(env) && b->root) {
+            b->root = 0;
+        }
         return b;
     }
     if (host_thunks_full(env->code_cache->thunks)) {

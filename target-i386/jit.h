@@ -116,32 +116,34 @@ typedef struct JitListed {
 } JitListed;
 
 typedef struct JitBlock {
-    JitListed in_hash, in_page;
-    struct JitBlock *segment_next;
+    /* What is looked at to find it, and where to go on then, stands together. */
+    JitListed in_hash;
     ram_addr ram;
     uint64_t rip;
     uint32_t key;
-    uint16_t bytes;    /* of guest code from ram on, within one page: what it was made of */
-    uint16_t second_bytes; /* and where that is one instruction in two pages, from `second` on; else 0 */
+    uint32_t root; /* of the page tables that it ran with; 0: with several */
+    const uint8_t *entry[2][2]; /* JIT_FROM_*, JIT_*POLL */
     union {
-        struct { /* second_bytes != 0 */
-            ram_addr second;
-            JitListed in_second; /* page's */
-        };
         struct { /* nmoves != 0: the block can be had at other addresses, too (jit-move.c) */
-            const uint16_t *moves; /* what depends on its address; behind its other records */
             JitListed in_origins;
+            const uint16_t *moves; /* what depends on its address; behind its other records */
+        };
+        struct { /* second_bytes != 0 */
+            JitListed in_second; /* page's */
+            ram_addr second;
         };
     };
-    uint64_t runs;     /* with profile=on */
-    uint32_t code_size; /* host bytes */
-    bool gone;         /* dropped; its memory comes back with its segment's */
+    uint16_t bytes;    /* of guest code from ram on, within one page: what it was made of */
+    uint16_t second_bytes; /* and where that is one instruction in two pages, from `second` on; else 0 */
     uint16_t nmoves;
+    bool gone;         /* dropped; its memory comes back with its segment's */
+    bool wants_memory; /* who has the flags in both places had better come from memory */
+    uint32_t code_size; /* host bytes */
     uint32_t links;    /* JitLink: the jumps that lead here */
     uint32_t made;     /* the count of entries then */
-    const uint8_t *entry[2][2]; /* JIT_FROM_*, JIT_*POLL */
-    bool wants_memory;          /* who has the flags in both places had better come from memory */
-    uint32_t root;              /* of the page tables that it ran with; 0: with several */
+    JitListed in_page;
+    struct JitBlock *segment_next;
+    uint64_t runs; /* with profile=on */
 } JitBlock;
 
 /* Where the flags are on entry; whether it is looked if somebody wants the thread. */
