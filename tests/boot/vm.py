@@ -101,7 +101,7 @@ class Machine:
         self.expect("TEST SHELL READY", seconds)
         self.run("true", seconds)
 
-    def monitor(self, line, seconds=60):
+    def monitor(self, line, seconds=GIVE_UP):
         """One monitor command; returns its output."""
         end = time.monotonic() + seconds
         with socket.socket(socket.AF_UNIX) as s:
@@ -117,7 +117,7 @@ class Machine:
 
             def prompt():
                 text = b""
-                while not text.endswith(b") "):
+                while not re.search(rb"\((vole|qemu)\) $", text):
                     data = s.recv(65536)
                     if not data:
                         break

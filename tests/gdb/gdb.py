@@ -40,6 +40,24 @@ class Debuggee(Machine):
             if time.monotonic() > end or self.process.poll() is not None:
                 raise Failure("the emulator does not start: %s" % self.process.stdout.read())
             time.sleep(0.02)
+        self.monitor("info status")  # a socket's file is there before one can connect to it
+
+    def runs(self):
+        """Waits until the guest runs."""
+        end = time.monotonic() + GIVE_UP
+        while "running" not in self.monitor("info status"):
+            if time.monotonic() > end:
+                raise Failure("the guest does not run: %s" % self.monitor("info status"))
+            time.sleep(0.02)
+
+
+class Beside:
+    """The monitor of a machine that GDB itself has started."""
+
+    monitor, runs = Machine.monitor, Debuggee.runs
+
+    def __init__(self, monitor_path):
+        self.monitor_path = monitor_path
 
 
 class Gdb:
@@ -82,6 +100,12 @@ class Gdb:
     def command(self, line, seconds=GIVE_UP):
         self.start(line)
         return self.finish(seconds)
+
+    def go(self, machine, seconds=0.0):
+        """Lets the guest run, for so long or longer; finish() waits for what GDB says in the end."""
+        self.start("continue")
+        machine.runs()
+        time.sleep(seconds)
 
     def expect(self, line, pattern, seconds=GIVE_UP):
         """The command's output must have the regular expression in it; returns the match."""

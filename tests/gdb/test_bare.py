@@ -7,7 +7,7 @@ import socket
 import tempfile
 import time
 
-from gdb import Debuggee, Gdb, guest
+from gdb import GIVE_UP, Beside, Debuggee, Gdb, guest
 from vm import Machine, check
 
 
@@ -21,7 +21,7 @@ def grows(machine, address):
         return int(re.search(r": (0x[0-9a-f]+)", machine.monitor("xp/1xw %#x" % address)).group(1), 16)
 
     first = value()
-    end = time.monotonic() + 20
+    end = time.monotonic() + GIVE_UP
     while value() == first and time.monotonic() < end:
         time.sleep(0.05)
     return value() != first
@@ -107,9 +107,7 @@ def test_watchpoints():
         g.command("delete")
         # A neighbour in the page, written all the time, must not stop it; nor a write of the same value `watch`.
         g.command("watch *(char *)text")
-        g.start("continue")
-        check("@" not in g.text, "stopped for nothing")
-        time.sleep(0.5)
+        g.go(m, 0.5)
         g.interrupt()
         text = g.finish()
         check("SIGINT" in text and "watchpoint" not in text, "stopped by a neighbour's access: " + text)
@@ -199,8 +197,9 @@ def test_interrupt_of_running_and_halted_guest():
         check("SIGINT" in g.finish(), "Ctrl-C")
         g.command("set var idle = 1")
         g.start("continue")
-        end = time.monotonic() + 20
-        while "HLT=1" not in m.monitor("info registers") and time.monotonic() < end:
+        end = time.monotonic() + GIVE_UP
+        while "HLT=1" not in m.monitor("info registers"):
+            check(time.monotonic() < end, "it does not halt")
             time.sleep(0.05)
         g.interrupt()
         check("SIGINT" in g.finish(), "Ctrl-C of a halted CPU")
@@ -231,8 +230,7 @@ def test_detach_attach_and_a_lost_gdb():
         g.command("delete")
         g.command("break start")
         g.command("watch read_only")
-        g.start("continue")
-        time.sleep(0.3)
+        g.go(m, 0.1)
         g.process.send_signal(signal.SIGKILL)
         check(grows(m, rounds), "it does not run on without its debugger")
     m, symbols = program(32)
@@ -264,12 +262,11 @@ def test_monitor_reset_and_the_user_beside():
         g.expect("continue", r"leaf \(n=2\)")
         # Somebody at another monitor stops and starts.
         g.command("delete")
-        g.start("continue")
-        time.sleep(0.3)
+        g.go(m, 0.1)
         m.monitor("stop")
         check("SIGINT" in g.finish(), "stop at the monitor is not told to GDB")
         m.monitor("cont")
-        time.sleep(0.2)
+        m.runs()
         g.command("maint flush register-cache")
         check(g.value("$pc") > 0, "GDB's question to a running machine")
         check("paused" in m.monitor("info status"), "and the machine stands")
@@ -280,13 +277,11 @@ def test_monitor_reset_and_the_user_beside():
         g.command("tbreak leaf")
         g.expect("continue", r"leaf \(n=2\)")
         g.command("break guest_main")
-        g.start("continue")
-        time.sleep(0.2)
+        g.go(m, 0.1)
         m.monitor("system_reset")  # while it runs: breakpoints stay
         check("guest_main" in g.finish(), "after a reset")
         g.command("delete")
-        g.start("continue")
-        time.sleep(0.2)
+        g.go(m, 0.1)
         m.monitor("quit")
         check("exited normally" in g.finish(), "the end is not told to GDB")
 
@@ -297,7 +292,7 @@ def test_ways_to_the_machine():
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     with Machine("-S", "-gdb", "tcp::%d" % port, "-kernel", kernel, serial=False) as m, Gdb(symbols) as g:
-        end = time.monotonic() + 20
+        end = time.monotonic() + GIVE_UP
         while "Remote debugging" not in g.command("target remote :%d" % port) and time.monotonic() < end:
             time.sleep(0.05)
         g.command("break leaf")
@@ -313,7 +308,7 @@ def test_ways_to_the_machine():
     path = "%s/vole-gdb-%d" % (tempfile.gettempdir(), os.getpid())
     with Machine("-S", "-chardev", "socket,id=debugger,path=%s,server=on,wait=off" % path, "-gdb", "chardev:debugger",
                  "-kernel", kernel, serial=False) as m, Gdb(symbols) as g:
-        end = time.monotonic() + 20
+        end = time.monotonic() + GIVE_UP
         while not os.path.exists(path) and time.monotonic() < end:
             time.sleep(0.05)
         g.command("target remote " + path)
@@ -321,11 +316,11 @@ def test_ways_to_the_machine():
         g.expect("continue", "leaf")
         g.command("kill")
         check(m.wait() == 0, "chardev")
-    with Gdb(symbols) as g:
+    with Gdb(symbols) as g, tempfile.TemporaryDirectory() as d:
         accel = "-accel " + Machine.accel if Machine.accel else ""
-        g.command("target remote | %s %s -gdb stdio -display none -kernel %s" % (Machine.emulator, accel, kernel))
-        g.start("continue")
-        time.sleep(0.5)
+        g.command("target remote | %s %s -gdb stdio -display none -kernel %s -monitor unix:%s/m,server,nowait"
+                  % (Machine.emulator, accel, kernel, d))
+        g.go(Beside(d + "/m"), 0.1)
         g.interrupt()
         check("SIGINT" in g.finish(), "Ctrl-C over stdio")
         g.command("tbreak leaf")

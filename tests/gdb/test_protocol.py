@@ -4,7 +4,7 @@ import re
 import subprocess
 import time
 
-from gdb import Client, Debuggee, guest
+from gdb import GIVE_UP, Client, Debuggee, guest
 from test_bare import grows
 from vm import check
 
@@ -174,11 +174,11 @@ def test_all_points_at_once():
 def test_stops_by_others():
     with program() as m, Client(m) as c:
         c.send("c")
-        time.sleep(0.2)
+        m.runs()
         m.monitor("stop")
         check(c.receive().startswith("T02"), "stop")
         c.send("c")
-        time.sleep(0.2)
+        m.runs()
         c.socket.sendall(b"\x03")
         check(c.receive().startswith("T02"), "Ctrl-C")
         c.socket.sendall(b"\x03")  # it stands already
@@ -188,8 +188,10 @@ def test_stops_by_others():
         same(c.ask("Z0,%x,1" % leaf), "OK")
         check(c.ask("c").startswith("T05"), "breakpoint")
         m.monitor("cont")
-        time.sleep(0.2)
-        check("debug" in m.monitor("info status"), "the next round has no breakpoint")
+        end = time.monotonic() + GIVE_UP
+        while "debug" not in m.monitor("info status"):
+            check(time.monotonic() < end, "the next round has no breakpoint")
+            time.sleep(0.02)
         check(not c.hears(0.1), "a stop reply that nobody waits for")
         same(c.ask("z0,%x,1" % leaf), "OK")
         m.monitor("cont")
@@ -229,7 +231,7 @@ def test_kill_and_power_off():
         same(m.wait(60), 0)
     with program("-no-shutdown", "-no-reboot") as m, Client(m) as c:
         c.send("c")
-        time.sleep(0.2)
+        m.runs()
         m.monitor("system_reset")
         check(c.receive().startswith("T03"), "the end of the machine, kept")
         reply = c.ask("c")
