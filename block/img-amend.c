@@ -108,8 +108,6 @@ typedef struct Actions {
         const char *source;
     } list[MAX_ACTIONS];
     int count;
-    uint64_t granularity;
-    bool disabled;
 } Actions;
 
 static bool add_action(ImgArgs *args, BitmapAct act, const char *source, Error **errp)
@@ -228,15 +226,43 @@ static void co_bitmap(void *opaque)
     }
 }
 
+static bool has_action(const ImgArgs *args, BitmapAct act)
+{
+    const Actions *a = args->own;
+
+    for (int i = 0; a && i < a->count; i++) {
+        if (a->list[i].act == act) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Options that would do nothing. */
+static bool check_bitmap_args(const ImgArgs *args, Error **errp)
+{
+    if (!args->own) {
+        error_set(errp,
+                  "nothing to do: give --add, --remove, --clear, --enable, --disable or --merge");
+    } else if (args->length != UINT64_MAX && !has_action(args, BITMAP_ADD)) {
+        error_set(errp, "-g is for --add only");
+    } else if (args->backing_file && !has_action(args, BITMAP_MERGE)) {
+        error_set(errp, "-b is for --merge only");
+    } else if (args->backing_format && !args->backing_file) {
+        error_set(errp, "-F tells the format of -b's image, and there is no -b");
+    } else {
+        return true;
+    }
+    return false;
+}
+
 static int run_bitmap(ImgArgs *args)
 {
     Error *err = NULL;
     BitmapRun r = {.args = args, .errp = &err};
     const ImageOpen from = {.format = args->backing_format};
 
-    if (!args->own) {
-        error_set(&err,
-                  "nothing to do: give --add, --remove, --clear, --enable, --disable or --merge");
+    if (!check_bitmap_args(args, &err)) {
         return img_failed(args, err, 1);
     }
     args->open.writable = true;
