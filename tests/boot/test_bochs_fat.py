@@ -32,7 +32,7 @@ def test_bochs_and_fat():
         with Machine("-m", "512", "-kernel", guests.kernel("amd64"), "-initrd", initrd, "-append", "console=ttyS0 quiet", "-hda", disk,
                      "-hdb", "fat:rw:" + share) as m:
             m.wait_for_shell()
-            m.run("for i in 1 2 3 4 5 6 7 8 9; do [ -b /dev/sdb1 ] && break; sleep 1; done; [ -b /dev/sdb1 ]")
+            m.run("for i in $(seq 100); do [ -b /dev/sdb1 ] && break; sleep 1; done; [ -b /dev/sdb1 ]")
             m.run("mount -t ext4 /dev/sda /mnt && dd if=/dev/urandom of=/mnt/x bs=64k count=300 2>/dev/null; sync")
             wrote = m.run("md5sum /mnt/x")
             check(m.run("umount /mnt; mount -t ext4 /dev/sda /mnt; md5sum /mnt/x; umount /mnt") == wrote, "bochs: reads something else")

@@ -24,7 +24,7 @@ def test_ext4_on_ide_dma():
     with Machine("-m", "512", "-kernel", guests.kernel("amd64"), "-initrd", initrd, "-append",
                  "console=ttyS0 quiet", "-drive", "file=%s,format=raw" % disk) as m:
         m.wait_for_shell()
-        m.run("for i in 1 2 3 4 5 6 7 8 9; do [ -b /dev/sda ] && break; sleep 1; done; [ -b /dev/sda ]")
+        m.run("for i in $(seq 100); do [ -b /dev/sda ] && break; sleep 1; done; [ -b /dev/sda ]")
         m.run("mount -t ext4 /dev/sda /mnt")
         mode = m.run("cat /sys/class/ata_device/dev1.0/xfer_mode")
         check("DMA" in mode, "the disk does %s" % mode)
@@ -74,7 +74,7 @@ def write_until_stopped(drive, make_room):
     with Machine("-m", "256", "-kernel", guests.kernel("amd64"), "-initrd", initrd, "-append", "console=ttyS0 quiet",
                  "-drive", drive, monitor=True) as m:
         m.wait_for_shell()
-        m.run("for i in 1 2 3 4 5 6 7 8 9; do [ -b /dev/sda ] && break; sleep 1; done; [ -b /dev/sda ]")
+        m.run("for i in $(seq 100); do [ -b /dev/sda ] && break; sleep 1; done; [ -b /dev/sda ]")
         m.run("dd if=/dev/urandom of=/tmp/seed bs=64k count=16 2>/dev/null")
         data = "(for i in $(seq 1 40); do echo $i; cat /tmp/seed; done)"
         want = m.run(data + " | md5sum").split()[0]

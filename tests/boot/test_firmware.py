@@ -54,7 +54,7 @@ def boot_sector():
     return disk_of(source, "sector")
 
 
-def wait_for_screen(machine, text, seconds=120):
+def wait_for_screen(machine, text, seconds=300):
     """The text screen through the monitor: a page of characters and attributes at B8000h."""
     end = time.monotonic() + seconds
     while True:

@@ -64,7 +64,7 @@ def stress(*formats):
     with Machine("-m", "256", "-kernel", guests.kernel("amd64"), "-initrd", initrd, "-append", "console=ttyS0 quiet", *drives) as m:
         m.wait_for_shell()
         last = "/dev/sd" + "abcd"[len(disks) - 1]
-        m.run("for i in 1 2 3 4 5 6 7 8 9; do [ -b %s ] && break; sleep 1; done; [ -b %s ]" % (last, last))
+        m.run("for i in $(seq 100); do [ -b %s ] && break; sleep 1; done; [ -b %s ]" % (last, last))
         m.run("dd if=/dev/urandom of=/tmp/seed bs=64k count=8 2>/dev/null")
         with_names = ["/tmp/" + "abcd"[i] for i in range(len(disks))]
         for i, where in enumerate(with_names):

@@ -116,7 +116,7 @@ def test_links_parallel_port():
         with open(disk, "wb") as f:
             f.write(bytes(sector) + bytes(1 << 20))
         with Machine("-m", "16", "-hda", disk, "-parallel", "file:" + path, serial=False):
-            end = time.monotonic() + 60
+            end = time.monotonic() + 300
             while time.monotonic() < end and (not os.path.exists(path) or b"\n" not in open(path, "rb").read()):
                 time.sleep(0.2)
         check("on paper: %r" % open(path, "rb").read(), open(path, "rb").read() == text[:-1])

@@ -30,7 +30,7 @@ def shell_and_poweroff(flavour, cpus, *args):
         # The shell on the VGA console: type on the PS/2 keyboard, read the text screen back.
         for key in ["l", "s", "spc", "slash", "ret"]:
             m.monitor("sendkey " + key)
-        m.run("for i in 1 2 3 4 5 6 7 8 9; do grep -q proc /dev/vcs1 && break; sleep 2; done; grep -q proc /dev/vcs1")
+        m.run("for i in $(seq 100); do grep -q proc /dev/vcs1 && break; sleep 2; done; grep -q proc /dev/vcs1")
         m.send("poweroff -f\n")
         check(m.wait() == 0, "poweroff: status %s" % m.process.returncode)
 
@@ -114,13 +114,13 @@ def clock_drift(busy, results):
                     guest = float(m.run("cat /proc/uptime").split()[0])
                     after = time.monotonic()
                     tries.append((after - before, (before + after) / 2, guest))
-                _, host, guest = min(tries)
-                return host, guest, m.cpu_seconds()
+                took, host, guest = min(tries)
+                return host, guest, m.cpu_seconds(), took / 2
 
-            t0, g0, c0 = sample()
+            t0, g0, c0, unsure0 = sample()
             time.sleep(60)
-            t1, g1, c1 = sample()
-            results[busy] = (abs((g1 - g0) - (t1 - t0)), (c1 - c0) / (t1 - t0))
+            t1, g1, c1, unsure1 = sample()
+            results[busy] = (abs((g1 - g0) - (t1 - t0)), (c1 - c0) / (t1 - t0), unsure0 + unsure1)
     except Failure as e:
         results[busy] = e
 
@@ -135,7 +135,7 @@ def test_clock_and_idle():
     for busy in (False, True):
         if isinstance(results[busy], Failure):
             raise results[busy]
-        # 10 ms of it are the resolution of /proc/uptime
-        check(results[busy][0] < 0.060, "%s guest's clock is off by %.0f ms after a minute"
+        # 10 ms of it are the resolution of /proc/uptime; a busy host says what time it is with delay.
+        check(results[busy][0] < 0.060 + results[busy][2], "%s guest's clock is off by %.0f ms after a minute"
               % ("busy" if busy else "idle", results[busy][0] * 1000))
     check(results[False][1] < 0.05, "an idle guest uses %.1f %% of a host CPU" % (results[False][1] * 100))

@@ -10,7 +10,7 @@ from vm import Machine, check
 def memtest(image, *args):
     with Machine("-m", "16", "-kernel", image, *args, serial=False, monitor=True) as m:
         wait_for_screen(m, "Memtest86+")
-        end = time.monotonic() + 300
+        end = time.monotonic() + 900
         while True:
             screen = wait_for_screen(m, "Errors")
             errors = re.search(r"Errors: *(\d+)", screen)  # not there before the tests start

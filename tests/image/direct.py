@@ -12,7 +12,7 @@ MB = 1 << 20
 
 
 def quiet(*args):
-    done = subprocess.run(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    done = subprocess.run(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=240)
     return done.stdout.decode().strip() if done.returncode == 0 else None
 
 
@@ -118,7 +118,7 @@ def not_possible(run, fail, img):
     """A file system without O_DIRECT: one line that says what to do."""
     image = "driver=raw,file.driver=file,file.filename=/proc/version,file.cache.direct=on"
     done = subprocess.run([img, "info", "--image-opts", image], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=60)
+                          stderr=subprocess.PIPE, timeout=240)
     text = done.stderr.decode()
     if done.returncode != 1 or text.count("\n") != 1 or "O_DIRECT" not in text or "cache mode" not in text:
         raise fail("status %d: %s" % (done.returncode, text))
@@ -146,7 +146,7 @@ def devices(run, fail, img, sector):
                 os.unlink("back")
         for arguments in (("resize", "-f", "raw", device, "8M"), ("create", "-q", "-f", "raw", device, "8M")):
             done = subprocess.run([img, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                  timeout=60)
+                                  timeout=240)
             if done.returncode != 1 or b"device" not in done.stderr or b"bytes" not in done.stderr:
                 raise fail("%s: %s" % (arguments, done.stderr.decode()))
 

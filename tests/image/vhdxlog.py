@@ -317,7 +317,7 @@ def prepared(run, fail, img, name):
 
 def attempt(tool, name):
     done = subprocess.run([tool, "check", "-f", "vhdx", "-r", "all", name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=60)
+                          stderr=subprocess.STDOUT, timeout=240)
     return done.returncode, done.stdout.decode(errors="replace")
 
 
@@ -346,7 +346,7 @@ def add_log(name):
 def refused_read_only(image, img):
     """Until then nobody can read it, and nothing changes by trying."""
     done = subprocess.run([img, "map", "-f", "vhdx", image.name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=60)
+                          stderr=subprocess.PIPE, timeout=240)
     with open(image.name, "rb") as f:
         if done.returncode != 1 or b"check -r all" not in done.stderr or f.read() != image.file:
             raise image.fail("map: status %d: %s" % (done.returncode, done.stderr.decode(errors="replace")))

@@ -49,7 +49,7 @@ def contents(top):
 
 
 def mtools(fail, *args):
-    done = subprocess.run(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
+    done = subprocess.run(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=240,
                           env=dict(os.environ, MTOOLS_SKIP_CHECK="1", LC_ALL="C.UTF-8"))
     if done.returncode:
         raise fail("%s: status %d: %s" % (" ".join(args), done.returncode, done.stdout.decode(errors="replace")))
@@ -186,7 +186,7 @@ def hostile(run, fail, img, what):
     with open("disk.raw", "wb") as f:
         f.write(disk)
     done = subprocess.run([img, "convert", "-n", "-O", "raw", "disk.raw", "fat:floppy:12:rw:tree"], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=60)
+                          stderr=subprocess.PIPE, timeout=240)
     if b"not carried out" not in done.stderr:
         raise fail("it was not refused: %s" % done.stderr.decode(errors="replace"))
     if contents("tree") != before or open("outside").read() != "untouched":
@@ -204,7 +204,7 @@ def symlink_swapped(run, fail, img):
     os.symlink("../elsewhere", "tree/other")
     # the link is not shown, so the guest's directory of that name cannot be made
     done = subprocess.run([img, "convert", "-n", "-O", "raw", "disk.raw", "fat:floppy:rw:tree"], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=60)
+                          stderr=subprocess.PIPE, timeout=240)
     shutil.rmtree("tree.other")
     if os.listdir("elsewhere") or not os.path.islink("tree/other") or not done.stderr:
         raise fail("it was written through the link: %s" % done.stderr.decode(errors="replace"))

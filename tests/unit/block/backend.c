@@ -267,7 +267,7 @@ static void limits_do_not_let_requests_slip_through(void)
     struct iovec iov = {buf, sizeof(buf)};
 
     set_up();
-    BlockBackend *blk = open_as("d0", (BlkOpenOptions){.limits = {.rate[BLK_IOPS_TOTAL].avg = 5}});
+    BlockBackend *blk = open_as("d0", (BlkOpenOptions){.limits = {.rate[BLK_IOPS_TOTAL].avg = 1}});
     BlockNode *node = blk_node(blk);
     for (int i = 0; i < 3; i++) {
         results[i] = 1;
@@ -277,7 +277,7 @@ static void limits_do_not_let_requests_slip_through(void)
         loop_run_once(-1);
     }
     bdrv_drained_begin(node); /* two of them wait for their time */
-    int64_t end = clock_now(CLOCK_HOST) + 300 * NS_PER_MS;
+    int64_t end = clock_now(CLOCK_HOST) + 1500 * NS_PER_MS;
     Timer nudge;
     timer_init(&nudge, CLOCK_HOST, nothing, NULL);
     timer_set(&nudge, end);

@@ -58,7 +58,7 @@ static void read_until(int fd, const char *want, char *got, size_t size)
 {
     size_t n = 0;
 
-    alarm(10);
+    alarm(60);
     got[0] = 0;
     while (n < size - 1 && !strstr(got, want)) {
         ssize_t r = read(fd, got + n, size - 1 - n);
@@ -134,7 +134,7 @@ static int reported(Shell *sh)
 {
     char c = -1;
 
-    alarm(10);
+    alarm(60);
     if (read(sh->report[0], &c, 1) != 1) {
         return -1;
     }
