@@ -47,6 +47,11 @@ unsigned move_zone(const CPUX86State *env, uint32_t key, uint64_t rip)
     return zone;
 }
 
+bool jit_may_move(const CPUX86State *env, uint32_t key)
+{
+    return move_zone(env, key, env->rip);
+}
+
 /* ---- notes, while a block is translated ---- */
 
 void cannot_move(Translator *t)

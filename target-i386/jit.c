@@ -263,7 +263,7 @@ static JitBlock *move_block(CPUX86State *env, CpuJit *jit, const uint8_t *host, 
 {
     ram_addr ram = (ram_addr)(host - memory_ram_base());
     uint32_t root = page_table_root(env);
-    JitBlock *from = jit_cache_find_origin(jit, ram, key, root), *b;
+    JitBlock *from = jit_may_move(env, key) ? jit_cache_find_origin(jit, ram, key, root) : NULL, *b;
 
     if (!from) {
         return NULL;

@@ -295,6 +295,8 @@ void jit_translate_common(CPUX86State *env, CpuJit *jit);
 JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, ram_addr ram, bool plain);
 
 /* ---- jit-move.c ---- */
+/* Whether blocks of the mode are moved to where env->rip is. */
+bool jit_may_move(const CPUX86State *env, uint32_t key);
 /*
  * The block `from`, which can be moved, at env->rip in the same mode; a new one, not in any list. There must be room. NULL: at that
  * address it would be other code. Its bytes are at `host` (`avail` to the page's end).
