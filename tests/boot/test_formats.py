@@ -63,8 +63,8 @@ def stress(*formats):
     initrd = guests.initramfs("disk", INIT, "amd64", ["ata_piix", "sd_mod", "crc32c_generic", "ext4"])
     with Machine("-m", "256", "-kernel", guests.kernel("amd64"), "-initrd", initrd, "-append", "console=ttyS0 quiet", *drives) as m:
         m.wait_for_shell()
-        last = "/dev/sd" + "abcd"[len(disks) - 1]
-        m.run("for i in $(seq 100); do [ -b %s ] && break; sleep 1; done; [ -b %s ]" % (last, last))
+        there = " && ".join("[ -b /dev/sd%s ]" % "abcd"[i] for i in range(len(disks)))
+        m.run("for i in $(seq 100); do %s && break; sleep 1; done; %s" % (there, there))
         m.run("dd if=/dev/urandom of=/tmp/seed bs=64k count=8 2>/dev/null")
         with_names = ["/tmp/" + "abcd"[i] for i in range(len(disks))]
         for i, where in enumerate(with_names):
