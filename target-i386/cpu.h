@@ -285,6 +285,7 @@ struct CPUX86State {
     uint32_t jit_flags;   /* arithmetic flags as LAHF and SETO leave them in AX */
     int32_t jit_budget;   /* lockstep: leave at the block entry where it runs out */
     int32_t jit_rounds;   /* and after so many more rounds of a loop */
+    int32_t jit_flags_dead; /* lockstep: code was left where the arithmetic flags are about to be overwritten; they are not the last instruction's */
     struct Lockstep *lockstep;
     Segment segs[SEG_COUNT];
 

@@ -283,9 +283,6 @@ static inline uint32_t jit_link_place(uint64_t link)
     return (uint32_t)(link >> JIT_LINK_SHIFT);
 }
 
-/* In jit_budget: left where the arithmetic flags are about to be overwritten; they are not what the last instruction left. */
-#define JIT_BUDGET_FLAGS_DEAD 0x7fff
-
 /* Makes the common pieces at the start of the code memory. */
 void jit_translate_common(CPUX86State *env, CpuJit *jit);
 /*

@@ -413,18 +413,22 @@ static uint64_t run_translated(CPUX86State *env, Lockstep *ls, const uint8_t *co
     ls->held_back = ls->flags_dead = false;
     ls->times_read = ls->times_given = 0;
     use_tlb(env, ls->twin);
-    env->jit_budget = run_length(ls);
-    env->jit_rounds = (int32_t)(ls->blocks % 4);
+    const int32_t length = run_length(ls), rounds = (int32_t)(ls->blocks % 4);
+    env->jit_budget = length;
+    env->jit_rounds = rounds;
+    env->jit_flags_dead = 0;
     env->fault_jmp = &ls->landing;
     int how = setjmp(ls->landing);
     if (how == 0) {
         link = ls->enter(code, env);
         ls->translated_end = ls->held_back ? LS_HELD : LS_RAN;
-        ls->flags_dead = env->jit_budget == JIT_BUDGET_FLAGS_DEAD;
+        ls->flags_dead = env->jit_flags_dead;
     } else {
         link = JIT_LEAVE_OUTER;
         ls->translated_end = end_of_jump(how);
     }
+    /* It is looked for requests once before the first instruction. */
+    ls->went_on = env->jit_budget != length - 1 || env->jit_rounds != rounds;
     env->fault_jmp = outer;
     use_tlb(env, ls->tlb);
     ls->phase = LS_OUTSIDE;
@@ -537,8 +541,13 @@ static uint64_t compare_block(CPUX86State *env, Lockstep *ls, const uint8_t *cod
     cpu_x87_sync(env);
     lockstep_save(env, &ls->translated);
     ls->target = env->rip;
-    /* A request that comes just now is seen before the first instruction; on the way to a plain block nothing is run. */
-    ls->least = ls->translated_end == LS_RAN && !atomic_load(&env->exit_request) && !(link & JIT_LINK_PLAIN);
+    /*
+     * A request that comes just now may be seen before the first instruction; on the way to a plain block nothing is run. Otherwise
+     * the executor has to run something: a loop that keeps what it counts in memory comes to the same registers again and again, and
+     * nothing that the executor has not written is compared.
+     */
+    bool at_once = atomic_load(&env->exit_request) && !ls->went_on;
+    ls->least = ls->translated_end == LS_RAN && !at_once && !(link & JIT_LINK_PLAIN);
     if (ls->translated_end == LS_FAULT) {
         ls->least = MOST_INSTRUCTIONS; /* comes by the same exception, not by reaching a place */
     }

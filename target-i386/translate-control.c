@@ -423,7 +423,7 @@ static void gen_stub(Translator *t, const Stub *s)
             gen_swap_out(t);
         }
         if (t->env->lockstep && s->flags_at == FLAGS_IN_EFLAGS) {
-            emit_store_imm(e, W32, rm_env(offsetof(CPUX86State, jit_budget)), JIT_BUDGET_FLAGS_DEAD);
+            emit_store_imm(e, W32, rm_env(offsetof(CPUX86State, jit_flags_dead)), 1);
         }
         gen_mov_rip(t, S0, s->target);
         gen_to_common(t, emit_jmp(e), saved ? t->jit->leave_saved_miss : t->jit->leave_miss);
