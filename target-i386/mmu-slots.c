@@ -4,8 +4,9 @@
  * Guests' pages often follow each other in physical memory as they do in linear: large pages, the
  * kernel's map of all memory, what was allocated at once. A slot that keeps missing is given all
  * such pages around the address. That changes nothing in what may be kept: every page of the range
- * is in the TLB, or part of a large page that is, and no write to it is wanted to be heard of; and
- * a range is dropped when one of its pages is.
+ * is in the TLB, or part of a large page that is, or in a window and mapped by page tables that need
+ * no change to be used (mmu_peek_ram()); no write to it is wanted to be heard of; and a range is
+ * dropped when the mapping of one of its pages is.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -7,6 +7,10 @@
  * those pages side by side. From then on mmu_fill_slot_range() gives it all of them, and the access
  * no longer waits for a look into the TLB.
  *
+ * What the guest maps is what the TLB has or, for pages whose places in it others have taken, what
+ * the page tables say; a CPU may keep that until it is told to forget it. Either is looked at again
+ * for each range.
+ *
  * Who wants to hear of writes to RAM, or keep the guest from it, does so by the soft TLB and the
  * slots, never by the host's protection of one mapping.
  *
