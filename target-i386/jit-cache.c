@@ -57,11 +57,25 @@ static unsigned hash_page(ram_addr page)
 
 /* ---- memory ---- */
 
-static void *map(size_t size, int prot, int flags, int fd)
+static void *map(size_t size, int prot, int flags)
 {
-    void *p = mmap(NULL, size, prot, flags, fd, 0);
+    void *p = mmap(NULL, size, prot, flags | MAP_ANONYMOUS, -1, 0);
 
     if (p == MAP_FAILED) {
+        abort();
+    }
+    return p;
+}
+
+/*
+ * The same pages once more (mremap(2): an old size of 0 copies a shared mapping). Not two mappings of a memfd: perf looks up names in
+ * /tmp/perf-PID.map for anonymous memory only.
+ */
+static void *map_again(void *shared, size_t size, int prot)
+{
+    void *p = mremap(shared, 0, size, MREMAP_MAYMOVE);
+
+    if (p == MAP_FAILED || mprotect(p, size, prot)) {
         abort();
     }
     return p;
@@ -88,21 +102,19 @@ static uint64_t default_size(void)
 CpuJit *jit_cache_new(void)
 {
     CpuJit *jit = calloc(1, sizeof(*jit));
-    int fd = memfd_create("translated code", MFD_CLOEXEC);
     uint64_t size = cache_size ? cache_size : default_size();
     /* Records are about a third of the code. */
     size_t code = (size / 4 * 3 + 4095) & ~(size_t)4095, records = (size / 4 + 4095) & ~(size_t)4095;
 
-    if (!jit || fd < 0 || ftruncate(fd, (off_t)code) < 0) {
+    if (!jit) {
         abort();
     }
     jit->code_size = code;
-    jit->write = map(code, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
-    jit->exec = map(code, PROT_READ | PROT_EXEC, MAP_SHARED, fd);
-    close(fd);
+    jit->write = map(code, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE);
+    jit->exec = map_again(jit->write, code, PROT_READ | PROT_EXEC);
     jit->records_size = records;
-    jit->records = map(records, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-    jit->stack = map(JIT_STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    jit->records = map(records, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE);
+    jit->stack = map(JIT_STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE);
     /* Each has room for any block. */
     jit->nsegments = (unsigned)(code / (3 * JIT_BLOCK_MAX_CODE));
     jit->nsegments = jit->nsegments > JIT_SEGMENTS ? JIT_SEGMENTS : jit->nsegments < 2 ? 2 : jit->nsegments;

@@ -6,6 +6,7 @@
 #include "target-i386/jit-stats.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +53,9 @@ bool jit_set_perfmap(Error **errp)
     char path[64];
 
     snprintf(path, sizeof(path), "/tmp/perf-%ld.map", (long)getpid());
-    perfmap = fopen(path, "we");
+    unlink(path); /* of a process that had the number before; a link that somebody put there is not followed */
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    perfmap = fd < 0 ? NULL : fdopen(fd, "w");
     if (!perfmap) {
         error_set_errno(errp, errno, "-accel: perfmap: cannot write '%s'", path);
         return false;
@@ -73,13 +76,17 @@ bool jit_set_perfmap_symbols(const char *path, Error **errp)
     FILE *f = fopen(path, "re");
     unsigned long long addr;
     size_t room = 0;
-    char type, name[256];
+    char line[1024], type, name[256];
 
     if (!f) {
         error_set_errno(errp, errno, "-accel: perfmap-symbols: cannot open '%s'", path);
         return false;
     }
-    while (fscanf(f, "%llx %c %255s%*[^\n]", &addr, &type, name) == 3) {
+    while (fgets(line, sizeof(line), f)) {
+        /* nm's other types are data, constants, and what has no address. */
+        if (sscanf(line, "%llx %c %255s", &addr, &type, name) != 3 || !strchr("tTwWi", type)) {
+            continue;
+        }
         if (symbol_count == room) {
             room = room ? 2 * room : 4096;
             symbols = realloc(symbols, room * sizeof(*symbols));
@@ -92,7 +99,7 @@ bool jit_set_perfmap_symbols(const char *path, Error **errp)
     }
     fclose(f);
     if (!symbol_count) {
-        error_set(errp, "-accel: perfmap-symbols: '%s' has no lines like 'ADDRESS TYPE NAME'", path);
+        error_set(errp, "-accel: perfmap-symbols: '%s' has no lines 'ADDRESS TYPE NAME' of code (type t or T)", path);
         return false;
     }
     qsort(symbols, symbol_count, sizeof(*symbols), by_address);
@@ -245,6 +252,20 @@ static int by_count(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
+/* What the operation is called in the code: unlike mnemonics these are all different (MOV, MOV_SREG, MOV_CR). */
+static const char *op_identifier(unsigned op)
+{
+    static const char *const names[OP_COUNT] = {
+        [OP_INVALID] = "INVALID",
+#define OP(name)             [OP_##name] = #name,
+#define OP_AS(name, printed) [OP_##name] = #name,
+#include "target-i386/insn-ops.def"
+#undef OP
+#undef OP_AS
+    };
+    return names[op];
+}
+
 static void put_op_counts(unsigned cpu, const uint64_t *ops, Buffer *out)
 {
     uint16_t order[OP_COUNT];
@@ -261,7 +282,7 @@ static void put_op_counts(unsigned cpu, const uint64_t *ops, Buffer *out)
                   (unsigned long long)all, (unsigned long long)handlers);
     buffer_printf(out, "  %-16s %15s %15s\n", "operation", "executed", "by handler");
     for (unsigned i = 0; i < OP_COUNT && (ops[2 * order[i]] || ops[2 * order[i] + 1]); i++) {
-        buffer_printf(out, "  %-16s %15llu %15llu\n", insn_op_name(order[i]), (unsigned long long)ops[2 * order[i]],
+        buffer_printf(out, "  %-16s %15llu %15llu\n", op_identifier(order[i]), (unsigned long long)ops[2 * order[i]],
                       (unsigned long long)ops[2 * order[i] + 1]);
     }
 }
