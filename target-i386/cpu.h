@@ -235,7 +235,9 @@ typedef struct JitSlot {
 extern uint64_t cpu_slot_empty;
 extern bool cpu_slots_fenced; /* who fills a slot for writing needs a memory barrier */
 enum {
-    JIT_SLOTS = 128,
+    JIT_SLOTS = 2048,
+    JIT_SLOT_CHUNK = 16,       /* slots that are found to be in use, and emptied, together */
+    JIT_SLOT_CHUNKS = JIT_SLOTS / JIT_SLOT_CHUNK,
     JIT_SLOT_SIZES = 6,        /* 1, 2, 4, 8, 16, 32 bytes: see jit_slot_first[] */
     JIT_SLOT_MAX_SPAN = 1024,  /* bytes; what is looked at together is not longer */
     JIT_RANGES = 4,
@@ -249,7 +251,7 @@ typedef struct JitRange {
 } JitRange;
 
 /* The first slot for accesses of 1 << i bytes; those of other sizes take the next larger, above 32 the first. */
-static const uint8_t jit_slot_first[JIT_SLOT_SIZES + 1] = {0, 28, 36, 68, 112, 120, JIT_SLOTS};
+static const uint16_t jit_slot_first[JIT_SLOT_SIZES + 1] = {0, 448, 576, 1088, 1792, 1920, JIT_SLOTS};
 
 /* A segment as translated code looks at it: the offset behind the last one that may be read, written; 0: the handler's. */
 typedef struct JitWindow {
@@ -345,12 +347,12 @@ struct CPUX86State {
     _Atomic uint64_t code_epoch; /* memory_code_epoch() when it last began an instruction; all ones out of guest code */
 
     /* By class (mmu.h) and whether for writing. Only the owner fills them; tlb_protect_ram() empties those for writing. */
-    bool jit_slots_used[3];
+    _Alignas(8) uint8_t jit_slots_used[3][2][JIT_SLOT_CHUNKS]; /* 0: all slots of the chunk are empty; set before one is filled */
     bool jit_slot_often; /* one of them has missed more often than jit_slot_misses allowed: */
     uint32_t jit_often_slot; /* its offset in this structure */
     uint64_t jit_often_linear;
     int32_t jit_slot_misses[3 * 2 * JIT_SLOTS];
-    JitSlot jit_slots[3][2][JIT_SLOTS];
+    _Alignas(JIT_SLOT_CHUNK * sizeof(JitSlot)) JitSlot jit_slots[3][2][JIT_SLOTS];
     JitRange jit_ranges[3][2][JIT_RANGES];
     unsigned jit_next_range;
     JitWindow jit_windows[SEG_GS + 1];

@@ -34,12 +34,13 @@ static void init_table(JitTable *table)
     for (unsigned i = 0; i < JIT_JUMP_TABLE_SIZE; i++) {
         table->jumps[i].rip = no_rip(i);
     }
+    table->ready = true;
 }
 
 /* Most are small when a process gives way to the next. */
 static void clear_table(JitTable *table)
 {
-    if (table->filled > JIT_TABLE_LISTED) {
+    if (!table->ready || table->filled > JIT_TABLE_LISTED) {
         init_table(table);
     }
     for (unsigned i = 0; i < table->filled && table->filled <= JIT_TABLE_LISTED; i++) {
@@ -174,7 +175,7 @@ static JitTable *choose_table(CpuJit *jit, uint32_t key, uint32_t base)
 
     for (unsigned i = 0; i < JIT_TABLES; i++) {
         JitTable *table = &jit->tables[i];
-        if (table->key == key && table->cs_base == base) {
+        if (table->ready && table->key == key && table->cs_base == base) {
             return table;
         }
         if (table->last_use < oldest->last_use) {
@@ -647,9 +648,6 @@ static CpuJit *make_jit(CPUX86State *env)
 {
     CpuJit *jit = env->jit = jit_cache_new();
 
-    for (unsigned i = 0; i < JIT_TABLES; i++) {
-        init_table(&jit->tables[i]);
-    }
     jit_translate_common(env, jit);
     jit_stats_init(jit);
     jit->check_moves = log_enabled(LOG_LOCKSTEP | LOG_MOVES);

@@ -26,7 +26,7 @@
 enum {
     JIT_HASH_SIZE = 1 << 18,
     JIT_PAGE_HASH_SIZE = 1 << 14,
-    JIT_JUMP_TABLE_BITS = 13,
+    JIT_JUMP_TABLE_BITS = 15,
     JIT_JUMP_TABLE_SIZE = 1 << JIT_JUMP_TABLE_BITS,
     JIT_BLOCK_MAX_INSNS = 48,
     JIT_LOOP_MAX_INSNS = 40, /* which are made twice */
@@ -35,8 +35,8 @@ enum {
     JIT_BLOCK_MAX_CODE = 54 << 10, /* more than any block's code */
     JIT_SITES = 1 << 14,
     JIT_TABLES = 6,             /* modes whose jumps are kept */
-    JIT_TABLE_LISTED = 1024,    /* jumps that are forgotten one by one */
-    JIT_TABLE_PAGES = 16384,    /* hash bits: many more than pages with code in use, or data pages' changes would hit them */
+    JIT_TABLE_LISTED = 4096,    /* jumps that are forgotten one by one */
+    JIT_TABLE_PAGES = 32768,    /* hash bits: many more than pages with code in use, or data pages' changes would hit them */
     JIT_STACK_SIZE = 64 << 10,
     JIT_STACK_SPARE = 16 << 10, /* below the limit, for signals */
     JIT_SEGMENTS = 8,
@@ -160,6 +160,7 @@ typedef struct JitJump {
 typedef struct JitTable {
     uint32_t key;
     uint32_t cs_base; /* their addresses are offsets in CS */
+    bool ready; /* empty entries say so; a table that no mode has had yet takes no memory */
     bool used;
     bool nonglobal; /* some lead to pages that a load of CR3 maps anew */
     uint64_t last_use;

@@ -12,6 +12,8 @@
  */
 #include "target-i386/mmu.h"
 
+#include <string.h>
+
 #include "target-i386/debugger.h"
 #include "target-i386/mem.h"
 
@@ -41,21 +43,42 @@ void mmu_init_slots(CPUX86State *env)
     }
 }
 
+/* The first chunk from `chunk` on that may have slots in use; JIT_SLOT_CHUNKS: none. */
+static unsigned next_used(const uint8_t *used, unsigned chunk)
+{
+    for (; chunk < JIT_SLOT_CHUNKS; chunk = (chunk | 7) + 1) {
+        uint64_t eight;
+        memcpy(&eight, used + (chunk & ~7u), sizeof(eight));
+        eight &= ~0ull << chunk % 8 * 8;
+        if (eight) {
+            return (chunk & ~7u) + (unsigned)__builtin_ctzll(eight) / 8;
+        }
+    }
+    return JIT_SLOT_CHUNKS;
+}
+
+static void empty_used(CPUX86State *env, unsigned cls, MmuAccess access)
+{
+    uint8_t *used = env->jit_slots_used[cls][access];
+
+    for (unsigned chunk = next_used(used, 0); chunk < JIT_SLOT_CHUNKS; chunk = next_used(used, chunk + 1)) {
+        for (unsigned i = 0; i < JIT_SLOT_CHUNK; i++) {
+            env->jit_slots[cls][access][chunk * JIT_SLOT_CHUNK + i].tag = cpu_slot_empty;
+        }
+        used[chunk] = 0;
+    }
+    for (unsigned i = 0; i < JIT_RANGES; i++) {
+        env->jit_ranges[cls][access][i].tag = cpu_slot_empty;
+    }
+}
+
 void mmu_empty_slots(CPUX86State *env, unsigned classes)
 {
     for (unsigned c = 0; c < MMU_CLASSES; c++) {
-        if (!env->jit_slots_used[c] || !(classes >> c & 1)) {
-            continue;
+        if (classes >> c & 1) {
+            empty_used(env, c, MMU_READ);
+            empty_used(env, c, MMU_WRITE);
         }
-        for (unsigned i = 0; i < JIT_SLOTS; i++) {
-            env->jit_slots[c][MMU_READ][i].tag = cpu_slot_empty;
-            env->jit_slots[c][MMU_WRITE][i].tag = cpu_slot_empty;
-        }
-        for (unsigned i = 0; i < JIT_RANGES; i++) {
-            env->jit_ranges[c][MMU_READ][i].tag = cpu_slot_empty;
-            env->jit_ranges[c][MMU_WRITE][i].tag = cpu_slot_empty;
-        }
-        env->jit_slots_used[c] = false;
     }
 }
 
@@ -67,24 +90,27 @@ static void empty_if_of_page(uint64_t *tag, uint64_t limit, uint64_t page)
     }
 }
 
+static void empty_used_of_page(CPUX86State *env, unsigned cls, MmuAccess access, uint64_t page)
+{
+    const uint8_t *used = env->jit_slots_used[cls][access];
+
+    for (unsigned chunk = next_used(used, 0); chunk < JIT_SLOT_CHUNKS; chunk = next_used(used, chunk + 1)) {
+        JitSlot *slots = &env->jit_slots[cls][access][chunk * JIT_SLOT_CHUNK];
+        for (unsigned i = 0; i < JIT_SLOT_CHUNK; i++) {
+            empty_if_of_page(&slots[i].tag, slots[i].limit, page);
+        }
+    }
+    for (unsigned i = 0; i < JIT_RANGES; i++) {
+        JitRange *range = &env->jit_ranges[cls][access][i];
+        empty_if_of_page(&range->tag, range->limit, page);
+    }
+}
+
 void mmu_empty_slots_of_page(CPUX86State *env, uint64_t page)
 {
     for (unsigned c = 0; c < MMU_CLASSES; c++) {
-        if (!env->jit_slots_used[c]) {
-            continue;
-        }
-        for (unsigned i = 0; i < JIT_SLOTS; i++) {
-            JitSlot *read = &env->jit_slots[c][MMU_READ][i],
-                    *write = &env->jit_slots[c][MMU_WRITE][i];
-            empty_if_of_page(&read->tag, read->limit, page);
-            empty_if_of_page(&write->tag, write->limit, page);
-        }
-        for (unsigned i = 0; i < JIT_RANGES; i++) {
-            JitRange *read = &env->jit_ranges[c][MMU_READ][i],
-                     *write = &env->jit_ranges[c][MMU_WRITE][i];
-            empty_if_of_page(&read->tag, read->limit, page);
-            empty_if_of_page(&write->tag, write->limit, page);
-        }
+        empty_used_of_page(env, c, MMU_READ, page);
+        empty_used_of_page(env, c, MMU_WRITE, page);
     }
 }
 
@@ -98,12 +124,19 @@ void mmu_empty_write_ranges(CPUX86State *env)
     }
 }
 
+/*
+ * Also from other threads, behind a barrier on all: a chunk that is not seen to be in use is marked behind that barrier, and whoever
+ * fills a slot looks again afterwards whether he still may.
+ */
 void tlb_empty_write_slots(CPUX86State *env)
 {
     for (unsigned c = 0; c < MMU_CLASSES; c++) {
-        for (unsigned i = 0; i < JIT_SLOTS; i++) {
-            __atomic_store_n(&env->jit_slots[c][MMU_WRITE][i].tag, cpu_slot_empty,
-                             __ATOMIC_RELAXED);
+        const uint8_t *used = env->jit_slots_used[c][MMU_WRITE];
+        for (unsigned chunk = next_used(used, 0); chunk < JIT_SLOT_CHUNKS; chunk = next_used(used, chunk + 1)) {
+            for (unsigned i = 0; i < JIT_SLOT_CHUNK; i++) {
+                __atomic_store_n(&env->jit_slots[c][MMU_WRITE][chunk * JIT_SLOT_CHUNK + i].tag, cpu_slot_empty,
+                                 __ATOMIC_RELAXED);
+            }
         }
     }
 }
@@ -291,6 +324,7 @@ uint64_t mmu_fill_slot_range(CPUX86State *env, uint32_t slot, uint64_t linear)
     JitSlot *s = &env->jit_slots[f.cls][f.access == MMU_WRITE][index % JIT_SLOTS];
     const TlbEntry *e = tlb_slot(tlb, f.cls, page);
 
+    env->jit_slots_used[f.cls][f.access][index % JIT_SLOTS / JIT_SLOT_CHUNK] = 1;
     const JitRange *known = known_range(env, f.cls, f.access, linear);
     bool use_known = known && (env->jit_next_range++ % LOOK_AGAIN ||
                                __builtin_ia32_rdtsc() < tlb->search_not_before);
@@ -311,7 +345,6 @@ uint64_t mmu_fill_slot_range(CPUX86State *env, uint32_t slot, uint64_t linear)
         if (pages > 1) {
             keep_range(&f);
         }
-        env->jit_slots_used[f.cls] = true;
     }
     tlb_unlock(tlb);
     return pages;

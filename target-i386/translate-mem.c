@@ -148,6 +148,22 @@ static uint32_t slot_offset(unsigned cls, MmuAccess access, unsigned slot)
                       ((cls * 2 + (access == MMU_WRITE)) * JIT_SLOTS + slot) * sizeof(JitSlot));
 }
 
+/* What unpacks kernels, and firmware, does not lie there. */
+bool rip_is_kernels(const CPUX86State *env, uint32_t key, uint64_t rip)
+{
+    bool upper_half = key & HF_CS64 ? rip >> 63 : rip >> 31 & 1;
+
+    if (env->lockstep) {
+        upper_half ^= rip >> GUEST_PAGE_BITS & 1; /* whoever tests wants to see both */
+    }
+    return !(key & HF_CPL_MASK) && key & HF_PG && upper_half;
+}
+
+static bool is_kernels(const Translator *t)
+{
+    return rip_is_kernels(t->env, t->key, t->block_rip);
+}
+
 /* What a group has looked at nobody else may fill. */
 static bool is_a_groups(const Translator *t, uint32_t slot)
 {
@@ -161,11 +177,13 @@ static bool is_a_groups(const Translator *t, uint32_t slot)
 
 /*
  * The slot for the address at hand: accesses with the same registers in a block share one, since they mostly fall into the same
- * page. Others take the next free one in turn.
+ * page. Others take the next free one in turn. Large programs want many, so that a place finds its own slot again; kernels, which
+ * have slots for their stack, FS and GS only (looks_into_tlb()), little of it: each INVLPG looks at all that are in use.
  */
 static unsigned next_slot(Translator *t, unsigned log, MmuAccess access)
 {
-    unsigned first = jit_slot_first[log], n = jit_slot_first[log + 1] - first, slot, tried = 0;
+    enum { KERNELS_SHARE = 16 };
+    unsigned first = jit_slot_first[log], n = (jit_slot_first[log + 1] - first) / (is_kernels(t) ? KERNELS_SHARE : 1), slot, tried = 0;
 
     do {
         slot = first + t->jit->slots_given.next[access][log]++ % n;
@@ -198,7 +216,7 @@ static unsigned choose_slot(Translator *t, unsigned size, MmuAccess access)
     if (t->nslots < MAX_BLOCK_SLOTS) {
         t->slots[t->nslots].key = t->address_key;
         t->slots[t->nslots].access = (uint8_t)access;
-        t->slots[t->nslots].slot = (uint8_t)slot;
+        t->slots[t->nslots].slot = (uint16_t)slot;
         t->nslots++;
     }
     return slot;
@@ -333,22 +351,6 @@ bool site_is_hashed(const Translator *t)
     return t->jit->hashed_sites[bit / 64] >> bit % 64 & 1;
 }
 
-/* What unpacks kernels, and firmware, does not lie there. */
-bool rip_is_kernels(const CPUX86State *env, uint32_t key, uint64_t rip)
-{
-    bool upper_half = key & HF_CS64 ? rip >> 63 : rip >> 31 & 1;
-
-    if (env->lockstep) {
-        upper_half ^= rip >> GUEST_PAGE_BITS & 1; /* whoever tests wants to see both */
-    }
-    return !(key & HF_CPL_MASK) && key & HF_PG && upper_half;
-}
-
-static bool is_kernels(const Translator *t)
-{
-    return rip_is_kernels(t->env, t->key, t->block_rip);
-}
-
 bool in_kernel(const Translator *t)
 {
     return is_kernels(t) && t->loop == NO_LOOP;
@@ -438,18 +440,30 @@ static uint8_t *count_miss(Emitter *e)
     return emit_jcc(e, COND_S);
 }
 
+/* The slot's chunk may have others than empty ones from now on. AX is used. */
+static void gen_slot_is_used(Emitter *e)
+{
+    enum { SHIFT = 9 };
+    _Static_assert(JIT_SLOT_CHUNK * sizeof(JitSlot) == 1 << SHIFT && offsetof(CPUX86State, jit_slots) % (1 << SHIFT) == 0,
+                   "an offset's upper bits are the chunk's number");
+    int32_t used = (int32_t)offsetof(CPUX86State, jit_slots_used) - (int32_t)(offsetof(CPUX86State, jit_slots) >> SHIFT);
+
+    emit_mov(e, W32, H_AX, S2);
+    emit_shr(e, W32, H_AX, SHIFT);
+    emit_store_imm(e, W8, rm_env_reg(H_AX, (size_t)(int64_t)used), 1);
+}
+
 /*
  * Copies tag, which S1 has already, and addend from a TLB entry or a range to the slot at S2's offset. ZF set: done. For writing the
  * source is looked at again once the slot is filled: whoever protects RAM (listener_protect() in cpu.c) first changes the TLB and
  * the ranges, then has all threads pass a barrier, then empties the slots.
  */
-static void gen_fill_slot(Translator *t, unsigned cls, MmuAccess access, HostRm tag, HostRm addend)
+static void gen_fill_slot(Translator *t, MmuAccess access, HostRm tag, HostRm addend)
 {
     Emitter *e = &t->e;
     HostRm slot_tag = rm_env_reg(S2, offsetof(JitSlot, tag)), slot_addend = rm_env_reg(S2, offsetof(JitSlot, addend));
 
     emit_store(e, W64, slot_tag, S1);
-    emit_store_imm(e, W8, rm_env(offsetof(CPUX86State, jit_slots_used) + cls), 1);
     if (access == MMU_READ) {
         emit_load(e, W64, H_AX, addend);
         emit_store(e, W64, slot_addend, H_AX);
@@ -481,10 +495,11 @@ static void gen_refill_page(Translator *t, unsigned cls, MmuAccess access)
 
     emit_load(e, W64, H_AX, rm_env_reg(S2, offsetof(JitSlot, page_limit)));
     emit_store(e, W64, rm_env_reg(S2, offsetof(JitSlot, limit)), H_AX);
+    gen_slot_is_used(e);
     gen_tlb_index(e, H_AX);
     emit_alu(e, W64, ALU_CMP, S1, tag);
     uint8_t *miss = emit_jcc(e, COND_NE);
-    gen_fill_slot(t, cls, access, tag, tlb_field(H_AX, cls, offsetof(TlbEntry, addend)));
+    gen_fill_slot(t, access, tag, tlb_field(H_AX, cls, offsetof(TlbEntry, addend)));
     emit_patch(miss, e->p);
     emit_pop(e, H_AX);
     emit_ret(e);
@@ -525,8 +540,9 @@ void gen_common_refill(Translator *t, unsigned cls, MmuAccess access, bool range
     uint8_t *often = count_miss(e);
     emit_load(e, W64, H_AX, slot_page_limit);
     emit_store(e, W64, slot_limit, H_AX);
+    gen_slot_is_used(e);
     gen_tlb_index(e, H_AX);
-    gen_fill_slot(t, cls, access, tag, addend);
+    gen_fill_slot(t, access, tag, addend);
     emit_patch(miss, e->p);
     emit_patch(crosses, e->p);
     emit_pop(e, H_AX);
@@ -554,9 +570,10 @@ void gen_common_refill(Translator *t, unsigned cls, MmuAccess access, bool range
     emit_alu(e, W64, ALU_ADD, H_AX, rm_env_reg(S1, ranges + offsetof(JitRange, limit)));
     emit_lea(e, W64, H_AX, rm_mem(H_AX, JIT_SLOT_MAX_SPAN - (int32_t)GUEST_PAGE_SIZE));
     emit_store(e, W64, slot_limit, H_AX);
+    gen_slot_is_used(e);
     emit_mov(e, W64, H_AX, S1);
     emit_load(e, W64, S1, rm_env_reg(H_AX, ranges + offsetof(JitRange, tag)));
-    gen_fill_slot(t, cls, access, rm_env_reg(H_AX, ranges + offsetof(JitRange, tag)),
+    gen_fill_slot(t, access, rm_env_reg(H_AX, ranges + offsetof(JitRange, tag)),
                   rm_env_reg(H_AX, ranges + offsetof(JitRange, addend)));
     emit_pop(e, H_AX);
     emit_ret(e);

@@ -181,7 +181,8 @@ typedef struct Translator {
     unsigned nslots;
     struct {
         uint32_t key;
-        uint8_t access, slot;
+        uint8_t access;
+        uint16_t slot;
     } slots[MAX_BLOCK_SLOTS];
 
     bool moves;          /* it can be moved, so far; what it takes: */

@@ -24,7 +24,7 @@ static void set_up(void)
         memory_ram_init(1 << 20, NULL);
         memory_region_init_ram(&ram, "ram", 0x10000, NULL);
         memory_region_add(memory_as.root, 0, &ram, 0);
-        env = aligned_alloc(64, sizeof(*env));
+        env = aligned_alloc(_Alignof(CPUX86State), sizeof(*env));
     }
     memset(env, 0, sizeof(*env));
     memset(memory_ram_base(), 0, 0x10000);

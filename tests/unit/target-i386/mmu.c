@@ -294,7 +294,7 @@ static void slots_of_forgotten_pages(void)
     poke64(L1 + 8 * (other & 511), (DATA + 0x1000) | P | W | U);
     tlb_flush(env);
     CHECK_NO_FAULT(READ(MMU_USER, (uint64_t)other << 12));
-    env->jit_slots_used[MMU_USER] = true;
+    env->jit_slots_used[MMU_USER][MMU_READ][0] = 1;
     env->jit_slots[MMU_USER][MMU_READ][0].tag = (uint64_t)other << 12;
     CHECK_NO_FAULT(READ(MMU_USER, 0x40000000));
     tlb_flush_nonglobal(env);
