@@ -119,7 +119,7 @@ run-check-long: all $(UNIT_BINS)
 
 # Needs an otherwise idle machine. What is slow is said, but fails nothing.
 run-bench: all
-	$(Q)tests/bench/kernels.py $(B)/vole
+	$(Q)tests/bench/kernels.py --runs 2 $(B)/vole
 	$(Q)tests/bench/boot.py $(B)/vole
 	$(Q)tests/bench/parallel.py $(B)/vole
 	$(Q)tests/bench/latency.py $(B)/vole
