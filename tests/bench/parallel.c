@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TRIES = 12 }; /* the best counts: on a host that others use, too, few are undisturbed */
+enum { TRIES = 24 }; /* the best counts: on a host that others use, too, few are undisturbed */
 
 /* About a tenth of a second: sorting, hashing, a checksum; little memory, so that CPUs do not wait
  * for each other. */
