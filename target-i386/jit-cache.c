@@ -26,7 +26,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "target-i386/code-cache.h"
 #include "target-i386/vcpu.h"

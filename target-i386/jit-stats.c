@@ -252,7 +252,7 @@ static int by_count(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-/* What the operation is called in the code: unlike mnemonics these are all different (MOV, MOV_SREG, MOV_CR). */
+/* What the operation is called in the code: unlike mnemonics these are all different (MOV, MOV_SEG, MOV_CR). */
 static const char *op_identifier(unsigned op)
 {
     static const char *const names[OP_COUNT] = {

@@ -114,6 +114,7 @@ def test_info_jit():
     with Machine("-accel", "jit,profile=on,perfmap=on,perfmap-symbols=" + names, "-kernel", path, monitor=True) as m:
         m.expect("!")
         text = m.monitor("info jit").replace("\r", "")
+        os.unlink("/tmp/perf-%d.map" % m.process.pid)
         m.monitor("quit")
         m.wait()
     count = re.search(r"^CPU 0: (\d+) blocks of (\d+) guest bytes in (\d+) bytes of code", text, re.M)
