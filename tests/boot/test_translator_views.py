@@ -92,10 +92,11 @@ def test_op_count():
 
 
 def test_exec():
-    run = Run("exec")  # the loop goes round to itself, but is left each time
+    # The loop goes round to itself, but is left each time. A run that is asked to stop before its first instruction comes again.
+    run = Run("exec")
     runs = run.log.count("exec 0x%016x\n" % run.loop)
-    check("exec 0x%016x\nexec 0x%016x\n" % (run.symbols["busy"], run.loop) in run.log and runs == ROUNDS - 1,
-          "%d runs of the loop, the first of %d as part of the block before" % (runs, ROUNDS))
+    check("exec 0x%016x\nexec 0x%016x\n" % (run.symbols["busy"], run.loop) in run.log, "the loop does not follow the block before")
+    check(ROUNDS - 1 <= runs < 1.01 * ROUNDS, "%d runs of the loop, the first of %d as part of the block before" % (runs, ROUNDS))
 
 
 def test_int():
