@@ -34,6 +34,14 @@ bool exec_run_one_block(CPUX86State *env);
 bool exec_requests_pending(CPUX86State *env);
 /* Whether the loop, looking at everything, would just run on. */
 bool exec_may_go_on(CPUX86State *env);
+/*
+ * RF keeps code breakpoints from the next instruction, which clears it (SDM vol. 3, 17.3.1.1). Whoever runs code without looking for
+ * breakpoints drops it before, so that a return from a page fault costs no single step.
+ */
+static inline void exec_drop_rf(CPUX86State *env)
+{
+    env->eflags &= ~FLAG_RF;
+}
 
 /* Decodes, and chooses the handler; bytes that are no instruction get one that raises what they raise. */
 InsnStatus exec_decode(CPUX86State *env, const uint8_t *bytes, unsigned avail, Insn *insn);

@@ -103,7 +103,7 @@ void cpu_update_hflags(CPUX86State *env)
     if ((env->eflags & FLAG_AC) && (env->cr0 & CR0_AM) && (hf & HF_CPL_MASK) == 3) {
         hf |= HF_AC;
     }
-    if ((env->eflags & (FLAG_TF | FLAG_RF)) || debug_code_enabled(env)) {
+    if ((env->eflags & FLAG_TF) || debug_code_enabled(env)) {
         hf |= HF_STEP;
     }
     env->hflags = hf;

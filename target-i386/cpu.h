@@ -219,7 +219,7 @@ typedef struct CpuModel CpuModel;         /* target-i386/cpuid.h */
 #define HF_SMM        0x0200u
 #define HF_FLAT       0x0400u /* CS DS ES SS all base 0, limit 4G, plain: no segment checks needed (always in 64-bit code) */
 #define HF_AC         0x0800u /* alignment checks are on: CPL 3, CR0.AM, EFLAGS.AC */
-#define HF_STEP       0x1000u /* TF, RF or code breakpoints: see cpu_insn_begin() in system.h */
+#define HF_STEP       0x1000u /* TF or code breakpoints: see cpu_insn_begin() in system.h */
 
 /*
  * A last-page slot: what one place in translated code, or several, found in the soft TLB last time. Accesses of the slot's

@@ -136,7 +136,6 @@ void cpu_insn_begin(CPUX86State *env)
     env->step_trap = env->eflags & FLAG_TF;
     if (env->eflags & FLAG_RF) {
         env->eflags &= ~FLAG_RF;
-        cpu_update_hflags(env);
         return;
     }
     if (!(env->dr[7] & 0xff)) {

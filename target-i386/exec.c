@@ -597,8 +597,7 @@ static void step_one(CPUX86State *env)
 
 static bool needs_stepping(const CPUX86State *env)
 {
-    return env->hflags & HF_STEP || env->eflags & (FLAG_TF | FLAG_RF) || env->shadow ||
-           env->pending_db || env->debugger.flags;
+    return env->hflags & HF_STEP || env->eflags & FLAG_TF || env->shadow || env->pending_db || env->debugger.flags;
 }
 
 /* Whether cpu_poll_interrupts() has to be asked. Shadows hold things off for one instruction. */
@@ -667,6 +666,7 @@ CpuExit cpu_exec(CPUX86State *env)
         if (needs_stepping(env)) {
             step_one(env);
         } else {
+            exec_drop_rf(env);
             accel->run(env);
         }
     }

@@ -84,27 +84,36 @@ void jit_forget_jumps_to(CpuJit *jit, const JitBlock *b)
     }
 }
 
-/* Each page has two bits: most others' have at least one that is not set. */
+/*
+ * Each page has three bits: nearly all others' have at least one that is not set. A page of data that has the bits of code costs a look
+ * at all of the table's jumps each time that its mapping changes.
+ */
+enum { PAGE_BITS = 3 };
+
 static unsigned page_bit(uint64_t linear, unsigned which)
 {
     uint64_t page = linear >> GUEST_PAGE_BITS;
-    uint32_t product = (uint32_t)(page ^ page >> 26) * 0x9e3779b1u;
+    uint64_t product = (page ^ page >> 26) * 0x9e3779b97f4a7c15u;
 
-    return (which ? product >> 16 : (uint32_t)(page ^ page >> 14)) % JIT_TABLE_PAGES;
+    return (unsigned)(which ? product >> (64 - which * JIT_TABLE_PAGES_BITS) : page ^ page >> 14) % JIT_TABLE_PAGES;
 }
 
 static void note_page(JitTable *table, uint64_t linear)
 {
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < PAGE_BITS; i++) {
         table->pages[page_bit(linear, i) / 64] |= 1ull << page_bit(linear, i) % 64;
     }
 }
 
 static bool leads_to_page(const JitTable *table, uint64_t linear)
 {
-    unsigned first = page_bit(linear, 0), second = page_bit(linear, 1);
-
-    return table->pages[first / 64] >> first % 64 & table->pages[second / 64] >> second % 64 & 1;
+    for (unsigned i = 0; i < PAGE_BITS; i++) {
+        unsigned bit = page_bit(linear, i);
+        if (!(table->pages[bit / 64] >> bit % 64 & 1)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Whether the address, an offset in CS, lies in the page, or so near before it that an instruction there may go on in it. */
@@ -589,6 +598,7 @@ static uint64_t go_on_elsewhere(CPUX86State *env, CpuJit *jit, uint64_t generati
         jit->flushes_seen != env->code_cache->flushes || !open_stack(env, jit)) {
         return JIT_LEAVE_OUTER + 1;
     }
+    exec_drop_rf(env);
     uint32_t key = jit_key(env);
     if (key != jit->key || cs_base(env) != jit->table->cs_base) {
         choose_mode(env, jit, key);

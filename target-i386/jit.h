@@ -36,7 +36,8 @@ enum {
     JIT_SITES = 1 << 14,
     JIT_TABLES = 6,             /* modes whose jumps are kept */
     JIT_TABLE_LISTED = 4096,    /* jumps that are forgotten one by one */
-    JIT_TABLE_PAGES = 32768,    /* hash bits: many more than pages with code in use, or data pages' changes would hit them */
+    JIT_TABLE_PAGES_BITS = 15,
+    JIT_TABLE_PAGES = 1 << JIT_TABLE_PAGES_BITS, /* hash bits: many more than pages with code, or data pages' changes would hit them */
     JIT_STACK_SIZE = 64 << 10,
     JIT_STACK_SPARE = 16 << 10, /* below the limit, for signals */
     JIT_SEGMENTS = 8,

@@ -220,9 +220,6 @@ static void check_hflags(CPUX86State *env)
     uint32_t hflags = env->hflags;
 
     cpu_update_hflags(env);
-    if (env->eflags & FLAG_RF) {
-        hflags |= HF_STEP; /* set by the loop in the middle of a string; it looks at RF itself */
-    }
     if (hflags != env->hflags) {
         fprintf(stderr, "hflags were %x, state says %x at %04x:%" PRIx64 "\n", hflags, env->hflags,
                 env->segs[SEG_CS].selector, env->rip);
