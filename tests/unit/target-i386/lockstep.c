@@ -13,7 +13,7 @@
 #include "util/log.h"
 #include "util/loop.h"
 
-#define LOOK 0x2000u
+#define LOOK 0x2000u /* other code than at CODE */
 
 /* A fresh state, and both engines' memory the same. */
 static void lockstep_fixture(void)
