@@ -39,7 +39,7 @@ def best(commands, runs):
 
 
 def main():
-    args = program.arguments(__doc__, runs=("boot so often (3)", 3))
+    args = program.arguments(__doc__, runs=("boot so often (6)", 6))
     machine = ["-m", "256", "-display", "none", "-no-reboot", "-serial", "stdio", "-monitor", "none", "-kernel", guests.kernel("amd64"),
                "-initrd", guests.initramfs("bench", os.path.join(program.HERE, "boot-init")), "-append", "console=ttyS0 quiet"]
     emulators = list(program.emulators(args))
