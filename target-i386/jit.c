@@ -88,7 +88,7 @@ void jit_forget_jumps_to(CpuJit *jit, const JitBlock *b)
  * Each page has three bits: nearly all others' have at least one that is not set. A page of data that has the bits of code costs a look
  * at all of the table's jumps each time that its mapping changes.
  */
-enum { PAGE_BITS = 3 };
+enum { PAGE_HASHES = 3 };
 
 static unsigned page_bit(uint64_t linear, unsigned which)
 {
@@ -100,14 +100,14 @@ static unsigned page_bit(uint64_t linear, unsigned which)
 
 static void note_page(JitTable *table, uint64_t linear)
 {
-    for (unsigned i = 0; i < PAGE_BITS; i++) {
+    for (unsigned i = 0; i < PAGE_HASHES; i++) {
         table->pages[page_bit(linear, i) / 64] |= 1ull << page_bit(linear, i) % 64;
     }
 }
 
 static bool leads_to_page(const JitTable *table, uint64_t linear)
 {
-    for (unsigned i = 0; i < PAGE_BITS; i++) {
+    for (unsigned i = 0; i < PAGE_HASHES; i++) {
         unsigned bit = page_bit(linear, i);
         if (!(table->pages[bit / 64] >> bit % 64 & 1)) {
             return false;

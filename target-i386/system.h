@@ -7,7 +7,8 @@
  * set.
  *  - While HF_STEP is set, every instruction is bracketed by cpu_insn_begin() and cpu_insn_end(),
  * and pending_db is looked at after each one. Without it, pending_db is looked at where
- * exit_request is: whoever sets pending_db sets exit_request too.
+ * exit_request is: whoever sets pending_db sets exit_request too. RF alone does not set HF_STEP: the loop drops RF
+ * before code that is not stepped (exec_drop_rf()).
  *  - HLT sets `halted`; the loop leaves with CPU_EXIT_HALT unless cpu_has_work().
  *  - What changes CPU modes (hflags, decode_mode) does so inside the handler; all those
  * instructions end a block.
