@@ -74,7 +74,7 @@ struct Lockstep {
     bool flags_dead;    /* the translator's arithmetic flags mean nothing */
     LockstepEnd translated_end, executed_end;
     bool held_back, matched;
-    bool went_on;      /* the translator has run an instruction at least */
+    int looks;         /* for requests, that the translator has passed: where blocks and rounds begin */
     uint64_t target;   /* where the translator is */
     unsigned least;    /* instructions the executor has to make before it can be there */
     unsigned executed; /* that it made */

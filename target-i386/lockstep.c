@@ -427,8 +427,7 @@ static uint64_t run_translated(CPUX86State *env, Lockstep *ls, const uint8_t *co
         link = JIT_LEAVE_OUTER;
         ls->translated_end = end_of_jump(how);
     }
-    /* It is looked for requests once before the first instruction. */
-    ls->went_on = env->jit_budget != length - 1 || env->jit_rounds != rounds;
+    ls->looks = length - env->jit_budget + (rounds - env->jit_rounds);
     env->fault_jmp = outer;
     use_tlb(env, ls->tlb);
     ls->phase = LS_OUTSIDE;
@@ -532,6 +531,22 @@ static void fail(CPUX86State *env, Lockstep *ls, const char *what)
     machine_request_shutdown(1);
 }
 
+/*
+ * Where the translator has run something, the executor has to, too: a loop that keeps what it counts in memory comes to the same
+ * registers again and again, and nothing that the executor has not written is compared.
+ *
+ * A run begins with a look for requests, and may be left there; it passes no other before the first instruction. Behind it that instruction
+ * may be held back, reach a device, or turn out to need a plain block.
+ */
+static unsigned least_to_run(const Lockstep *ls, uint64_t link)
+{
+    if (ls->translated_end == LS_FAULT) {
+        return MOST_INSTRUCTIONS; /* comes by the same exception, not by reaching a place */
+    }
+    bool maybe_at_first = ls->translated_end != LS_RAN || link & JIT_LINK_PLAIN;
+    return ls->looks > maybe_at_first;
+}
+
 static uint64_t compare_block(CPUX86State *env, Lockstep *ls, const uint8_t *code)
 {
     bring_all_over(ls);
@@ -541,16 +556,7 @@ static uint64_t compare_block(CPUX86State *env, Lockstep *ls, const uint8_t *cod
     cpu_x87_sync(env);
     lockstep_save(env, &ls->translated);
     ls->target = env->rip;
-    /*
-     * A request that comes just now may be seen before the first instruction; on the way to a plain block nothing is run. Otherwise
-     * the executor has to run something: a loop that keeps what it counts in memory comes to the same registers again and again, and
-     * nothing that the executor has not written is compared.
-     */
-    bool at_once = atomic_load(&env->exit_request) && !ls->went_on;
-    ls->least = ls->translated_end == LS_RAN && !at_once && !(link & JIT_LINK_PLAIN);
-    if (ls->translated_end == LS_FAULT) {
-        ls->least = MOST_INSTRUCTIONS; /* comes by the same exception, not by reaching a place */
-    }
+    ls->least = least_to_run(ls, link);
     lockstep_restore(env, &ls->before);
     run_executor(env, ls);
     merge_walks(ls);
