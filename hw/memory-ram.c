@@ -21,12 +21,13 @@ static int ram_fd = -1;
 static uint8_t *ram_base;
 static uint64_t ram_size, ram_used;
 
-/* Pages that the host brings in together, see memory_bring_in(). */
-enum { CHUNK_BITS = 16 };
+/* Pages that the host brings in together, and how many such chunks in a row it does ahead: see memory_bring_in(). */
+enum { CHUNK_BITS = 16, ROW = 4 };
 
 typedef _Atomic uint64_t BitmapWord;
 static BitmapWord *chunks; /* a bit each: in use */
-static size_t chunks_bytes;
+static BitmapWord *rows;   /* a bit each: brought in ahead */
+static size_t chunks_bytes; /* of each of the two */
 static BitmapWord *clean[DIRTY_CLIENTS]; /* but DIRTY_CODE */
 static size_t clean_bytes;               /* of one bitmap */
 static BitmapWord *code_pieces;          /* a word a page */
@@ -67,6 +68,7 @@ void memory_set_main_bytes(uint64_t bytes)
 
 static void unmap_all(void)
 {
+    host_bring_in_wait();
     if (ram_base) {
         munmap(ram_base, ram_size);
         close(ram_fd);
@@ -83,8 +85,11 @@ static void unmap_all(void)
     if (chunks) {
         munmap(chunks, chunks_bytes);
     }
+    if (rows) {
+        munmap(rows, chunks_bytes);
+    }
     code_pieces = NULL;
-    chunks = NULL;
+    chunks = rows = NULL;
     ram_base = NULL;
     ram_fd = -1;
     ram_size = ram_used = main_bytes = 0;
@@ -126,7 +131,8 @@ bool memory_ram_init(uint64_t max_bytes, Error **errp)
     code_pieces = map_anonymous(code_bytes);
     chunks_bytes = ((size >> CHUNK_BITS) / 64 + 1) * sizeof(*chunks);
     chunks = map_anonymous(chunks_bytes);
-    if (!code_pieces || !chunks) {
+    rows = map_anonymous(chunks_bytes);
+    if (!code_pieces || !chunks || !rows) {
         goto fail;
     }
     return true;
@@ -172,23 +178,55 @@ ram_addr memory_ram_alloc(uint64_t size, Error **errp)
     return place;
 }
 
-static bool chunk_in_use(uint64_t chunk)
+static bool bit_is_set(const BitmapWord *words, uint64_t n)
 {
-    return atomic_load_explicit(&chunks[chunk / 64], memory_order_relaxed) >> chunk % 64 & 1;
+    return atomic_load_explicit(&words[n / 64], memory_order_relaxed) >> n % 64 & 1;
+}
+
+static void set_bit(BitmapWord *words, uint64_t n)
+{
+    atomic_fetch_or_explicit(&words[n / 64], 1ull << n % 64, memory_order_relaxed);
+}
+
+static bool row_in_use(uint64_t row)
+{
+    const uint64_t all = (1u << ROW) - 1;
+
+    return (atomic_load_explicit(&chunks[row * ROW / 64], memory_order_relaxed) >> row * ROW % 64 & all) == all;
+}
+
+static void bring_in_chunks(uint64_t chunk, unsigned n, bool soon)
+{
+    uint64_t start = chunk << CHUNK_BITS, size = (uint64_t)n << CHUNK_BITS;
+
+    if (start >= ram_size) {
+        return;
+    }
+    size = size < ram_size - start ? size : ram_size - start;
+    if (soon) {
+        host_bring_in_soon(host_bring_in, ram_base + start, size);
+    } else {
+        host_bring_in(ram_base + start, size);
+    }
 }
 
 void memory_bring_in(ram_addr addr)
 {
-    uint64_t chunk = addr >> CHUNK_BITS;
+    uint64_t chunk = addr >> CHUNK_BITS, row = chunk / ROW;
 
-    if (addr >= ram_size || chunk_in_use(chunk)) {
+    if (addr >= ram_size || bit_is_set(chunks, chunk)) {
         return;
     }
-    atomic_fetch_or_explicit(&chunks[chunk / 64], 1ull << chunk % 64, memory_order_relaxed);
-    bool in_a_row = (chunk && chunk_in_use(chunk - 1)) || ((chunk + 1) << CHUNK_BITS < ram_size && chunk_in_use(chunk + 1));
-    uint64_t start = chunk << CHUNK_BITS, left = ram_size - start;
-    if (in_a_row && !atomic_load_explicit(&memory_access_hook, memory_order_relaxed)) {
-        host_bring_in(ram_base + start, left < 1 << CHUNK_BITS ? left : 1 << CHUNK_BITS);
+    set_bit(chunks, chunk);
+    if (atomic_load_explicit(&memory_access_hook, memory_order_relaxed)) {
+        return;
+    }
+    if (!bit_is_set(rows, row) && ((chunk && bit_is_set(chunks, chunk - 1)) || bit_is_set(chunks, chunk + 1))) {
+        bring_in_chunks(chunk, 1, false);
+    }
+    if ((row_in_use(row) || (row && row_in_use(row - 1))) && !bit_is_set(rows, row + 1)) {
+        set_bit(rows, row + 1);
+        bring_in_chunks((row + 1) * ROW, ROW, true);
     }
 }
 

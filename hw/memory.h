@@ -93,7 +93,8 @@ uint8_t *memory_ram_base(void);
 uint64_t memory_ram_used(void);
 /*
  * Somebody is about to use RAM for the first time in a while. Where the guest goes through it in a row the host brings in 64 KB at once,
- * which is several times cheaper than a fault for each page. Any thread.
+ * which is several times cheaper than a fault for each page; behind 256 KB in use another thread brings in the next 256 KB meanwhile. Any
+ * thread.
  */
 void memory_bring_in(ram_addr addr);
 

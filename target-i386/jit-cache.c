@@ -123,6 +123,7 @@ CpuJit *jit_cache_new(void)
 void jit_cache_free(CpuJit *jit)
 {
     if (jit) {
+        host_bring_in_wait();
         munmap(jit->write, jit->code_size);
         munmap(jit->exec, jit->code_size);
         munmap(jit->records, jit->records_size);
@@ -426,12 +427,12 @@ static void bring_in(CpuJit *jit)
     size_t code = jit->code_used / step + 1, records = jit->records_used / step + 1;
 
     if (code != jit->code_step && (code + 1) * step <= jit->code_size) {
-        host_bring_in(jit->write + code * step, step);
-        host_bring_in_read(jit->exec + code * step, step);
+        host_bring_in_soon(host_bring_in, jit->write + code * step, step);
+        host_bring_in_soon(host_bring_in_read, jit->exec + code * step, step);
         jit->code_step = code;
     }
     if (records != jit->records_step && (records + 1) * step <= jit->records_size) {
-        host_bring_in(jit->records + records * step, step);
+        host_bring_in_soon(host_bring_in, jit->records + records * step, step);
         jit->records_step = records;
     }
 }

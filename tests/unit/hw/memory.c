@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "hw/memory.h"
+#include "util/host-memory.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -661,9 +662,27 @@ static void ram_in_a_row_is_brought_in_ahead(void)
     CHECK_EQ(pages_in(2 * CHUNK), 0);
     memory_bring_in(3 * CHUNK); /* or downwards */
     CHECK_EQ(pages_in(3 * CHUNK), brought);
-    memory_bring_in(15 * CHUNK);
+    host_bring_in_wait();
+    CHECK_EQ(pages_in(5 * CHUNK), 0);
+    memory_bring_in(2 * CHUNK); /* 256 KB are in use: the next ones follow */
+    host_bring_in_wait();
+    for (unsigned i = 4; i < 8; i++) {
+        CHECK_EQ(pages_in(i * CHUNK), brought);
+    }
+    CHECK_EQ(pages_in(8 * CHUNK), 0);
+    memory_bring_in(5 * CHUNK); /* the guest is there, and so on */
+    host_bring_in_wait();
+    for (unsigned i = 8; i < 12; i++) {
+        CHECK_EQ(pages_in(i * CHUNK), brought);
+    }
+    CHECK_EQ(pages_in(12 * CHUNK), 0);
+    for (unsigned i = 6; i < 16; i++) {
+        memory_bring_in(i * CHUNK);
+    }
     memory_bring_in(16 * CHUNK); /* behind the end */
-    for (unsigned i = 0; i < 4 * CHUNK; i++) {
+    host_bring_in_wait();
+    CHECK_EQ(pages_in(15 * CHUNK), brought);
+    for (unsigned i = 0; i < 16 * CHUNK; i++) {
         if (memory_ram_base()[i]) {
             CHECK_EQ(i, ~0u);
         }

@@ -1,17 +1,20 @@
 /*
- * Bounds of control groups, in trees of files as Linux shows them.
+ * Bounds of control groups, in trees of files as Linux shows them; memory brought in ahead.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "util/host-memory.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/unit/test.h"
 
 static char root[64];
+static _Atomic size_t bytes_marked;
 
 static bool run(const char *format, const char *more)
 {
@@ -90,5 +93,37 @@ static void this_machine_has_memory(void)
     CHECK(bytes <= (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE));
 }
 
+/* Takes its time over a page, and marks it. */
+static void mark_slowly(void *start, size_t size)
+{
+    usleep(200);
+    atomic_fetch_add((_Atomic unsigned char *)start, 1);
+    atomic_fetch_add(&bytes_marked, size);
+}
+
+/* More than fit into the queue, with pauses of all lengths: asleep, looking, at work. */
+static void what_is_asked_for_is_done_once_each(void)
+{
+    enum { PAGE = 4096, PAGES = 300 };
+    unsigned char *pages = aligned_alloc(PAGE, PAGES * PAGE);
+
+    CHECK(pages != NULL);
+    memset(pages, 0, PAGES * PAGE);
+    host_bring_in_wait(); /* for nothing */
+    for (unsigned i = 0; i < PAGES; i++) {
+        host_bring_in_soon(mark_slowly, pages + i * PAGE, PAGE);
+        if (i % 50 == 49) {
+            usleep(i * 100);
+        }
+    }
+    host_bring_in_wait();
+    CHECK_EQ(atomic_load(&bytes_marked), PAGES * PAGE);
+    for (unsigned i = 0; i < PAGES; i++) {
+        CHECK_EQ(pages[i * PAGE], 1);
+    }
+    free(pages);
+}
+
 TESTS(TEST(the_least_bound_counts), TEST(version_1_has_a_hierarchy_of_its_own), TEST(in_a_container_the_root_is_the_group),
-      TEST(without_groups_there_is_no_bound), TEST(this_machine_has_memory))
+      TEST(without_groups_there_is_no_bound), TEST(this_machine_has_memory),
+      TEST(what_is_asked_for_is_done_once_each))
