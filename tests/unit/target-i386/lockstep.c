@@ -97,30 +97,30 @@ static void counts_in_memory_under_requests(void)
         0xf4,             /* 2: hlt */
     };
     static const uint8_t look[] = {0x8b, 0x06, 0xf4}; /* mov (%esi),%eax; hlt */
-    enum { ROUNDS = 100000, REQUESTS = 4000, STEP = 7 };
+    enum { FEW = 20, MANY = 50000, REQUESTS = 4000, STEP = 7 };
 
     lockstep_fixture();
     put(CODE, loop, sizeof(loop));
     put(LOOK, look, sizeof(look));
     env->regs[R_SI] = DATA;
     env->regs[R_BX] = STEP;
-    env->regs[R_DI] = ROUNDS;
     requests = 0;
     request_each(50);
     bool right = true;
-    while (requests < REQUESTS && right) {
+    for (unsigned i = 0; requests < REQUESTS && right; i++) {
+        const uint32_t rounds = i % 32 ? FEW : MANY; /* the first one's jumps are not linked yet */
         put(DATA, (uint8_t[8]){0}, 8);
+        env->regs[R_DI] = rounds;
         run_code();
         while (!env->halted && !lockstep_found_difference(env)) {
             look_at_counter();
             cpu_exec(env);
         }
-        right = !lockstep_found_difference(env) && get32(DATA) == ROUNDS && get32(DATA + 4) == STEP * ROUNDS;
+        right = !lockstep_found_difference(env) && get32(DATA) == rounds && get32(DATA + 4) == STEP * rounds;
     }
     request_each(0);
     CHECK(!lockstep_found_difference(env));
-    CHECK_EQ(get32(DATA), ROUNDS);
-    CHECK_EQ(get32(DATA + 4), STEP * ROUNDS);
+    CHECK(right);
     CHECK(lockstep_runs(env) > REQUESTS / 2);
 }
 
