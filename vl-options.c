@@ -583,6 +583,11 @@ static bool opt_log_items(const char *value, Error **errp)
     return true;
 }
 
+static bool opt_log_filter(const char *value, Error **errp)
+{
+    return log_set_filter(value, errp);
+}
+
 static bool opt_log_file(const char *value, Error **errp)
 {
     return log_set_file(value, errp);
@@ -728,6 +733,7 @@ static const Option options[] = {
 
     {"msg", "timestamp=on", LOGGING, "messages begin with the time", NULL, opt_msg},
     {"d", "ITEM,...", LOGGING, "log these items; -d help lists them", NULL, opt_log_items},
+    {"dfilter", "RANGE,...", LOGGING, "in_asm, out_asm, exec, cpu: only code at FIRST..LAST, FIRST+SIZE or LAST-SIZE", NULL, opt_log_filter},
     {"D", "FILE", LOGGING, "log to FILE instead of stderr", NULL, opt_log_file},
 
     {"help", NULL, HELP, "this list", NULL, opt_help},

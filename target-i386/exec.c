@@ -234,7 +234,7 @@ static void decode_block(CPUX86State *env, CpuCodeCache *cc, CodeBlock *b, const
         if (status == INSN_TRUNCATED) {
             break;
         }
-        if (log_enabled(LOG_IN_ASM)) {
+        if (log_enabled(LOG_IN_ASM) && log_wants_code(linear_ip(env, env->rip + b->bytes))) {
             log_insn(linear_ip(env, env->rip + b->bytes), insn);
         }
         b->count++;
@@ -469,10 +469,11 @@ static __attribute__((noinline)) void run_blocks(CPUX86State *env)
             run_uncached(env);
             return;
         }
-        if (log_enabled(LOG_CPU)) {
+        const bool logged = log_enabled(LOG_CPU | LOG_EXEC) && log_wants_code(linear_ip(env, env->rip));
+        if (logged && log_enabled(LOG_CPU)) {
             log_registers(env);
         }
-        if (log_enabled(LOG_EXEC)) {
+        if (logged && log_enabled(LOG_EXEC)) {
             log_write("exec 0x%016llx\n", (unsigned long long)linear_ip(env, env->rip));
         }
         uint64_t generation = cc->generation, mask = b->ip_mask;

@@ -207,13 +207,20 @@ static void put_in_perfmap(const CpuJit *jit, const JitBlock *b, const uint8_t *
             (unsigned long long)b->code_size, name);
 }
 
+static bool wants_code(const CPUX86State *env, uint64_t rip)
+{
+    return log_wants_code(env->hflags & HF_CS64 ? rip : (uint32_t)(env->segs[SEG_CS].base + rip));
+}
+
 void jit_stats_moved(CPUX86State *env, const JitBlock *b, uint64_t from, const uint8_t *start)
 {
     if (__builtin_expect(perfmap != NULL, 0)) {
         put_in_perfmap(env->jit, b, start);
     }
-    log_printf(LOG_IN_ASM | LOG_OUT_ASM, "block at 0x%llx, moved from 0x%llx, %u bytes of code\n", (unsigned long long)b->rip,
-               (unsigned long long)from, b->code_size);
+    if (log_enabled(LOG_IN_ASM | LOG_OUT_ASM) && wants_code(env, b->rip)) {
+        log_write("block at 0x%llx, moved from 0x%llx, %u bytes of code\n", (unsigned long long)b->rip, (unsigned long long)from,
+                  b->code_size);
+    }
 }
 
 void jit_stats_block(CPUX86State *env, const JitBlock *b, const Insn *insns, unsigned n, const uint8_t *start,
@@ -222,7 +229,7 @@ void jit_stats_block(CPUX86State *env, const JitBlock *b, const Insn *insns, uns
     if (__builtin_expect(perfmap != NULL, 0)) {
         put_in_perfmap(env->jit, b, start);
     }
-    if (log_enabled(LOG_IN_ASM | LOG_OUT_ASM)) {
+    if (log_enabled(LOG_IN_ASM | LOG_OUT_ASM) && wants_code(env, b->rip)) {
         log_block(env, b, insns, n, start, places, end);
     }
 }
@@ -231,6 +238,9 @@ void jit_stats_enter(CPUX86State *env)
 {
     env->jit_budget = 1;
     env->jit_rounds = 0;
+    if (!wants_code(env, env->rip)) {
+        return;
+    }
     if (log_enabled(LOG_CPU)) {
         Buffer text = {0};
         cpu_x87_sync(env);

@@ -104,6 +104,93 @@ bool log_set_items(const char *items, Error **errp)
     return true;
 }
 
+/* ---- addresses of guest code ---- */
+
+typedef struct CodeRange {
+    uint64_t first, last;
+} CodeRange;
+
+static struct {
+    CodeRange *items;
+    size_t count;
+} filter;
+
+bool log_wants_code(uint64_t linear)
+{
+    for (size_t i = 0; i < filter.count; i++) {
+        if (linear >= filter.items[i].first && linear <= filter.items[i].last) {
+            return true;
+        }
+    }
+    return filter.count == 0;
+}
+
+/* The number at *text, C's notation; moves *text behind it. */
+static bool read_address(const char **text, uint64_t *value)
+{
+    char *end;
+
+    errno = 0;
+    *value = strtoull(*text, &end, 0);
+    bool read = end != *text && **text >= '0' && **text <= '9' && errno == 0;
+    *text = end;
+    return read;
+}
+
+/* FIRST..LAST, FIRST+SIZE or LAST-SIZE. */
+static bool read_range(const char *text, const char *end, CodeRange *range)
+{
+    uint64_t start, other;
+
+    if (!read_address(&text, &start)) {
+        return false;
+    }
+    char kind = *text;
+    if (kind == '.' ? text[1] != '.' : kind != '+' && kind != '-') {
+        return false;
+    }
+    text += kind == '.' ? 2 : 1;
+    if (!read_address(&text, &other) || text != end) {
+        return false;
+    }
+    if (kind == '.') {
+        *range = (CodeRange){start, other};
+        return start <= other;
+    }
+    if (kind == '+') {
+        *range = (CodeRange){start, start + (other - 1)};
+    } else {
+        *range = (CodeRange){start - (other - 1), start};
+    }
+    return other && range->first <= range->last;
+}
+
+bool log_set_filter(const char *ranges, Error **errp)
+{
+    CodeRange *items = NULL;
+    size_t count = 0;
+
+    while (*ranges) {
+        size_t len = strcspn(ranges, ",");
+        items = realloc(items, (count + 1) * sizeof(*items));
+        if (!items) {
+            abort();
+        }
+        if (!read_range(ranges, ranges + len, &items[count])) {
+            error_set(errp, "-dfilter: '%.*s' is not a range of addresses: FIRST..LAST, FIRST+SIZE or LAST-SIZE, as in 0x8000..0x8fff", (int)len, ranges);
+            free(items);
+            return false;
+        }
+        count++;
+        ranges += len;
+        ranges += *ranges == ',';
+    }
+    free(filter.items);
+    filter.items = items;
+    filter.count = count;
+    return true;
+}
+
 bool log_set_file(const char *path, Error **errp)
 {
     FILE *f = NULL;

@@ -37,6 +37,9 @@ static inline bool log_enabled(LogItem item)
     return __builtin_expect(log_mask & item, 0);
 }
 
+/* Whether the log is to hear of guest code at this linear address. */
+bool log_wants_code(uint64_t linear);
+
 #define log_printf(item, ...)                                                                      \
     do {                                                                                           \
         if (log_enabled(item)) {                                                                   \
@@ -48,6 +51,11 @@ static inline bool log_enabled(LogItem item)
 void log_write(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Parses "int,guest_errors" into log_mask; "help" prints the items on stdout and returns true. */
 bool log_set_items(const char *items, Error **errp);
+/*
+ * Keeps items about guest code (in_asm, out_asm, exec, cpu) to linear addresses in these ranges: "0x8000..0x8fff", "0xf0000+0x100",
+ * "0x9000-0x100" (the 256 bytes that end with 0x9000), with commas between; "": to none. A wrong list changes nothing.
+ */
+bool log_set_filter(const char *ranges, Error **errp);
 /* NULL: stderr. */
 bool log_set_file(const char *path, Error **errp);
 /* Calls fn for each item's name and one-line description. */

@@ -50,10 +50,11 @@ def kernel():
 class Run:
     """The kernel run with an item of -d, to its end; `symbols`, and what the log says."""
 
-    def __init__(self, item, accel="jit"):
+    def __init__(self, item, accel="jit", within=None):
         path, _, self.symbols = kernel()
         log = "%s-%s.log" % (path, item)
-        with Machine("-accel", accel, "-d", item, "-D", log, "-kernel", path, monitor=True) as m:
+        kept = ["-dfilter", within % self.symbols] if within else []
+        with Machine("-accel", accel, "-d", item, *kept, "-D", log, "-kernel", path, monitor=True) as m:
             m.expect("!")
             m.monitor("quit")
             check(m.wait() == 0, "-d %s: status %s" % (item, m.process.returncode))
@@ -97,6 +98,16 @@ def test_exec():
     runs = run.log.count("exec 0x%016x\n" % run.loop)
     check("exec 0x%016x\nexec 0x%016x\n" % (run.symbols["busy"], run.loop) in run.log, "the loop does not follow the block before")
     check(ROUNDS - 1 <= runs < 1.01 * ROUNDS, "%d runs of the loop, the first of %d as part of the block before" % (runs, ROUNDS))
+
+
+def test_filter():
+    """Of the same run, the loop's instructions only."""
+    for accel in "jit", "interp":
+        asm = Run("in_asm,exec", accel, "%(busy)d+0x10")
+        addresses = {int(a, 16) for a in re.findall(r"^(?:exec|block at|) *0x(\w+)", asm.log, re.M)}
+        busy = asm.symbols["busy"]
+        check(asm.loop in addresses, "%s: the loop at 0x%x is not in the log" % (accel, asm.loop))
+        check(all(busy <= a < busy + 0x20 for a in addresses), "%s: other code is in the log: %s" % (accel, sorted(map(hex, addresses))))
 
 
 def test_int():

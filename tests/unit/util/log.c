@@ -73,4 +73,31 @@ static void lines_go_to_the_file(void)
     error_free(err);
 }
 
-TESTS(TEST(items_by_name), TEST(every_item_has_a_name), TEST(lines_go_to_the_file))
+static void code_is_kept_to_ranges(void)
+{
+    Error *err = NULL;
+    static const char *const wrong[] = {
+        "x", "0x10", "0x10..", "0x10..0xf", "0x10.0x20", "0x10+0", "0x10+", "0x10-0x12", "0xffffffffffffffff+2", "0x1..2x", " 1..2", "1..2,,3..4", "1..-1",
+        "0x10000000000000000..0x10000000000000001",
+    };
+
+    CHECK(log_wants_code(0) && log_wants_code(UINT64_MAX));
+    CHECK(log_set_filter("0x1000..0x1fff,0x3000+0x10,0x5000-16,0xffffffff80000000+0x80000000", NULL));
+    CHECK(!log_wants_code(0xfff) && log_wants_code(0x1000) && log_wants_code(0x1fff) && !log_wants_code(0x2000));
+    CHECK(!log_wants_code(0x2fff) && log_wants_code(0x3000) && log_wants_code(0x300f) && !log_wants_code(0x3010));
+    CHECK(!log_wants_code(0x4ff0) && log_wants_code(0x4ff1) && log_wants_code(0x5000) && !log_wants_code(0x5001));
+    CHECK(!log_wants_code(0xffffffff7fffffff) && log_wants_code(0xffffffff80000000) && log_wants_code(UINT64_MAX));
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        CHECK(!log_set_filter(wrong[i], &err));
+        error_free(err);
+        err = NULL;
+    }
+    CHECK(!log_set_filter("0x1000..0x1fff,0x20..0x10", &err));
+    CHECK_STR(error_text(err), "-dfilter: '0x20..0x10' is not a range of addresses: FIRST..LAST, FIRST+SIZE or LAST-SIZE, as in 0x8000..0x8fff");
+    error_free(err);
+    CHECK(log_wants_code(0x3000) && !log_wants_code(0x2000)); /* as before */
+    CHECK(log_set_filter("", NULL));
+    CHECK(log_wants_code(0x2000));
+}
+
+TESTS(TEST(code_is_kept_to_ranges), TEST(items_by_name), TEST(every_item_has_a_name), TEST(lines_go_to_the_file))
