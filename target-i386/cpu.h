@@ -288,6 +288,7 @@ struct CPUX86State {
     int32_t jit_budget;   /* lockstep: leave at the block entry where it runs out */
     int32_t jit_rounds;   /* and after so many more rounds of a loop */
     int32_t jit_flags_dead; /* lockstep: code was left where the arithmetic flags are about to be overwritten; they are not the last instruction's */
+    uint64_t jit_insns;   /* lockstep: instructions that have run, up to the last branch or end of a block */
     struct Lockstep *lockstep;
     Segment segs[SEG_COUNT];
 

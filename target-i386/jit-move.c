@@ -418,25 +418,20 @@ static void check(CPUX86State *env, JitBlock *b, const uint8_t *host, unsigned a
     if (jit_translate(env, host, avail, b->ram, b->key & JIT_KEY_PLAIN) != b) {
         different(b, "place", 0);
     }
-    if (b->bytes != moved->bytes) {
-        /* What follows the block has changed since it was made: it ends elsewhere now. Both are right, and not to be compared. */
-        memcpy(jit->write + code, moved_code, code_room);
-        memcpy(b, moved_records, records_room);
-        jit->code_used = code_used;
-        jit->records_used = records_used;
-        jit->slots_given = given;
-        return;
+    /* Not where what follows the block has changed since it was made, so that it ends elsewhere now, or otherwise: both are right. */
+    if (b->bytes == moved->bytes && b->before_two_pages == moved->before_two_pages) {
+        if (b->code_size != moved->code_size || b->nmoves != moved->nmoves || b->moves != moved->moves ||
+            b->wants_memory != moved->wants_memory || b->key != moved->key) {
+            different(b, "block", 0);
+        }
+        compare(b, "entries", moved->entry, b->entry, sizeof(b->entry));
+        compare(b, "code", moved_code, jit->write + code, b->code_size);
+        compare(b, "records", moved_records + BLOCK_BYTES, (const uint8_t *)b + BLOCK_BYTES, list - BLOCK_BYTES);
+        compare(b, "list", moved_records + list, (const uint8_t *)b->moves, size - list);
     }
-    if (b->code_size != moved->code_size || b->nmoves != moved->nmoves || b->moves != moved->moves ||
-        b->wants_memory != moved->wants_memory || b->key != moved->key) {
-        different(b, "block", 0);
-    }
-    compare(b, "entries", moved->entry, b->entry, sizeof(b->entry));
-    compare(b, "code", moved_code, jit->write + code, b->code_size);
-    compare(b, "records", moved_records + BLOCK_BYTES, (const uint8_t *)b + BLOCK_BYTES,
-            list - BLOCK_BYTES);
-    compare(b, "list", moved_records + list, (const uint8_t *)b->moves, size - list);
-    *b = *moved; /* as lists have it */
+    /* What lies behind it, too: the translator may have tried with more instructions first. */
+    memcpy(jit->write + code, moved_code, code_room);
+    memcpy(b, moved_records, records_room);
     jit->code_used = code_used;
     jit->records_used = records_used;
     jit->slots_given = given;

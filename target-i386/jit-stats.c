@@ -32,6 +32,7 @@ void jit_stats_init(CpuJit *jit)
     jit->profile = profile;
     /* A chain of blocks is entered once; these want to see more of it. */
     jit->budget = log_enabled(LOG_LOCKSTEP | LOG_EXEC | LOG_CPU);
+    jit->counts_insns = log_enabled(LOG_LOCKSTEP);
     if (log_enabled(LOG_OP_COUNT)) {
         jit->stats.ops = calloc(2 * OP_COUNT, sizeof(*jit->stats.ops));
     }

@@ -138,6 +138,7 @@ typedef struct JitBlock {
     uint16_t second_bytes; /* and where that is one instruction in two pages, from `second` on; else 0 */
     uint16_t nmoves;
     bool gone;         /* dropped; its memory comes back with its segment's */
+    bool before_two_pages; /* when it was made, what follows it was an instruction in two pages */
     bool wants_memory; /* who has the flags in both places had better come from memory */
     uint32_t code_size; /* host bytes */
     uint32_t links;    /* JitLink: the jumps that lead here */
@@ -223,6 +224,7 @@ struct CpuJit {
     JitStats stats;
     bool profile; /* blocks count how often they run */
     bool budget;  /* code counts jit_budget down: lockstep, and the log of each run */
+    bool counts_insns; /* code counts jit_insns: lockstep */
     bool check_moves; /* compares moved blocks with new translations */
     uint8_t *write, *exec; /* code, mapped twice */
     size_t code_size, code_used, code_start; /* common pieces up to code_start, then the segments */

@@ -74,9 +74,8 @@ struct Lockstep {
     bool flags_dead;    /* the translator's arithmetic flags mean nothing */
     LockstepEnd translated_end, executed_end;
     bool held_back, matched;
-    int looks;         /* for requests, that the translator has passed: where blocks and rounds begin */
     uint64_t target;   /* where the translator is */
-    unsigned least;    /* instructions the executor has to make before it can be there */
+    uint64_t least;    /* instructions the executor has to make before it can be there */
     unsigned executed; /* that it made */
     LockstepStep trace[LS_TRACE];
     uint64_t times[LS_TIMES]; /* that the translator has read */

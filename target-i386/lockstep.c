@@ -413,9 +413,9 @@ static uint64_t run_translated(CPUX86State *env, Lockstep *ls, const uint8_t *co
     ls->held_back = ls->flags_dead = false;
     ls->times_read = ls->times_given = 0;
     use_tlb(env, ls->twin);
-    const int32_t length = run_length(ls), rounds = (int32_t)(ls->blocks % 4);
-    env->jit_budget = length;
-    env->jit_rounds = rounds;
+    env->jit_budget = run_length(ls);
+    env->jit_rounds = (int32_t)(ls->blocks % 4);
+    env->jit_insns = 0;
     env->jit_flags_dead = 0;
     env->fault_jmp = &ls->landing;
     int how = setjmp(ls->landing);
@@ -427,7 +427,6 @@ static uint64_t run_translated(CPUX86State *env, Lockstep *ls, const uint8_t *co
         link = JIT_LEAVE_OUTER;
         ls->translated_end = end_of_jump(how);
     }
-    ls->looks = length - env->jit_budget + (rounds - env->jit_rounds);
     env->fault_jmp = outer;
     use_tlb(env, ls->tlb);
     ls->phase = LS_OUTSIDE;
@@ -532,19 +531,17 @@ static void fail(CPUX86State *env, Lockstep *ls, const char *what)
 }
 
 /*
- * Where the translator has run something, the executor has to, too: a loop that keeps what it counts in memory comes to the same
- * registers again and again, and nothing that the executor has not written is compared.
- *
- * A run begins with a look for requests, and may be left there; it passes no other before the first instruction. Behind it that instruction
- * may be held back, reach a device, or turn out to need a plain block.
+ * The executor has to run as many instructions as the translator before it may be in its state: a loop that keeps what it counts in memory
+ * comes to the same registers again and again, and nothing that the executor has not written is compared. The translator
+ * counts them at branches and where blocks end; a branch that could not be made, because something is to be done first, is among them, too.
  */
-static unsigned least_to_run(const Lockstep *ls, uint64_t link)
+static uint64_t least_to_run(const CPUX86State *env, const Lockstep *ls, uint64_t link)
 {
     if (ls->translated_end == LS_FAULT) {
         return MOST_INSTRUCTIONS; /* comes by the same exception, not by reaching a place */
     }
-    bool maybe_at_first = ls->translated_end != LS_RAN || link & JIT_LINK_PLAIN;
-    return ls->looks > maybe_at_first;
+    bool before_branch = ls->translated_end != LS_RAN || link & JIT_LINK_PLAIN;
+    return env->jit_insns - (before_branch && env->jit_insns);
 }
 
 static uint64_t compare_block(CPUX86State *env, Lockstep *ls, const uint8_t *code)
@@ -556,7 +553,7 @@ static uint64_t compare_block(CPUX86State *env, Lockstep *ls, const uint8_t *cod
     cpu_x87_sync(env);
     lockstep_save(env, &ls->translated);
     ls->target = env->rip;
-    ls->least = least_to_run(ls, link);
+    ls->least = least_to_run(env, ls, link);
     lockstep_restore(env, &ls->before);
     run_executor(env, ls);
     merge_walks(ls);

@@ -259,6 +259,9 @@ static void gen_kick_out_of_budget(Translator *t, size_t budget, Stub kick)
 
 void gen_look_for_requests(Translator *t, Stub kick, bool round)
 {
+    if (t->jit->budget) {
+        gen_kick_out_of_budget(t, round ? offsetof(CPUX86State, jit_rounds) : offsetof(CPUX86State, jit_budget), kick);
+    }
     size_t requests = offsetof(CPUX86State, exit_request), x87 = offsetof(CPUX86State, jit_x87_away);
 
     _Static_assert(offsetof(CPUX86State, jit_vectors_away) == offsetof(CPUX86State, exit_request) + 4 &&
@@ -273,9 +276,6 @@ void gen_look_for_requests(Translator *t, Stub kick, bool round)
         gen_kick_unless_zero(t, W64, x87, kick);
     } else {
         gen_kick_unless_zero(t, W32, requests, kick);
-    }
-    if (t->jit->budget) { /* what is left tells how many looks were passed: so a request comes first */
-        gen_kick_out_of_budget(t, round ? offsetof(CPUX86State, jit_rounds) : offsetof(CPUX86State, jit_budget), kick);
     }
     t->vectors = kick.fpu.vectors ? FPU_LIVE : FPU_UNKNOWN;
     t->x87 = kick.fpu.x87 ? FPU_LIVE : FPU_UNKNOWN;

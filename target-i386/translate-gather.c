@@ -46,7 +46,7 @@ static void gen_base(Translator *t)
     } else {
         emit_mov_imm(&t->e, S0, (uint64_t)insn->disp);
     }
-    t->address_key = (insn->base < 16 ? insn->base : 16u) | insn->index << 5 | 1u << 30;
+    t->address_key = KEY_BASE(insn->base < 16 ? insn->base : KEY_NO_REGISTER) | KEY_INDEX(insn->index) | KEY_GATHER;
     t->segment = SEG_COUNT;
 }
 

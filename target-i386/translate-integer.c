@@ -215,7 +215,7 @@ static bool gen_bit_string(Translator *t)
     }
     emit_shl(e, W64, S1, size == 4 ? 2 : 3);
     emit_alu(e, t->word, ALU_ADD, S0, rm_reg(S1));
-    t->address_key |= 1u << 24 | index << 25;
+    t->address_key |= KEY_BIT_OFFSET(index);
     t->fixed = false;
     gen_translate(t, size, insn->op == OP_BT ? MMU_READ : MMU_WRITE);
     gen_flags_back(t);
@@ -548,7 +548,7 @@ static bool gen_leave(Translator *t)
     }
     gen_flags_away(t);
     emit_mov(&t->e, t->word, S0, H_BP);
-    t->address_key = R_BP | 16u << 9;
+    t->address_key = KEY_BASE(R_BP) | KEY_INDEX(KEY_NO_REGISTER);
     gen_translate(t, t->word, MMU_READ);
     gen_flags_back(t);
     emit_lea(&t->e, t->word, GUEST_SP, rm_mem(H_BP, (int32_t)t->word));

@@ -216,6 +216,7 @@ void gen_loop(Translator *t, const Insn *insns, const uint16_t *live, uint64_t *
     if (runs) {
         gen_count(t, runs);
     }
+    t->counted = 0;
     for (unsigned i = 0; i <= t->loop; i++) {
         gen_insn_at(t, insns, live, i);
     }

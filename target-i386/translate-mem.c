@@ -22,14 +22,15 @@ bool can_address(const Translator *t)
 }
 
 /* Registers, segment and about which page off the registers: arrays at fixed places are indexed by the same register. */
-static uint32_t address_key(const Insn *insn, int64_t disp)
+static uint64_t address_key(const Insn *insn, int64_t disp)
 {
-    uint32_t seg = insn->seg == SEG_DS || insn->seg == SEG_SS ? 0 : insn->seg;
-    bool registers = insn->base < 16 || insn->index < 16;
+    uint64_t seg = KEY_SEG(insn->seg == SEG_DS || insn->seg == SEG_SS ? 0 : insn->seg);
 
-    return registers ? (insn->base < 16 ? insn->base : 16u) | (insn->index < 16 ? insn->index : 16u) << 5 | seg << 10 |
-                           ((uint32_t)((disp + GUEST_PAGE_SIZE / 2) >> GUEST_PAGE_BITS) & 0x3ffff) << 13
-                     : (uint32_t)(disp >> GUEST_PAGE_BITS) << 8 | 1u << 31 | seg;
+    if (insn->base >= 16 && insn->index >= 16) {
+        return KEY_CONSTANT | KEY_PAGE(disp) | seg;
+    }
+    return KEY_BASE(insn->base < 16 ? insn->base : KEY_NO_REGISTER) | KEY_INDEX(insn->index < 16 ? insn->index : KEY_NO_REGISTER) | seg |
+           KEY_PAGE((disp + GUEST_PAGE_SIZE / 2));
 }
 
 /* A field of the TLB entry at whose place in a class's table a register points; H_NONE: of the first entry. */
@@ -46,7 +47,7 @@ void gen_stack_address(Translator *t, int32_t disp)
 
 void note_stack_address(Translator *t)
 {
-    t->address_key = R_SP | 16u << 5;
+    t->address_key = KEY_BASE(R_SP) | KEY_INDEX(KEY_NO_REGISTER);
     t->segment = SEG_COUNT;
     t->fixed = false;
 }
@@ -362,8 +363,8 @@ bool in_kernel(const Translator *t)
  */
 static bool looks_into_tlb(const Translator *t)
 {
-    bool on_stack = (t->address_key & (0x3ffu | 1u << 31)) == (R_SP | 16u << 5);
-    unsigned seg = t->address_key & 1u << 31 ? t->address_key & 7 : t->address_key >> 10 & 7;
+    bool on_stack = (t->address_key & KEY_REGISTERS_MASK) == (KEY_BASE(R_SP) | KEY_INDEX(KEY_NO_REGISTER));
+    unsigned seg = t->address_key / KEY_SEG(1) & 7;
 
     return site_is_hashed(t) || (in_kernel(t) && !on_stack && seg != SEG_FS && seg != SEG_GS);
 }

@@ -26,7 +26,7 @@ static void gen_element(Translator *t, unsigned reg, unsigned seg, MmuAccess acc
 {
     Emitter *e = &t->e;
 
-    t->address_key = reg | 16u << 9 | (t->mode64 && seg >= SEG_FS ? seg << 16 : 0);
+    t->address_key = KEY_BASE(reg) | KEY_INDEX(KEY_NO_REGISTER) | KEY_STRING | (t->mode64 && seg >= SEG_FS ? KEY_SEG(seg) : 0);
     emit_mov(e, t->word, S0, reg);
     if (t->mode64 && seg >= SEG_FS) {
         emit_alu(e, W64, ALU_ADD, S0,

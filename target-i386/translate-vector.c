@@ -286,7 +286,7 @@ static bool gen_maskmov_bytes(Translator *t)
     }
     gen_flags_away(t);
     emit_mov(e, insn->addrsize, S0, H_DI);
-    t->address_key = R_DI | 16u << 5;
+    t->address_key = KEY_BASE(R_DI) | KEY_INDEX(KEY_NO_REGISTER);
     t->segment = SEG_COUNT;
     gen_translate(t, insn->op == OP_MASKMOVQ ? 8 : 16, MMU_WRITE);
     gen_flags_back(t);

@@ -308,6 +308,18 @@ void gen_count(Translator *t, uint64_t *counter)
     emit_store(e, W64, rm_mem(S0, 0), S1);
 }
 
+/* Lockstep: instructions up to number `end` of the block will have run where this is passed. S1 is used, flags are kept. */
+static void gen_count_insns(Translator *t, unsigned end)
+{
+    if (t->jit->counts_insns && end != t->counted) {
+        HostRm field = rm_env(offsetof(CPUX86State, jit_insns));
+        emit_load(&t->e, W64, S1, field);
+        emit_lea(&t->e, W64, S1, rm_mem(S1, (int32_t)(end - t->counted)));
+        emit_store(&t->e, W64, field, S1);
+        t->counted = end;
+    }
+}
+
 /* Whether a block may go on behind the instruction, which leads elsewhere sometimes, or comes back. */
 static bool goes_on(const Insn *insn)
 {
@@ -380,6 +392,9 @@ void gen_insn_at(Translator *t, const Insn *insns, const uint16_t *live, unsigne
     if (t->jit->stats.ops) {
         gen_count(t, &t->jit->stats.ops[2 * insn->op]);
     }
+    if (insn->flags & INSN_BRANCH && exec_is_near_end(insn)) {
+        gen_count_insns(t, i + 1);
+    }
     t->next_rip = (t->rip + insn->len) & t->ip_mask;
     t->live = live[i] || keeps_some_flags(insn);
     t->live_behind = live[i + 1];
@@ -388,16 +403,16 @@ void gen_insn_at(Translator *t, const Insn *insns, const uint16_t *live, unsigne
     t->rip = t->next_rip;
 }
 
-JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, ram_addr ram, bool plain)
+/*
+ * Makes a block of the first *count instructions. NULL if one of them turns out to end it, *count is how many are in it then: nothing behind
+ * that, whose bytes are not watched, may have a part in it.
+ */
+static JitBlock *translate(CPUX86State *env, const uint8_t *host, unsigned avail, ram_addr ram, bool plain, const Insn *insns, unsigned *count)
 {
     CpuJit *jit = env->jit;
-    Insn insns[JIT_BLOCK_MAX_INSNS];
     uint16_t live[JIT_BLOCK_MAX_INSNS + 1];
-    unsigned n = decode_block(env, host, avail, insns);
+    unsigned n = *count;
 
-    if (n == 0) {
-        return NULL;
-    }
     static _Thread_local Translator translator; /* large, and most of it needs no clearing */
     Translator *t = &translator;
     memset(t, 0, offsetof(Translator, moves_list));
@@ -452,8 +467,13 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
         places[made++] = t->e.p;
         gen_insn_at(t, insns, live, i);
     }
+    if (made < n) {
+        *count = made;
+        return NULL;
+    }
     if (!t->ended) {
         gen_before_insn_x87(t, true);
+        gen_count_insns(t, n);
         gen_goto(t, t->rip);
     }
     places[made] = t->e.p;
@@ -466,7 +486,24 @@ JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, r
     b->code_size = (uint32_t)(t->e.p - (jit->write + jit->code_used));
     keep_moves(t, b);
     jit_stats_block(env, b, insns, made, jit->write + jit->code_used, places, t->e.p);
+    b->before_two_pages = t->in_two_pages != JIT_NO_RIP;
     b->bytes = (uint16_t)((t->rip - t->block_rip) & t->ip_mask);
     jit->code_used = (size_t)(t->e.p - jit->write + 15) & ~(size_t)15;
+    return b;
+}
+
+JitBlock *jit_translate(CPUX86State *env, const uint8_t *host, unsigned avail, ram_addr ram, bool plain)
+{
+    CpuJit *jit = env->jit;
+    Insn insns[JIT_BLOCK_MAX_INSNS];
+    unsigned n = decode_block(env, host, avail, insns);
+    const JitSlotsGiven given = jit->slots_given;
+    const size_t records = jit->records_used;
+    JitBlock *b = NULL;
+
+    while (n && !(b = translate(env, host, avail, ram, plain, insns, &n))) {
+        jit->slots_given = given;
+        jit->records_used = records;
+    }
     return b;
 }

@@ -120,6 +120,18 @@ typedef struct Stub {
 
 enum { MAX_STUBS = 6 * JIT_BLOCK_MAX_MADE + 4, MAX_BLOCK_SLOTS = 16 };
 
+/* What an address is made of, none of it in another's place: base, index, segment, and about which page off the registers; or which page. */
+#define KEY_BASE(reg)        ((uint64_t)(reg))
+#define KEY_INDEX(reg)       ((uint64_t)(reg) << 5)
+#define KEY_NO_REGISTER      16u
+#define KEY_SEG(seg)         ((uint64_t)(seg) << 10)
+#define KEY_PAGE(addr)       (((uint64_t)(addr) >> GUEST_PAGE_BITS & 0x7ffffffffffull) << 13) /* 55 bits of the address */
+#define KEY_BIT_OFFSET(reg)  (1ull << 56 | (uint64_t)(reg) << 57) /* a bit string's */
+#define KEY_GATHER           (1ull << 61)
+#define KEY_CONSTANT         (1ull << 62) /* no registers */
+#define KEY_STRING           (1ull << 63)
+#define KEY_REGISTERS_MASK   (KEY_BASE(31) | KEY_INDEX(31) | KEY_CONSTANT)
+
 typedef struct Translator {
     Emitter e;
     CPUX86State *env;
@@ -138,6 +150,7 @@ typedef struct Translator {
     FpuUse entry_use;    /* what is looked for on entry */
     bool ended;          /* control has left the block */
     bool plain;          /* it has no groups */
+    unsigned counted;    /* instructions that are in jit_insns where control leaves or has left the last one of them */
     FpuPlace vectors, x87;
     X87Pointers x87_pointers;
     bool fds_known; /* FDS is fds_seg's selector */
@@ -160,7 +173,7 @@ typedef struct Translator {
     bool fixed;           /* it is the address that is known: */
     uint64_t fixed_address;
     unsigned at;          /* its number */
-    uint32_t address_key; /* what the address in S0 is made of: accesses with the same share a slot */
+    uint64_t address_key; /* KEY_*: what the address in S0 is made of; accesses with the same share a slot */
     uint8_t kept[3];      /* R12 to R15 in S0, S1, S2: translate-registers.c; 0: none */
     bool kept_new[3];     /* stored by the instruction at work */
     bool out_of_line;     /* nothing is known of them */
@@ -180,7 +193,7 @@ typedef struct Translator {
     Group groups[MAX_GROUPS];
     unsigned nslots;
     struct {
-        uint32_t key;
+        uint64_t key;
         uint8_t access;
         uint16_t slot;
     } slots[MAX_BLOCK_SLOTS];

@@ -34,10 +34,15 @@ static void lockstep_fixture(void)
 }
 
 /* Memory is written as a device would: both engines see it. */
-static void put(uint32_t addr, const void *bytes, size_t n)
+static void put_data(uint32_t addr, const void *bytes, size_t n)
 {
     memcpy(at(addr), bytes, n);
     lockstep_ram_written(addr, n);
+}
+
+static void put(uint32_t addr, const void *bytes, size_t n)
+{
+    put_data(addr, bytes, n);
     exec_flush_code(env);
 }
 
@@ -82,12 +87,14 @@ static void look_at_counter(void)
 }
 
 /*
- * A loop whose counters are in memory comes to the same registers and flags round by round. A request that comes while translated
- * code runs must not let the executor pass for being there without having run.
+ * A loop whose counters are in memory comes to the same registers and flags round by round, and with those on its way to the loop. The
+ * executor must not pass for being there before it has run as much as the translator; nor when a request comes while translated code runs.
  */
 static void counts_in_memory_under_requests(void)
 {
     static const uint8_t loop[] = {
+        0xa8, 0x00,       /* test $0,%al */
+        0xeb, 0x00,       /* jmp 1f: where the loop begins, everything is as behind a round already */
         0xff, 0x06,       /* 1: incl (%esi) */
         0x01, 0x5e, 0x04, /* add %ebx,4(%esi) */
         0x39, 0x3e,       /* cmp %edi,(%esi) */
@@ -108,8 +115,11 @@ static void counts_in_memory_under_requests(void)
     request_each(50);
     bool right = true;
     for (unsigned i = 0; requests < REQUESTS && right; i++) {
-        const uint32_t rounds = i % 32 ? FEW : MANY; /* the first one's jumps are not linked yet */
-        put(DATA, (uint8_t[8]){0}, 8);
+        const uint32_t rounds = i % 32 ? FEW : MANY;
+        put_data(DATA, (uint8_t[8]){0}, 8);
+        if (i % 3 == 0) {
+            exec_flush_code(env); /* new jumps are not linked yet */
+        }
         env->regs[R_DI] = rounds;
         run_code();
         while (!env->halted && !lockstep_found_difference(env)) {
