@@ -1,6 +1,6 @@
 # Random programs on translator and executor side by side.
 #   make check-blocks        200,000 blocks
-#   make check-blocks-long   10 million
+#   make check-blocks-long   50 million
 # Programs (seed/number) that once made a difference, in what was moved to another address: code behind a block that had a part in it, a constant
 # address that was taken for a bit string's.
 BLOCKS_FOUND = 20004/30213 20009/48858 20018/68246 20024/37049 20025/46673 20013/66367
@@ -18,6 +18,6 @@ check-blocks: $(B)/tests/blocks/blocks
 	done
 
 check-blocks-long: $(B)/tests/blocks/blocks
-	$(Q)$(B)/tests/blocks/blocks -blocks 10000000 -seed 2 -progress
+	$(Q)$(B)/tests/blocks/blocks -blocks 50000000 -seed 2 -progress
 
 .PHONY: check-blocks check-blocks-long
