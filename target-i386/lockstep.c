@@ -612,5 +612,6 @@ uint64_t lockstep_enter(const uint8_t *code, CPUX86State *env)
         break;
     }
     /* The executor may have thrown away the code that is to be patched. */
-    return jit->generation == generation && env->code_cache->flushes == flushes ? link : JIT_LEAVE_LOOKUP;
+    bool gone = jit->generation != generation || env->code_cache->flushes != flushes;
+    return gone && link != JIT_LEAVE_OUTER ? JIT_LEAVE_LOOKUP : link;
 }
