@@ -176,6 +176,9 @@ static void gen_insn(Translator *t)
     }
     Place place = this_place(t);
     bool native = gen_segmented(t) || gen_string(t) || gen_system(t);
+    if (native && (t->insn->eflags_written | t->insn->eflags_undefined) & EFL_ARITH) {
+        t->recipe.insn = NULL; /* where they have put flags they say themselves; what set them before does not make these */
+    }
     if (!native) {
         go_back(t, &place);
         if (t->insn->op != OP_INVALID && (gen_integer(t) || gen_control(t) || gen_vector(t) ||
