@@ -485,9 +485,11 @@ static JitWindow window_of(const CPUX86State *env, const Segment *s)
 static void update_windows(CPUX86State *env)
 {
     if (!(env->hflags & HF_CS64)) {
-        /* Flat code asks for those of FS and GS only, see segment_is_flat(). */
-        for (unsigned seg = env->hflags & HF_FLAT ? SEG_FS : SEG_ES; seg <= SEG_GS; seg++) {
-            env->jit_windows[seg] = window_of(env, &env->segs[seg]);
+        /* Flat code asks for those of CS, which it may not be able to read, FS and GS only: see segment_is_flat(). */
+        for (unsigned seg = SEG_ES; seg <= SEG_GS; seg++) {
+            if (!(env->hflags & HF_FLAT) || seg == SEG_CS || seg >= SEG_FS) {
+                env->jit_windows[seg] = window_of(env, &env->segs[seg]);
+            }
         }
     }
 }

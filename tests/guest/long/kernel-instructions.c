@@ -28,6 +28,11 @@ CODE64(bits_64, "bts %rax, (%rdi)\n setc %cl\n bt %rax, (%rdi)\n setc %ch\n btc 
 CODE64(bits_32, "bts %eax, (%rdi)\n setc %cl\n bt %eax, (%rdi)\n setc %ch\n btc %edx, (%rdi)\n lock btr %eax, (%rdi)\n setc %bl");
 CODE64(pair, "lock cmpxchg16b (%rdi)\n pushfq\n popq %rsi");
 
+CODE64(behind_shift, "call 1f\n pushfq\n popq %rsi\n call 2f\n pushfq\n popq %rbx\n jmp 3f\n"
+                     "1: shrl $31, %r12d\n cmpxchg8b (%rdi)\n movl (%rdi), %ecx\n ret\n"
+                     "2: shrl $31, %r12d\n verw %bp\n movl (%rdi), %ecx\n ret\n"
+                     "3: nop");
+
 static Word seen_ip;
 
 static unsigned on_interrupt(Frame *f)
@@ -118,6 +123,13 @@ static void registers(void)
     check_eq("  of the null selector", c.bx & 0x40, 0);
     c = go(verw, 0xfff8, 0);
     check_eq("  beyond the table", c.bx & 0x40, 0);
+    *(volatile uint64_t *)TEST_PA = 0x123456789;
+    c = kernel_context(behind_shift); /* each has a ZF of its own, which only the caller looks at */
+    c.di = TEST_PA;
+    c.bp = SEL_CODE;
+    run(&c);
+    check_eq("CMPXCHG8B behind a shift: ZF", c.si & 0x40, 0);
+    check_eq("VERW behind a shift: ZF", c.bx & 0x40, 0);
     c = kernel_context(pop_sp);
     c.ax = c.sp - 256;
     run(&c);

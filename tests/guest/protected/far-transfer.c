@@ -15,6 +15,8 @@ CODE32(jump, "pushl %ebx\n pushl %eax\n ljmp *(%esp)");
 CODE32(call, "pushl %ebx\n pushl %eax\n lcall *(%esp)");
 CODE32(far_return, "pushl %ebx\n pushl %eax\n lret");
 CODE32(target, "");
+CODE32(read_here_and_there, "movl %cs:(%edi), %ebx\n lcall *(%esi)\n movl %cs:(%edi), %ecx");
+CODE32(read_there, "movl %cs:(%edi), %edx\n lret");
 
 static void transfer(const char *name, const char *code, bool user, unsigned selector,
                      Word offset, unsigned want)
@@ -46,8 +48,35 @@ static void descriptor(unsigned type)
     set_gdt(SEL_FREE, segment(0, 0xfffff, type, SEG_G | SEG_D));
 }
 
+/* What is read off CS: its own base counts, before, in and behind a segment that begins elsewhere. */
+static void read_off_cs(void)
+{
+    enum { BASE = 0x1000 };
+    static volatile struct {
+        Word offset;
+        uint16_t selector;
+    } __attribute__((packed)) there;
+    volatile uint32_t *m = (uint32_t *)TEST_PA;
+    Context c = kernel_context(read_here_and_there);
+
+    set_gdt(SEL_FREE, segment(BASE, 0xfffff, TYPE_CODE, SEG_G | SEG_D));
+    there.offset = (Word)read_there - BASE;
+    there.selector = SEL_FREE;
+    m[0] = 0x11111111;
+    m[BASE / 4] = 0x22222222;
+    c.si = (Word)&there;
+    c.di = TEST_PA;
+    run(&c);
+    check_context("read off CS", &c, DONE);
+    check_eq("  flat", c.bx, 0x11111111);
+    check_eq("  in a segment with a base", c.dx, 0x22222222);
+    check_eq("  flat again", c.cx, 0x11111111);
+}
+
 void guest_test(void)
 {
+    put_string("# reading the code segment\n");
+    read_off_cs();
     Word ip = (Word)target;
 
     put_string("# null, limit of the table, types\n");
