@@ -6,7 +6,7 @@
  *   conforming: DPL > CPL                            #GP(sel), else CPL stays
  *   not present                                      #NP(sel)
  *   offset beyond the new segment's limit            #GP(0)
- * A fault changes nothing: not CS, not ESP.
+ * A fault changes nothing: not CS, not ESP. And what is read off CS before, in and behind another segment.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "guest.h"
